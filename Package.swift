@@ -1,0 +1,78 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+
+/// A target of ours; its tests live in `Tests/<name>Tests`.
+func layer(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+// Tiers: a target imports only from lower ones, and only what its line lists (docs/architecture.md).
+let package = Package(
+    name: "lightllm",
+    products: [
+        .library(name: "LightLLM", targets: ["LightLLM"]),
+        .executable(name: "lightllm", targets: ["LightLLMCommand"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    ],
+    targets: [
+        // Tier 0
+        .target(name: "CKernels"),
+        .systemLibrary(
+            name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        layer("JSON", [collections]),
+        layer("Tensors"),
+        layer("Scheduling", [deque]),
+        // Tier 1
+        layer("ReferenceBackend", ["Tensors"]),
+        layer("CPUBackend", ["Tensors", "CKernels"]),
+        layer("Weights", ["Tensors", "JSON", collections]),
+        layer("Tokenizers", ["JSON", "CPCRE2", collections]),
+        layer("ChatTemplates", ["JSON", collections]),
+        // Tier 2
+        layer("Layers", ["Tensors", "Weights"]),
+        // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
+        layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
+        layer("Serving", ["Scheduling", "Layers", "Tensors", deque]),
+        // Tier 4
+        layer("TextGeneration", ["Serving", "Tokenizers", "ChatTemplates", "JSON", collections]),
+        // Tier 5
+        layer(
+            "LightLLM",
+            [
+                "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend", "Tokenizers",
+                "ChatTemplates", "JSON", "Scheduling",
+            ]),
+        layer(
+            "HTTPAPI",
+            ["TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird, logging]),
+        // Tier 6
+        .executableTarget(
+            name: "LightLLMCommand",
+            dependencies: [
+                "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", "Tensors",
+                logging, hummingbird,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,40 @@
+/// Bytes in host memory that stay valid as long as this value lives: a part of a mapped file, or a copy.
+public struct HostBytes: @unchecked Sendable {
+    // Unsafe: `start` points into memory that `owner` keeps alive, and nobody writes to it.
+    public let start: UnsafeRawPointer
+    public let count: Int
+    private let owner: any AnyObject & Sendable
+
+    /// `owner` must keep `count` readable, never changing bytes at `start` alive.
+    public init(start: UnsafeRawPointer, count: Int, owner: any AnyObject & Sendable) {
+        (self.start, self.count, self.owner) = (start, count, owner)
+    }
+
+    /// A copy of `bytes`, aligned for any element type.
+    public init(copying bytes: some Collection<UInt8>) {
+        let copy = HostCopy(count: bytes.count)
+        copy.memory.copyBytes(from: bytes)
+        self.init(start: UnsafeRawPointer(copy.address), count: bytes.count, owner: copy)
+    }
+
+    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
+
+    /// The part at `range`, sharing memory. `range` must lie within `0..<count`.
+    public subscript(range: Range<Int>) -> HostBytes {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "bytes \(range) of \(count)")
+        return HostBytes(start: start + range.lowerBound, count: range.count, owner: owner)
+    }
+}
+
+/// Memory written once while a `HostBytes` is made, then only read.
+private final class HostCopy: @unchecked Sendable {
+    let address: UnsafeMutableRawPointer
+    let memory: UnsafeMutableRawBufferPointer
+
+    init(count: Int) {
+        address = .allocate(byteCount: max(count, 1), alignment: 64)
+        memory = UnsafeMutableRawBufferPointer(start: address, count: count)
+    }
+
+    deinit { address.deallocate() }
+}
