@@ -1,0 +1,35 @@
+public import Tensors
+public import Weights
+
+/// A position in the checkpoint's tree of names, and the backend that takes what is read there:
+/// `parameters["model.layers.0"]["mlp"]`.
+public struct Parameters: Sendable {
+    let scope: WeightScope
+    public let backend: any Backend
+
+    public init(_ scope: WeightScope, backend: any Backend) { (self.scope, self.backend) = (scope, backend) }
+
+    public subscript(_ name: String) -> Parameters { Parameters(scope[name], backend: backend) }
+
+    /// Whether the checkpoint has `leaf` ("weight", "bias") here.
+    public func contains(_ leaf: String) -> Bool { scope.contains(leaf) }
+
+    /// The matrix `leaf`, `outputs` x `inputs`; throws when it is missing or shaped otherwise.
+    func matrix(_ leaf: String, outputs: Int, inputs: Int) throws -> HostWeight {
+        let tensor = try scope.tensor(leaf, shape: [outputs, inputs])
+        return HostWeight(outputs: outputs, inputs: inputs, encoding: tensor.encoding, bytes: tensor.bytes)
+    }
+
+    func vector(_ leaf: String, count: Int) throws -> HostWeight {
+        let tensor = try scope.tensor(leaf, shape: [count])
+        return HostWeight(outputs: 1, inputs: count, encoding: tensor.encoding, bytes: tensor.bytes)
+    }
+
+    /// The values of the vector `leaf`, on the host; for the few that shape a model rather than run in it.
+    public func values(_ leaf: String, count: Int) throws -> [Float] {
+        let vector = backend.makeVector([try vector(leaf, count: count)])
+        var values: [Float] = []
+        backend.read(vector, row: 0, into: &values)
+        return values
+    }
+}

@@ -1,0 +1,62 @@
+public import Foundation
+public import JSON
+public import Layers
+public import Tensors
+public import Weights
+
+/// Every architecture this build can run. Adding one is adding its file and a line here.
+public let architectures: [any Architecture.Type] = [Llama.self, Qwen2.self]
+
+/// Builds the model that a checkpoint's config.json asks for, with every tensor accounted for.
+///
+/// Throws `ConfigError`, `RotaryError` or `CheckpointError`, each naming what it expected and found.
+public func buildModel(_ checkpoint: any Checkpoint, on backend: any Backend) throws -> any LanguageModel {
+    let modelType = checkpoint.configuration["model_type"]?.string
+    guard let architecture = architectures.first(where: { modelType.map($0.modelTypes.contains) ?? false })
+    else {
+        throw ConfigError.unsupportedModelType(modelType, supported: architectures.flatMap { $0.modelTypes })
+    }
+    return try architecture.load(checkpoint, on: backend)
+}
+
+extension Architecture {
+    fileprivate static func load(
+        _ checkpoint: any Checkpoint, on backend: any Backend
+    ) throws -> any LanguageModel {
+        let config = try decodeConfig(checkpoint.configuration)
+        let store = WeightStore(checkpoint)
+        let model = try build(config, Parameters(WeightScope(store), backend: backend))
+        try store.finish(ignoring: { ignores($0, config) })
+        return model
+    }
+
+    private static func decodeConfig(_ json: JSONValue) throws -> Config {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        var bytes: [UInt8] = []
+        json.write(to: &bytes)
+        do {
+            let config = try decoder.decode(Config.self, from: Data(bytes))
+            try (config as? any ValidatedConfig)?.validate()
+            return config
+        } catch let error as DecodingError {
+            throw ConfigError.malformed(error.summary)
+        }
+    }
+}
+
+extension DecodingError {
+    /// One line: which key, and what was wrong with it.
+    fileprivate var summary: String {
+        func path(_ context: Context, _ last: (any CodingKey)? = nil) -> String {
+            (context.codingPath + (last.map { [$0] } ?? [])).map(\.stringValue).joined(separator: ".")
+        }
+        return switch self {
+        case .keyNotFound(let key, let context): "\(path(context, key)) is missing"
+        case .valueNotFound(let type, let context): "\(path(context)) is null, expected \(type)"
+        case .typeMismatch(let type, let context): "\(path(context)) is not of type \(type)"
+        case .dataCorrupted(let context): "\(path(context)): \(context.debugDescription)"
+        @unknown default: "\(self)"
+        }
+    }
+}

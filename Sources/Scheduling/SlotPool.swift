@@ -1,0 +1,61 @@
+/// Hands out the cache's token slots. One slot holds one token's keys and values in every layer.
+public final class SlotPool {
+    public let capacity: Int
+    /// Freed slots; used before untouched ones so that memory in use stays small.
+    private var free: [Int32] = []
+    /// Slots from here on have never been handed out.
+    private var untouched: Int32 = 0
+
+    public init(capacity: Int) {
+        precondition(capacity >= 0 && capacity <= Int(Int32.max), "\(capacity) slots")
+        self.capacity = capacity
+    }
+
+    public var available: Int { free.count + capacity - Int(untouched) }
+
+    /// Takes `count` slots, or nothing when that many are not free.
+    public func lease(_ count: Int) -> SlotLease? {
+        guard count >= 0, count <= available else { return nil }
+        let reused = min(count, free.count)
+        var slots = Array(free.suffix(reused))
+        free.removeLast(reused)
+        let fresh = Int32(count - reused)
+        slots.append(contentsOf: untouched..<untouched + fresh)
+        untouched += fresh
+        return SlotLease(slots: slots, pool: self)
+    }
+
+    fileprivate func reclaim(_ slots: [Int32]) { free.append(contentsOf: slots) }
+
+    /// Whether `leased` and the free slots together are every slot exactly once; for tests.
+    public func isConsistent(leased: [[Int32]]) -> Bool {
+        var seen = Set<Int32>()
+        for slot in leased.joined() where !seen.insert(slot).inserted { return false }
+        for slot in free where !seen.insert(slot).inserted { return false }
+        return seen.count == Int(untouched) && seen.allSatisfy { (0..<untouched).contains($0) }
+    }
+}
+
+/// Sole ownership of some slots. Not copyable, so they cannot be returned twice; destroying it returns them,
+/// so they cannot be forgotten.
+public struct SlotLease: ~Copyable {
+    public private(set) var slots: [Int32]
+    private let pool: SlotPool
+
+    fileprivate init(slots: [Int32], pool: SlotPool) { (self.slots, self.pool) = (slots, pool) }
+
+    /// Adds `count` slots of the same pool; false, and nothing taken, when that many are not free.
+    public mutating func grow(by count: Int) -> Bool {
+        guard let more = pool.lease(count) else { return false }
+        slots += more.take()
+        return true
+    }
+
+    /// Gives up the slots without freeing them.
+    private consuming func take() -> [Int32] {
+        defer { slots = [] }
+        return slots
+    }
+
+    deinit { pool.reclaim(slots) }
+}

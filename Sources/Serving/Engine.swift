@@ -1,0 +1,84 @@
+import Foundation
+public import Layers
+public import Scheduling
+import Synchronization
+public import Tensors
+
+/// Runs a model for many requests at once, on a thread of its own.
+///
+/// Requests may come from anywhere; each gets a stream of events. Dropping the stream cancels the request,
+/// and its cache slots are free before the next step begins.
+public final class Engine: Sendable {
+    public let configuration: EngineConfiguration
+    public let vocabularySize: Int
+    private let mailbox = Mailbox()
+    private let nextID = Atomic<UInt64>(0)
+    private let isStopped = Atomic<Bool>(false)
+    private let published: PublishedStatistics
+
+    /// Allocates the cache and starts the thread.
+    public init(model: any LanguageModel, backend: any Backend, configuration: EngineConfiguration) {
+        (self.configuration, vocabularySize) = (configuration, model.vocabularySize)
+        published = PublishedStatistics(slots: configuration.slots)
+        let cache = backend.makeCache(
+            model.cacheLayout, slots: configuration.slots, element: configuration.cacheElement)
+        let (mailbox, published, limits) = (mailbox, published, configuration.limits)
+        let thread = Thread {
+            let pool = SlotPool(capacity: cache.slots)
+            var loop = EngineLoop(
+                model: model, backend: backend, cache: cache,
+                scheduler: Scheduler(pool: pool, limits: limits), mailbox: mailbox, published: published)
+            loop.run()
+        }
+        thread.name = "lightllm-engine"
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+
+    deinit { mailbox.post(.stop) }
+
+    /// Queues `request` and returns its events. Throws when the request could never run.
+    public func submit(_ request: GenerationRequest) throws(RequestError) -> AsyncStream<GenerationEvent> {
+        try validate(request)
+        let id = nextID.add(1, ordering: .relaxed).newValue
+        let (stream, continuation) = AsyncStream.makeStream(of: GenerationEvent.self)
+        continuation.onTermination = { [mailbox] reason in
+            if case .cancelled = reason { mailbox.post(.cancel(id)) }
+        }
+        mailbox.post(.submit(SequenceTicket(id: id, request: request, events: continuation)))
+        return stream
+    }
+
+    /// Whether `submit` would take the request.
+    public func validate(_ request: GenerationRequest) throws(RequestError) {
+        guard !isStopped.load(ordering: .relaxed) else { throw .engineStopped }
+        guard !request.prompt.isEmpty else { throw .emptyPrompt }
+        guard request.maxNewTokens >= 1 else { throw .nothingToGenerate(request.maxNewTokens) }
+        if let stray = request.prompt.first(where: { $0 < 0 || Int($0) >= vocabularySize }) {
+            throw .tokenOutOfRange(stray, vocabulary: vocabularySize)
+        }
+        let most = min(configuration.maxRequestTokens, configuration.slots)
+        guard request.maxNewTokens <= most, request.prompt.count <= most - request.maxNewTokens else {
+            throw .tooLong(prompt: request.prompt.count, newTokens: request.maxNewTokens, most: most)
+        }
+    }
+
+    public var statistics: EngineStatistics { published.current.withLock { $0 } }
+
+    /// Ends every request and the thread.
+    public func stop() {
+        isStopped.store(true, ordering: .relaxed)
+        mailbox.post(.stop)
+    }
+}
+
+/// Statistics as the engine's thread last published them.
+final class PublishedStatistics: Sendable {
+    let current: Mutex<EngineStatistics>
+
+    init(slots: Int) {
+        var statistics = EngineStatistics()
+        (statistics.totalSlots, statistics.freeSlots) = (slots, slots)
+        current = Mutex(statistics)
+    }
+}

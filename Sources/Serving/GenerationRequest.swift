@@ -1,0 +1,105 @@
+public import Scheduling
+public import Tensors
+
+/// What to generate, in tokens.
+public struct GenerationRequest: Sendable {
+    public var prompt: [Int32]
+    public var maxNewTokens: Int
+    public var sampling = SamplingParameters()
+    /// Tokens that end the answer. They are part of it.
+    public var endTokens: Set<Int32> = []
+    /// Whether generation goes on after an end token.
+    public var ignoresEndTokens = false
+    /// Runs of tokens that end the answer. They are part of it.
+    public var stopSequences: [[Int32]] = []
+    /// How many of the likeliest tokens are reported beside each generated one.
+    public var topLogProbabilities = 0
+    /// Whether the log probabilities of the prompt's own tokens are reported.
+    public var scoresPrompt = false
+    /// Whether the logits after the prompt are reported.
+    public var reportsLogits = false
+
+    public init(prompt: [Int32], maxNewTokens: Int) {
+        (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)
+    }
+}
+
+/// A token and the natural logarithm of its probability.
+public struct TokenScore: Sendable, Equatable {
+    public let token: Int32
+    public let logProbability: Float
+
+    public init(token: Int32, logProbability: Float) {
+        (self.token, self.logProbability) = (token, logProbability)
+    }
+}
+
+/// A token of the prompt or of the answer, with the tokens most likely in its place.
+public struct ScoredToken: Sendable, Equatable {
+    public let token: Int32
+    /// nil for the first token of a prompt, which nothing predicts.
+    public let logProbability: Float?
+    /// Most likely first.
+    public let top: [TokenScore]
+
+    public init(token: Int32, logProbability: Float?, top: [TokenScore] = []) {
+        (self.token, self.logProbability, self.top) = (token, logProbability, top)
+    }
+}
+
+/// Why an answer ended.
+public enum FinishReason: String, Sendable {
+    /// An end token or a stop sequence.
+    case stop
+    /// The most tokens that were asked for.
+    case length
+}
+
+/// What the engine reports about a request, in order: prompt scores, logits, tokens, the end.
+public enum GenerationEvent: Sendable {
+    /// The next tokens of the prompt, when `scoresPrompt` asked for them.
+    case prompt([ScoredToken])
+    /// The logits after the prompt, when `reportsLogits` asked for them.
+    case logits([Float])
+    case token(ScoredToken)
+    case finished(FinishReason)
+}
+
+/// Why the engine does not take a request.
+public enum RequestError: Error, Equatable, CustomStringConvertible {
+    case emptyPrompt
+    case tokenOutOfRange(Int32, vocabulary: Int)
+    case nothingToGenerate(Int)
+    case tooLong(prompt: Int, newTokens: Int, most: Int)
+    case engineStopped
+
+    public var description: String {
+        switch self {
+        case .emptyPrompt: "the prompt is empty"
+        case .tokenOutOfRange(let token, let vocabulary):
+            "prompt token \(token) is outside the vocabulary of \(vocabulary)"
+        case .nothingToGenerate(let count): "max_new_tokens must be at least 1, but get \(count)"
+        case .tooLong(let prompt, let newTokens, let most):
+            "the input prompt token len \(prompt) + max_new_tokens \(newTokens) > \(most)"
+        case .engineStopped: "the engine has stopped"
+        }
+    }
+}
+
+/// How an engine is set up.
+public struct EngineConfiguration: Sendable {
+    /// Token slots of the key/value cache.
+    public var slots: Int
+    public var cacheElement: CacheElement
+    public var limits: SchedulerLimits
+    /// The most tokens a request may come to have, prompt and answer.
+    public var maxRequestTokens: Int
+
+    public init(
+        slots: Int, cacheElement: CacheElement, limits: SchedulerLimits = SchedulerLimits(),
+        maxRequestTokens: Int
+    ) {
+        (self.slots, self.cacheElement, self.limits) = (slots, cacheElement, limits)
+        self.maxRequestTokens = maxRequestTokens
+    }
+}

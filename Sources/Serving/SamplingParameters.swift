@@ -1,0 +1,40 @@
+/// How the next token is chosen. The defaults choose the most likely one.
+public struct SamplingParameters: Sendable, Equatable {
+    /// Logits are divided by it; nil chooses the most likely token.
+    public var temperature: Float?
+    /// Only the `topK` most likely tokens remain; nil keeps all.
+    public var topK: Int?
+    /// Only the most likely tokens that together reach this probability remain; in (0, 1].
+    public var topP: Float = 1
+    /// Only tokens at least this likely, relative to the most likely one, remain; in [0, 1).
+    public var minP: Float = 0
+    public var presencePenalty: Float = 0
+    public var frequencyPenalty: Float = 0
+    public var repetitionPenalty: Float = 1
+    /// Whether the prompt's tokens count for the penalties.
+    public var penalizesPrompt = false
+    /// Added to the logits of these tokens.
+    public var logitBias: [Int32: Float] = [:]
+    /// From this many tokens on, the logits of end tokens grow by `factor` to the power of the excess.
+    public var lengthPenalty: LengthPenalty?
+    /// Before this many tokens no end token is chosen.
+    public var minNewTokens = 1
+    /// The same seed, prompt and parameters give the same answer, whatever else runs.
+    public var seed: UInt64?
+
+    public struct LengthPenalty: Sendable, Equatable {
+        public var start: Int
+        public var factor: Float
+        public init(start: Int, factor: Float) { (self.start, self.factor) = (start, factor) }
+    }
+
+    public init() {}
+
+    var isGreedy: Bool { temperature == nil || topK == 1 }
+
+    /// Whether the most likely token of the raw logits is the answer.
+    var usesRawLogits: Bool {
+        isGreedy && presencePenalty == 0 && frequencyPenalty == 0 && repetitionPenalty == 1
+            && logitBias.isEmpty && lengthPenalty == nil && minNewTokens <= 1
+    }
+}

@@ -1,0 +1,27 @@
+/// A feed-forward nonlinearity, under the names that config.json uses.
+public enum Activation: String, Sendable, Codable, CaseIterable {
+    case silu
+    case gelu
+    case geluTanh = "gelu_pytorch_tanh"
+    case relu
+
+    /// Accepts the aliases that checkpoints use for the same function.
+    public init?(name: String) {
+        switch name {
+        case "silu", "swish": self = .silu
+        case "gelu": self = .gelu
+        case "gelu_new", "gelu_fast", "gelu_pytorch_tanh": self = .geluTanh
+        case "relu": self = .relu
+        default: return nil
+        }
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let name = try container.decode(String.self)
+        guard let known = Activation(name: name) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "unknown activation '\(name)'")
+        }
+        self = known
+    }
+}

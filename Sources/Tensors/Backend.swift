@@ -1,0 +1,60 @@
+/// One device and the kernels that run on it. As coarse as a transformer needs and no finer.
+///
+/// Results of a row never depend on the other rows of a call: that is what lets the engine batch, chunk and
+/// cache without changing an answer. The requirements of the last group have default implementations and
+/// exist to be fused.
+public protocol Backend: AnyObject, Sendable {
+    var name: String { get }
+
+    /// A matrix of undefined values.
+    func makeMatrix(rows: Int, columns: Int) -> Matrix
+    /// A one-row matrix of the tensors' values, one after the other, as float32.
+    func makeVector(_ parts: [HostWeight]) -> Matrix
+    /// The parts stacked along the outputs. All have the same number of inputs.
+    func makeWeight(_ parts: [HostWeight]) -> WeightMatrix
+    func makeCache(_ layout: CacheLayout, slots: Int, element: CacheElement) -> any KeyValueCache
+    /// Cosines and sines for one row per entry of `positions`; `lengths` are the sequences' lengths.
+    func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
+
+    /// `y = x Wᵀ + bias`; `bias` has one row.
+    func linear(_ x: Matrix, _ weight: WeightMatrix, bias: Matrix?, into y: Matrix)
+    /// Row `r` of `y` is row `tokens[r]` of `table`.
+    func embed(_ tokens: [Int32], _ table: WeightMatrix, into y: Matrix)
+    func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix)
+    func add(_ a: Matrix, _ b: Matrix, into y: Matrix)
+    /// `y = x / sqrt(mean(x²) + epsilon) * weight`, row by row (arXiv 1910.07467).
+    func rmsNorm(_ x: Matrix, weight: Matrix, epsilon: Float, into y: Matrix)
+    /// Rotates `heads` heads of `x` in place.
+    func rotate(_ x: Matrix, heads: Int, by table: RotationTable)
+    /// Stores `k` and `v` at the pass's new slots, then `y = softmax(scale q kᵀ) v` over each sequence.
+    func attend(
+        _ q: Matrix, _ k: Matrix, _ v: Matrix, _ shape: AttentionShape, in pass: ForwardPass, layer: Int,
+        into y: Matrix)
+    /// `y = function(gate) * up`.
+    func gated(_ gate: Matrix, _ up: Matrix, _ function: Activation, into y: Matrix)
+
+    /// For each row the column of the largest value; the first of equals.
+    func argMax(_ x: Matrix) -> [Int32]
+    /// For each row `ln Σ exp(x)`.
+    func logSumExp(_ x: Matrix) -> [Float]
+    /// Copies one row to the host.
+    func read(_ x: Matrix, row: Int, into host: inout [Float])
+
+    // Fusable.
+
+    /// `sum = x + delta`, `normed = rmsNorm(sum)`.
+    func addThenRMSNorm(
+        _ x: Matrix, _ delta: Matrix, weight: Matrix, epsilon: Float
+    ) -> (sum: Matrix, normed: Matrix)
+}
+
+extension Backend {
+    public func addThenRMSNorm(
+        _ x: Matrix, _ delta: Matrix, weight: Matrix, epsilon: Float
+    ) -> (sum: Matrix, normed: Matrix) {
+        let sum = x + delta
+        let normed = makeMatrix(rows: x.rows, columns: x.columns)
+        rmsNorm(sum, weight: weight, epsilon: epsilon, into: normed)
+        return (sum, normed)
+    }
+}

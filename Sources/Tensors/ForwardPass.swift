@@ -1,0 +1,65 @@
+import Synchronization
+
+/// One step: the new tokens of every scheduled sequence, back to back, without padding.
+public struct ForwardPass: Sendable {
+    /// The part of the step that belongs to one sequence.
+    public struct Sequence: Sendable {
+        public let rows: Range<Int>
+        /// The cache slots of the whole context in order of position, this step's tokens included.
+        public let contextSlots: [Int32]
+
+        public init(rows: Range<Int>, contextSlots: [Int32]) {
+            (self.rows, self.contextSlots) = (rows, contextSlots)
+        }
+    }
+
+    /// One entry per row.
+    public let tokens: [Int32]
+    public let positions: [Int32]
+    /// One entry per row: the length that the row's sequence counts as, for rotary embeddings that depend
+    /// on it. The whole prompt's for a prompt token, whatever chunk brings it; `position + 1` afterwards.
+    public let lengths: [Int32]
+    /// One entry per row: where its keys and values go.
+    public let newSlots: [Int32]
+    public let sequences: [Sequence]
+    /// The rows whose logits are wanted, ascending.
+    public let sampledRows: [Int32]
+    public let cache: any KeyValueCache
+    public let backend: any Backend
+    private let tables = TableMemo()
+
+    public init(
+        tokens: [Int32], positions: [Int32], lengths: [Int32], newSlots: [Int32], sequences: [Sequence],
+        sampledRows: [Int32], cache: any KeyValueCache, backend: any Backend
+    ) {
+        (self.tokens, self.positions, self.lengths, self.newSlots) = (tokens, positions, lengths, newSlots)
+        (self.sequences, self.sampledRows) = (sequences, sampledRows)
+        (self.cache, self.backend) = (cache, backend)
+    }
+
+    /// Attention of the step's rows over their sequences: `rows` x `queryHeads * valueWidth`.
+    public func attend(_ q: Matrix, _ k: Matrix, _ v: Matrix, _ shape: AttentionShape, layer: Int) -> Matrix {
+        let y = backend.makeMatrix(rows: q.rows, columns: shape.queryHeads * shape.valueWidth)
+        backend.attend(q, k, v, shape, in: self, layer: layer, into: y)
+        return y
+    }
+
+    /// Rotates the heads of `x` in place, each row by its position.
+    public func rotate(_ x: Matrix, heads: Int, by rotation: Rotation) {
+        backend.rotate(x, heads: heads, by: table(for: rotation))
+    }
+
+    /// Layers share a rotation, so its table is made once a step.
+    private func table(for rotation: Rotation) -> RotationTable {
+        tables.made.withLock { made in
+            if let table = made.first(where: { $0.rotation === rotation }) { return table }
+            let table = backend.makeRotationTable(rotation, positions: positions, lengths: lengths)
+            made.append(table)
+            return table
+        }
+    }
+}
+
+private final class TableMemo: Sendable {
+    let made = Mutex<[RotationTable]>([])
+}

@@ -1,0 +1,44 @@
+/// Activations: one row per token, one column per feature, in float32.
+///
+/// Rows may be strided, a row is always contiguous. That one freedom is what makes `columns(_:)` a view,
+/// so a fused q/k/v projection is split without copying.
+public struct Matrix: Sendable {
+    public let rows: Int
+    public let columns: Int
+    /// Elements from the start of a row to the start of the next.
+    public let rowStride: Int
+    public let backend: any Backend
+    public let buffer: Buffer
+    /// Elements before the first one.
+    public let offset: Int
+
+    public init(
+        rows: Int, columns: Int, rowStride: Int? = nil, backend: any Backend, buffer: Buffer, offset: Int = 0
+    ) {
+        (self.rows, self.columns, self.rowStride) = (rows, columns, rowStride ?? columns)
+        (self.backend, self.buffer, self.offset) = (backend, buffer, offset)
+    }
+
+    /// The same rows, restricted to `range` of the columns. Shares memory.
+    public func columns(_ range: Range<Int>) -> Matrix {
+        precondition(range.lowerBound >= 0 && range.upperBound <= columns, "columns \(range) of \(columns)")
+        return Matrix(
+            rows: rows, columns: range.count, rowStride: rowStride, backend: backend, buffer: buffer,
+            offset: offset + range.lowerBound)
+    }
+
+    /// Cuts the columns into consecutive parts of the given widths. Shares memory.
+    public func split(_ widths: Int...) -> [Matrix] {
+        var start = 0
+        return widths.map { width in
+            defer { start += width }
+            return columns(start..<start + width)
+        }
+    }
+
+    public static func + (a: Matrix, b: Matrix) -> Matrix {
+        let sum = a.backend.makeMatrix(rows: a.rows, columns: a.columns)
+        a.backend.add(a, b, into: sum)
+        return sum
+    }
+}

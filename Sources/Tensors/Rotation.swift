@@ -1,0 +1,52 @@
+/// Rotary position embedding of the columns of each head, RoFormer (arXiv 2104.09864).
+///
+/// Pair `i` of a head turns by `position * frequencies[i]`; cosine and sine are multiplied by `magnitude`.
+public final class Rotation: Sendable {
+    /// Which columns of a head form pair `i`.
+    public enum Pairing: Sendable {
+        /// `i` and `i + pairs` ("rotate half", Hugging Face).
+        case halves
+        /// `2i` and `2i + 1` (the paper, GPT-J).
+        case neighbours
+    }
+
+    /// Frequencies may depend on how long the sequence is.
+    public enum Frequencies: Sendable {
+        case fixed([Float])
+        /// Called with the sequence's length so far.
+        case byLength(@Sendable (Int) -> [Float])
+    }
+
+    public let frequencies: Frequencies
+    public let magnitude: Float
+    /// The rotated columns of each head; half as many pairs.
+    public let columns: Range<Int>
+    public let pairing: Pairing
+
+    public init(frequencies: Frequencies, magnitude: Float = 1, columns: Range<Int>, pairing: Pairing) {
+        precondition(columns.count.isMultiple(of: 2), "\(columns.count) rotated columns do not pair up")
+        (self.frequencies, self.magnitude) = (frequencies, magnitude)
+        (self.columns, self.pairing) = (columns, pairing)
+    }
+
+    public var pairs: Int { columns.count / 2 }
+
+    /// The frequencies for a sequence of `length` tokens.
+    public func frequencies(atLength length: Int) -> [Float] {
+        switch frequencies {
+        case .fixed(let values): values
+        case .byLength(let values): values(length)
+        }
+    }
+}
+
+/// Cosines and sines for every row of a step: `rows` x `pairs` each.
+public struct RotationTable: Sendable {
+    public let rotation: Rotation
+    public let cosines: Matrix
+    public let sines: Matrix
+
+    public init(rotation: Rotation, cosines: Matrix, sines: Matrix) {
+        (self.rotation, self.cosines, self.sines) = (rotation, cosines, sines)
+    }
+}
