@@ -1,0 +1,218 @@
+/// The CPU kernels: one struct of function pointers is the whole surface.
+///
+/// A kernel holds no policy: it starts no thread, allocates nothing and keeps no state. Callers split the
+/// work by rows, outputs or heads. The result bits of a row never depend on the other rows of a call, on how
+/// a range was split, or on which table of kernels ran: the scalar kernels compute the same eight
+/// interleaved partial sums, the same reduction tree and the same exponential as the SIMD ones.
+///
+/// Shapes are counted in elements; rows are strided: row `r` of `x` starts at `x + r * x_stride`. No pointer
+/// needs more alignment than its type. Where a result may overwrite an argument, the comment says so.
+/// NaN and infinities are values like any other; none is undefined behaviour.
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+/// How a row of a weight matrix lies in memory: plain numbers, or the little-endian blocks of GGUF.
+typedef enum llm_encoding {
+    LLM_F32,
+    LLM_F16,
+    LLM_BF16,
+    LLM_Q4_0, // 32 elements in 18 bytes: scale * (4 bits - 8)
+    LLM_Q4_1, // 32 in 20: scale * 4 bits + minimum
+    LLM_Q5_0, // 32 in 22: scale * (5 bits - 16)
+    LLM_Q5_1, // 32 in 24: scale * 5 bits + minimum
+    LLM_Q8_0, // 32 in 34: scale * signed 8 bits
+    LLM_Q2_K, // 256 in 84
+    LLM_Q3_K, // 256 in 110
+    LLM_Q4_K, // 256 in 144
+    LLM_Q5_K, // 256 in 176
+    LLM_Q6_K, // 256 in 210
+} llm_encoding;
+
+/// How the key-value cache stores one number.
+typedef enum llm_element {
+    LLM_ELEMENT_F32,
+    LLM_ELEMENT_F16,
+    LLM_ELEMENT_BF16,
+} llm_element;
+
+/// A nonlinearity, applied element by element.
+typedef enum llm_function {
+    LLM_SILU,      // x / (1 + exp(-x))
+    LLM_GELU,      // x / 2 * (1 + erf(x / sqrt(2)))
+    LLM_GELU_TANH, // x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x³)))
+    LLM_RELU,      // max(x, 0)
+} llm_function;
+
+/// A product of activations with a weight matrix, restricted to some outputs:
+/// `y[r][o] = Σ_i x[r][i] * weights[o][i] + bias[o]` for `o` in `first_output..<last_output`.
+typedef struct llm_matmul {
+    llm_encoding encoding;
+    /// All rows of the matrix, `inputs` elements each, without gaps; row `o` is output `o`.
+    const void *weights;
+    /// At least 1; a multiple of 32 (256 for the `_K` encodings) when the encoding has blocks.
+    size_t inputs;
+    size_t first_output;
+    size_t last_output;
+    /// float32 rows for LLM_F32, LLM_F16 and LLM_BF16; rows made by `quantize_rows` for all others.
+    const void *x;
+    /// BYTES from one row of `x` to the next, for either kind of row.
+    size_t x_stride_bytes;
+    size_t rows;
+    /// One number per output of the whole matrix, indexed like `weights`.
+    const float *_Nullable bias;
+    /// Output `o` of row `r` goes to `y[r * y_stride + o]`; other columns stay as they are. To stack
+    /// matrices along the outputs, pass `y` plus the number of outputs before this one.
+    float *y;
+    size_t y_stride;
+} llm_matmul;
+
+/// A normalisation of rows. `y` may be `x`.
+typedef struct llm_norm {
+    const float *x;
+    size_t x_stride;
+    size_t rows;
+    size_t columns;
+    /// `columns` numbers; null means ones.
+    const float *_Nullable weight;
+    /// `columns` numbers; null means zeros. Only `layer_norm` reads it.
+    const float *_Nullable bias;
+    float epsilon;
+    float *y;
+    size_t y_stride;
+} llm_norm;
+
+/// A rotation, in place, of column pairs of every head (RoFormer, arXiv 2104.09864):
+/// `(a, b)` becomes `(a cos - b sin, b cos + a sin)`.
+typedef struct llm_rotation {
+    /// `rows` of `heads * head_width` elements.
+    float *x;
+    size_t x_stride;
+    size_t rows;
+    size_t heads;
+    size_t head_width;
+    /// The first rotated column of each head; `2 * pairs` columns are rotated.
+    size_t first_column;
+    size_t pairs;
+    /// Pair `i` is columns `first + 2i` and `first + 2i + 1`; otherwise `first + i` and `first + i + pairs`.
+    bool neighbours;
+    /// One row per row of `x`, one column per pair.
+    const float *cosines;
+    const float *sines;
+    size_t table_stride;
+} llm_rotation;
+
+/// Attention of one query row over cached keys and values, restricted to some key-value heads:
+/// `y = softmax(scale q kᵀ) v`. Query head `h` reads key-value head `h / (query_heads / kv_heads)`.
+typedef struct llm_attention {
+    /// `query_heads * key_width` elements.
+    const float *q;
+    llm_element element;
+    /// One layer's cache: slot `s` has its keys at element `s * kv_heads * key_width` and its values at
+    /// element `s * kv_heads * value_width`.
+    const void *keys;
+    const void *values;
+    /// Columns of one head of q and k.
+    size_t key_width;
+    /// Columns of one head of v and y.
+    size_t value_width;
+    size_t query_heads;
+    size_t kv_heads;
+    size_t first_kv_head;
+    size_t last_kv_head;
+    /// The slot of every position of the sequence, from position 0.
+    const int32_t *slots;
+    /// The positions that the query sees: `first_key ..< first_key + key_count`. With none, y is 0.
+    size_t first_key;
+    size_t key_count;
+    /// Scores are multiplied by this before the softmax.
+    float scale;
+    /// Whether scaled scores become `softcap * tanh(score / softcap)`.
+    bool has_softcap;
+    float softcap;
+    /// Room for `query_heads / kv_heads * key_count` elements.
+    float *scratch;
+    /// `query_heads * value_width` elements, of which those of the chosen heads are written.
+    float *y;
+} llm_attention;
+
+/// The kernels of one instruction set. Constant, so threads may share it.
+typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
+    /// "scalar" or "avx2".
+    const char *name;
+
+    /// Decodes `count` elements (whole blocks) of one weight row to float32.
+    void (*_Nonnull dequantize_row)(llm_encoding encoding, const void *row, size_t count, float *out);
+
+    /// Bytes of one activation row as `quantize_rows` writes it; `inputs` is a multiple of 32.
+    size_t (*_Nonnull quantized_row_bytes)(size_t inputs);
+
+    /// Quantises activations for `matmul` with a block encoding: per 32 inputs the scale `max|x| / 127`
+    /// and int8 numbers, rounded to nearest even, with their sums. Row `r` starts at byte
+    /// `r * quantized_row_bytes(inputs)` of `out`. A block with a NaN or an infinity makes its row's
+    /// products NaN; a block below 1e-30 counts as zero.
+    void (*_Nonnull quantize_rows)(
+        const float *x, size_t x_stride, size_t rows, size_t inputs, void *out);
+
+    /// Multiplies activations by a weight matrix. Sums are float32; block encodings multiply in integers.
+    void (*_Nonnull matmul)(const llm_matmul *product);
+
+    /// `y = x / sqrt(mean(x²) + epsilon) * weight` per row (arXiv 1910.07467).
+    void (*_Nonnull rms_norm)(const llm_norm *norm);
+
+    /// `sum = x + delta`, `y = rms_norm(sum)`, bit for bit as `add` and `rms_norm` would. `sum` may be `x`
+    /// or `delta`, not `y`.
+    void (*_Nonnull add_rms_norm)(
+        const llm_norm *norm, const float *delta, size_t delta_stride, float *sum, size_t sum_stride);
+
+    /// `y = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias` per row (arXiv 1607.06450).
+    void (*_Nonnull layer_norm)(const llm_norm *norm);
+
+    /// `y = a + b`; `y` may be either.
+    void (*_Nonnull add)(
+        const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows, size_t columns,
+        float *y, size_t y_stride);
+
+    /// `y = function(x)`; `y` may be `x`.
+    void (*_Nonnull activate)(
+        llm_function function, const float *x, size_t x_stride, size_t rows, size_t columns, float *y,
+        size_t y_stride);
+
+    /// `y = function(gate) * up`; `y` may be either.
+    void (*_Nonnull gated)(
+        llm_function function, const float *gate, size_t gate_stride, const float *up, size_t up_stride,
+        size_t rows, size_t columns, float *y, size_t y_stride);
+
+    void (*_Nonnull rotate)(const llm_rotation *rotation);
+
+    /// Writes row `r` of `x` to slot `slots[r]` of one layer's keys or values, rounding to nearest even.
+    /// Slot `s` starts at element `s * columns` of `cache`.
+    void (*_Nonnull store_rows)(
+        llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,
+        const int32_t *slots, void *cache);
+
+    /// The result depends on the query row and on the keys and values it sees, not on the range of heads.
+    void (*_Nonnull attend)(const llm_attention *attention);
+
+    /// The index of the largest element, the first of equals. NaN never wins; 0 if there is nothing else.
+    size_t (*_Nonnull arg_max)(const float *x, size_t count);
+
+    /// `ln Σ exp(x)`; minus infinity when all elements are, or when there is none.
+    float (*_Nonnull log_sum_exp)(const float *x, size_t count);
+} llm_kernels;
+
+/// Portable kernels.
+const llm_kernels *llm_kernels_scalar(void);
+/// Kernels for x86-64 with AVX2, FMA and F16C; null where the processor lacks one of them.
+const llm_kernels *_Nullable llm_kernels_avx2(void);
+/// The fastest kernels that the processor runs.
+const llm_kernels *llm_kernels_best(void);
+
+#pragma clang assume_nonnull end
+
+#endif

@@ -1,0 +1,45 @@
+/// The kernels behind the tables, one prefix per instruction set.
+#ifndef LLM_KERNELS_H
+#define LLM_KERNELS_H
+
+#include "include/CKernels.h"
+
+#pragma clang assume_nonnull begin
+
+#define LLM_DECLARE_KERNELS(prefix)                                                                       \
+    void prefix##_quantize_rows(                                                                          \
+        const float *x, size_t x_stride, size_t rows, size_t inputs, void *out);                          \
+    void prefix##_matmul(const llm_matmul *product);                                                      \
+    void prefix##_rms_norm(const llm_norm *norm);                                                         \
+    void prefix##_add_rms_norm(                                                                           \
+        const llm_norm *norm, const float *delta, size_t delta_stride, float *sum, size_t sum_stride);    \
+    void prefix##_layer_norm(const llm_norm *norm);                                                       \
+    void prefix##_add(                                                                                    \
+        const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows, size_t columns,    \
+        float *y, size_t y_stride);                                                                       \
+    void prefix##_activate(                                                                               \
+        llm_function function, const float *x, size_t x_stride, size_t rows, size_t columns, float *y,    \
+        size_t y_stride);                                                                                 \
+    void prefix##_gated(                                                                                  \
+        llm_function function, const float *gate, size_t gate_stride, const float *up, size_t up_stride,  \
+        size_t rows, size_t columns, float *y, size_t y_stride);                                          \
+    void prefix##_rotate(const llm_rotation *rotation);                                                   \
+    void prefix##_store_rows(                                                                             \
+        llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,                \
+        const int32_t *slots, void *cache);                                                               \
+    void prefix##_attend(const llm_attention *attention);                                                 \
+    size_t prefix##_arg_max(const float *x, size_t count);                                                \
+    float prefix##_log_sum_exp(const float *x, size_t count)
+
+LLM_DECLARE_KERNELS(llm_scalar);
+LLM_DECLARE_KERNELS(llm_avx2);
+
+void llm_scalar_dequantize_row(llm_encoding encoding, const void *row, size_t count, float *out);
+size_t llm_scalar_quantized_row_bytes(size_t inputs);
+
+/// `matmul` for an encoding with blocks.
+void llm_avx2_matmul_blocks(const llm_matmul *product);
+
+#pragma clang assume_nonnull end
+
+#endif

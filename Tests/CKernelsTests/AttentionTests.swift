@@ -1,0 +1,219 @@
+import CKernels
+import Foundation
+import Testing
+
+enum Element: String, CaseIterable, Sendable {
+    case f32, f16, bf16
+
+    var element: llm_element { llm_element(UInt32(Element.allCases.firstIndex(of: self)!)) }
+    var bytes: Int { self == .f32 ? 4 : 2 }
+    var format: Format { Format(rawValue: rawValue)! }
+}
+
+/// One query row over a cache whose slots are in disorder.
+struct AttentionCall {
+    var element: Element
+    var (keyWidth, valueWidth, group, keyValueHeads) = (0, 0, 0, 2)
+    var slots: [Int32]
+    var keys: [UInt8], values: [UInt8]
+    var q: [Float]
+    var first = 0, count: Int
+    var softcap: Float?
+
+    init(_ element: Element, context: Int, keyWidth: Int, valueWidth: Int, group: Int, seed: Int) {
+        var random = Random(seed)
+        self.element = element
+        (self.keyWidth, self.valueWidth, self.group, count) = (keyWidth, valueWidth, group, context)
+        slots = (0..<Int32(context + 3)).shuffled(using: &random)
+        q = random.floats(2 * group * keyWidth, in: -2...2)
+        let stored = { (width: Int, random: inout Random, slots: [Int32]) in
+            let x = random.floats(slots.count * 2 * width, in: -2...2)
+            var cache = [UInt8](repeating: 0, count: x.count * element.bytes)
+            scalar.store_rows(element.element, x, 2 * width, slots.count, 2 * width, slots, &cache)
+            return cache
+        }
+        keys = stored(keyWidth, &random, slots)
+        values = stored(valueWidth, &random, slots)
+    }
+
+    var scale: Float { 1 / Float(keyWidth).squareRoot() }
+
+    func run(_ kernels: llm_kernels, heads: [Range<Int>] = [0..<2]) -> [Float] {
+        var y = [Float](repeating: .nan, count: 2 * group * valueWidth)
+        var scratch = [Float](repeating: .nan, count: group * count)
+        keys.withUnsafeBytes { keys in
+            values.withUnsafeBytes { values in
+                slots.withUnsafeBufferPointer { slots in
+                    q.withUnsafeBufferPointer { q in
+                        y.withUnsafeMutableBufferPointer { y in
+                            scratch.withUnsafeMutableBufferPointer { scratch in
+                                for range in heads {
+                                    var call = llm_attention(
+                                        q: q.baseAddress!, element: element.element, keys: keys.baseAddress!,
+                                        values: values.baseAddress!, key_width: keyWidth,
+                                        value_width: valueWidth, query_heads: 2 * group, kv_heads: 2,
+                                        first_kv_head: range.lowerBound, last_kv_head: range.upperBound,
+                                        slots: slots.baseAddress!, first_key: first, key_count: count,
+                                        scale: scale, has_softcap: softcap != nil, softcap: softcap ?? 0,
+                                        scratch: scratch.baseAddress ?? y.baseAddress!, y: y.baseAddress!)
+                                    kernels.attend(&call)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        return y
+    }
+
+    /// The definition in double precision.
+    var expected: [Double] {
+        let keys = dequantized(element.format, keys).doubles
+        let values = dequantized(element.format, values).doubles
+        return (0..<2 * group).flatMap { head in
+            let seen = slots[first..<first + count].map(Int.init)
+            let scores = seen.map { slot in
+                let score =
+                    Double(scale)
+                    * (0..<keyWidth).reduce(0.0) { sum, i in
+                        sum + Double(q[head * keyWidth + i]) * keys[(slot * 2 + head / group) * keyWidth + i]
+                    }
+                return softcap.map { Double($0) * tanh(score / Double($0)) } ?? score
+            }
+            let powers = scores.map { exp($0 - scores.max()!) }, sum = powers.reduce(0, +)
+            return (0..<valueWidth).map { column in
+                zip(seen, powers).reduce(0.0) { total, pair in
+                    total + pair.1 / sum * values[(pair.0 * 2 + head / group) * valueWidth + column]
+                }
+            }
+        }
+    }
+}
+
+@Suite struct AttentionTests {
+    @Test(arguments: Element.allCases, KernelSet.available)
+    func isTheDefinition(_ element: Element, _ set: KernelSet) {
+        for group in 1...8 {
+            for (keyWidth, valueWidth) in [(1, 1), (8, 8), (5, 20), (64, 64), (24, 72), (128, 128)] {
+                for (context, first) in [(1, 0), (7, 3), (40, 0), (70, 31)] {
+                    var call = AttentionCall(
+                        element, context: context, keyWidth: keyWidth, valueWidth: valueWidth, group: group,
+                        seed: context + group)
+                    (call.first, call.count) = (first, context - first)
+                    call.softcap = context == 40 ? 3 : nil
+                    let actual = call.run(set.kernels)
+                    let name: Comment =
+                        "\(group) heads, \(keyWidth), \(valueWidth) wide, \(first)..<\(context)"
+                    #expect(relativeError(actual, call.expected) < 5e-6, name)
+                    #expect(actual.bits == call.run(scalar).bits, name)
+                    #expect(call.run(set.kernels, heads: [1..<2, 0..<1]).bits == actual.bits, name)
+                }
+            }
+        }
+    }
+
+    /// A head's result is the same whichever group it is computed in, and wherever its slots lie.
+    @Test(arguments: Element.allCases, KernelSet.available)
+    func groupsAndSlotsChangeNoBit(_ element: Element, _ set: KernelSet) {
+        let whole = AttentionCall(element, context: 45, keyWidth: 20, valueWidth: 44, group: 7, seed: 4)
+        let expected = whole.run(set.kernels)
+        for head in 0..<7 {
+            var one = whole
+            one.group = 1
+            one.q = [head, head + 7].flatMap { whole.q[$0 * 20..<($0 + 1) * 20] }
+            let actual = one.run(set.kernels)
+            #expect(actual[..<44].bits == expected[head * 44..<(head + 1) * 44].bits)
+        }
+        var moved = whole
+        for (position, slot) in whole.slots.enumerated() {
+            let (to, from) = (position, Int(slot))
+            let (key, value) = (40 * element.bytes, 88 * element.bytes)
+            moved.keys.replaceSubrange(
+                to * key..<(to + 1) * key, with: whole.keys[from * key..<(from + 1) * key])
+            moved.values.replaceSubrange(
+                to * value..<(to + 1) * value, with: whole.values[from * value..<(from + 1) * value])
+            moved.slots[position] = Int32(position)
+        }
+        #expect(moved.run(set.kernels).bits == expected.bits)
+    }
+
+    @Test(arguments: KernelSet.available)
+    func seesNothing(_ set: KernelSet) {
+        var call = AttentionCall(.f16, context: 4, keyWidth: 8, valueWidth: 12, group: 3, seed: 1)
+        call.count = 0
+        #expect(call.run(set.kernels) == [Float](repeating: 0, count: 72))
+    }
+
+    @Test(arguments: KernelSet.available)
+    func strangeNumbersAgree(_ set: KernelSet) {
+        for value in [Float.nan, .infinity, -.infinity, 1e30] {
+            var call = AttentionCall(.f32, context: 21, keyWidth: 12, valueWidth: 9, group: 2, seed: 6)
+            call.q[3] = value
+            let actual = call.run(set.kernels)
+            #expect(actual.bits == call.run(scalar).bits)
+            #expect(actual[9...].nans == 0, "other heads are as ever")
+        }
+    }
+}
+
+@Suite struct StoreTests {
+    private static let numbers: [Float] = {
+        var random = Random(9)
+        let bits = (0..<20_000).map { _ in UInt32.random(in: 0...UInt32.max, using: &random) }
+        let ties = (0...UInt16.max).flatMap { half -> [Float] in
+            let value = Float(Float16(bitPattern: half)), next = Float(Float16(bitPattern: half &+ 1))
+            let tie = (value + next) / 2
+            return tie.isFinite ? [tie.nextDown, tie, tie.nextUp] : []
+        }
+        let ends: [Float] = [65519.996, 65520, -65520, .infinity, -.infinity, .nan]
+        return bits.map(Float.init(bitPattern:)) + ties + ends
+    }()
+
+    private func stored(_ kernels: llm_kernels, _ element: Element, _ x: [Float]) -> [UInt16] {
+        var cache = [UInt16](repeating: 0, count: x.count)
+        kernels.store_rows(element.element, x, x.count, 1, x.count, [0], &cache)
+        return cache
+    }
+
+    @Test(arguments: KernelSet.available)
+    func float16RoundsToNearestEven(_ set: KernelSet) {
+        let actual = stored(set.kernels, .f16, Self.numbers)
+        #expect(actual == stored(scalar, .f16, Self.numbers))
+        for (x, bits) in zip(Self.numbers, actual) where !x.isNaN {
+            if Float16(x).bitPattern != bits { Issue.record("\(x) became \(bits)") }
+        }
+        #expect(actual.filter { Float16(bitPattern: $0).isNaN }.count == Self.numbers.nans)
+    }
+
+    @Test(arguments: KernelSet.available)
+    func bfloat16RoundsToNearestEven(_ set: KernelSet) {
+        let actual = stored(set.kernels, .bf16, Self.numbers)
+        #expect(actual == stored(scalar, .bf16, Self.numbers))
+        for (x, bits) in zip(Self.numbers, actual) where x.isFinite {
+            let value = Float(bitPattern: UInt32(bits) << 16)
+            guard value.isFinite else {
+                #expect(abs(x) >= Float(bitPattern: 0x7f7f_8000))
+                continue
+            }
+            let low = x.bitPattern & 0xffff
+            let up = low > 0x8000 || low == 0x8000 && x.bitPattern & 0x10000 != 0
+            if bits != UInt16(x.bitPattern >> 16) + (up ? 1 : 0) { Issue.record("\(x) became \(value)") }
+        }
+        let nans = actual.filter { Float(bitPattern: UInt32($0) << 16).isNaN }
+        #expect(nans.count == Self.numbers.nans)
+    }
+
+    @Test(arguments: Element.allCases, KernelSet.available)
+    func rowsGoToTheirSlots(_ element: Element, _ set: KernelSet) {
+        var random = Random(3)
+        let columns = 13, x = random.floats(3 * 15).map { Float(Float16($0 * 64).rounded()) }
+        var cache = [UInt8](repeating: 0, count: 5 * columns * element.bytes)
+        set.kernels.store_rows(element.element, x, 15, 3, columns, [4, 0, 2], &cache)
+        let values = dequantized(element.format, cache)
+        for (row, slot) in [4, 0, 2].enumerated() {
+            #expect(values[slot * columns..<(slot + 1) * columns] == x[row * 15..<row * 15 + columns])
+        }
+        for slot in [1, 3] { #expect(values[slot * columns..<(slot + 1) * columns].allSatisfy { $0 == 0 }) }
+    }
+}
