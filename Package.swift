@@ -24,10 +24,6 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 // Tiers: a target imports only from lower ones, and only what its line lists (docs/architecture.md).
 let package = Package(
     name: "lightllm",
-    products: [
-        .library(name: "LightLLM", targets: ["LightLLM"]),
-        .executable(name: "lightllm", targets: ["LightLLMCommand"]),
-    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -37,42 +33,18 @@ let package = Package(
     targets: [
         // Tier 0
         .target(name: "CKernels"),
-        .systemLibrary(
-            name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         layer("JSON", [collections]),
         layer("Tensors"),
         layer("Scheduling", [deque]),
         // Tier 1
-        layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
-        layer("Tokenizers", ["JSON", "CPCRE2", collections]),
-        layer("ChatTemplates", ["JSON", collections]),
         // Tier 2
         layer("Layers", ["Tensors", "Weights"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
         layer("Serving", ["Scheduling", "Layers", "Tensors", deque]),
-        // Tier 4
-        layer("TextGeneration", ["Serving", "Tokenizers", "ChatTemplates", "JSON", collections]),
-        // Tier 5
-        layer(
-            "LightLLM",
-            [
-                "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend", "Tokenizers",
-                "ChatTemplates", "JSON", "Scheduling",
-            ]),
-        layer(
-            "HTTPAPI",
-            ["TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird, logging]),
-        // Tier 6
-        .executableTarget(
-            name: "LightLLMCommand",
-            dependencies: [
-                "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", "Tensors",
-                logging, hummingbird,
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: strict),
+        layer("HTTPAPI", ["JSON", hummingbird, logging]),
+        tests("CKernelsTests", ["CKernels"]),
     ]
 )

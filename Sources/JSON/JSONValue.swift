@@ -76,3 +76,8 @@ extension JSONValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Expre
         self = .object(OrderedDictionary(elements, uniquingKeysWith: { $1 }))
     }
 }
+
+extension JSONValue {
+    /// The members of an object, in the order of the text.
+    public typealias Members = OrderedDictionary<String, JSONValue>
+}

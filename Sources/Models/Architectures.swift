@@ -1,5 +1,5 @@
-public import Foundation
-public import JSON
+import Foundation
+import JSON
 public import Layers
 public import Tensors
 public import Weights

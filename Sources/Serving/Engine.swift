@@ -1,6 +1,6 @@
 import Foundation
 public import Layers
-public import Scheduling
+import Scheduling
 import Synchronization
 public import Tensors
 

@@ -1,5 +1,6 @@
 import Layers
 import Scheduling
+import Synchronization
 import Tensors
 
 /// What the engine's thread does: take commands, schedule, run, sample, publish.

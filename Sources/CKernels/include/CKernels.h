@@ -213,6 +213,15 @@ const llm_kernels *_Nullable llm_kernels_avx2(void);
 /// The fastest kernels that the processor runs.
 const llm_kernels *llm_kernels_best(void);
 
+/// Tells the processor that this thread spins.
+static inline void llm_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #pragma clang assume_nonnull end
 
 #endif

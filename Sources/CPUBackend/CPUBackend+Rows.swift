@@ -1,0 +1,73 @@
+import CKernels
+public import Tensors
+
+extension CPUBackend {
+    public func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix) {
+        precondition(y.rows == rows.count && y.columns == x.columns, "gather shapes")
+        for (target, source) in rows.enumerated() {
+            y.row(target).update(from: x.row(Int(source)), count: x.columns)
+        }
+    }
+
+    public func add(_ a: Matrix, _ b: Matrix, into y: Matrix) {
+        split(rows: y.rows, cost: y.columns) { rows in
+            let first = rows.lowerBound
+            kernels.add(
+                a.row(first), a.rowStride, b.row(first), b.rowStride, rows.count, y.columns, y.row(first),
+                y.rowStride)
+        }
+    }
+
+    public func rmsNorm(_ x: Matrix, weight: Matrix, epsilon: Float, into y: Matrix) {
+        split(rows: x.rows, cost: 2 * x.columns) { rows in
+            var norm = llm_norm(x, rows, weight: weight, epsilon: epsilon, y)
+            kernels.rms_norm(&norm)
+        }
+        withExtendedLifetime(weight) {}
+    }
+
+    public func addThenRMSNorm(
+        _ x: Matrix, _ delta: Matrix, weight: Matrix, epsilon: Float
+    ) -> (sum: Matrix, normed: Matrix) {
+        let sum = makeMatrix(rows: x.rows, columns: x.columns)
+        let normed = makeMatrix(rows: x.rows, columns: x.columns)
+        split(rows: x.rows, cost: 3 * x.columns) { rows in
+            var norm = llm_norm(x, rows, weight: weight, epsilon: epsilon, normed)
+            let first = rows.lowerBound
+            kernels.add_rms_norm(&norm, delta.row(first), delta.rowStride, sum.row(first), sum.rowStride)
+        }
+        withExtendedLifetime(weight) {}
+        return (sum, normed)
+    }
+
+    public func gated(_ gate: Matrix, _ up: Matrix, _ function: Activation, into y: Matrix) {
+        split(rows: y.rows, cost: 8 * y.columns) { rows in
+            let first = rows.lowerBound
+            kernels.gated(
+                function.kernel, gate.row(first), gate.rowStride, up.row(first), up.rowStride, rows.count,
+                y.columns, y.row(first), y.rowStride)
+        }
+    }
+
+    public func rotate(_ x: Matrix, heads: Int, by table: RotationTable) {
+        let rotation = table.rotation
+        split(rows: x.rows, cost: x.columns) { rows in
+            let first = rows.lowerBound
+            var call = llm_rotation(
+                x: x.row(first), x_stride: x.rowStride, rows: rows.count, heads: heads,
+                head_width: x.columns / heads, first_column: rotation.columns.lowerBound,
+                pairs: rotation.pairs, neighbours: rotation.pairing == .neighbours,
+                cosines: table.cosines.row(first), sines: table.sines.row(first),
+                table_stride: table.cosines.rowStride)
+            kernels.rotate(&call)
+        }
+    }
+}
+
+extension llm_norm {
+    fileprivate init(_ x: Matrix, _ rows: Range<Int>, weight: Matrix, epsilon: Float, _ y: Matrix) {
+        self.init(
+            x: x.row(rows.lowerBound), x_stride: x.rowStride, rows: rows.count, columns: x.columns,
+            weight: weight.row(0), bias: nil, epsilon: epsilon, y: y.row(rows.lowerBound), y_stride: y.rowStride)
+    }
+}

@@ -1,0 +1,165 @@
+import CKernels
+import Foundation
+public import Tensors
+
+/// The backend for CPUs: kernels chosen for the processor at run time, split over a pool of threads.
+///
+/// How an operation is split never shows in its result, so answers do not depend on the number of threads.
+public final class CPUBackend: Backend {
+    public let name: String
+    let kernels: llm_kernels
+    let workers: WorkerPool
+    private let buffers = BufferPool()
+
+    /// Which kernels to run.
+    public enum Kernels: Sendable {
+        case best, scalar
+    }
+
+    /// `threads` defaults to one per processor.
+    public init(threads: Int? = nil, kernels: Kernels = .best) {
+        self.kernels = kernels == .best ? llm_kernels_best().pointee : llm_kernels_scalar().pointee
+        workers = WorkerPool(width: min(threads ?? ProcessInfo.processInfo.activeProcessorCount, 256))
+        name = "cpu (\(String(cString: self.kernels.name)), \(workers.width) threads)"
+    }
+
+    public func makeMatrix(rows: Int, columns: Int) -> Matrix {
+        Matrix(rows: rows, columns: columns, backend: self, buffer: buffer(bytes: 4 * rows * columns))
+    }
+
+    func buffer(bytes: Int) -> Buffer { buffers.buffer(bytes: bytes) }
+
+    public func makeVector(_ parts: [HostWeight]) -> Matrix {
+        let y = makeMatrix(rows: 1, columns: parts.reduce(0) { $0 + $1.outputs * $1.inputs })
+        var start = y.row(0)
+        for part in parts {
+            for row in 0..<part.outputs {
+                let bytes = part.bytes.count / part.outputs
+                kernels.dequantize_row(part.encoding.kernel, part.bytes.start + row * bytes, part.inputs, start)
+                start += part.inputs
+            }
+        }
+        return y
+    }
+
+    /// Weights are used where they lie: in the mapped file.
+    public func makeWeight(_ parts: [HostWeight]) -> WeightMatrix {
+        WeightMatrix(
+            inputs: parts.first?.inputs ?? 0,
+            parts: parts.map { part in
+                let bytes = part.bytes
+                let buffer = Buffer(address: UnsafeMutableRawPointer(mutating: bytes.start)) { _ in
+                    withExtendedLifetime(bytes) {}
+                }
+                return WeightMatrix.Part(outputs: part.outputs, encoding: part.encoding, buffer: buffer)
+            })
+    }
+
+    public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable {
+        let cosines = makeMatrix(rows: positions.count, columns: rotation.pairs)
+        let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
+        split(rows: positions.count, cost: 40 * rotation.pairs) { rows in
+            var known: (length: Int32, frequencies: [Float])?
+            for row in rows {
+                if known?.length != lengths[row] {
+                    known = (lengths[row], rotation.frequencies(atLength: Int(lengths[row])))
+                }
+                let (c, s) = (cosines.row(row), sines.row(row))
+                for (pair, frequency) in (known?.frequencies ?? []).enumerated() {
+                    let angle = Float(positions[row]) * frequency
+                    c[pair] = cos(angle) * rotation.magnitude
+                    s[pair] = sin(angle) * rotation.magnitude
+                }
+            }
+        }
+        return RotationTable(rotation: rotation, cosines: cosines, sines: sines)
+    }
+
+    public func argMax(_ x: Matrix) -> [Int32] {
+        var result = [Int32](repeating: 0, count: x.rows)
+        result.withUnsafeMutableBufferPointer { result in
+            nonisolated(unsafe) let result = result
+            split(rows: x.rows, cost: x.columns) { rows in
+                for row in rows { result[row] = Int32(kernels.arg_max(x.row(row), x.columns)) }
+            }
+        }
+        return result
+    }
+
+    public func logSumExp(_ x: Matrix) -> [Float] {
+        var result = [Float](repeating: 0, count: x.rows)
+        result.withUnsafeMutableBufferPointer { result in
+            nonisolated(unsafe) let result = result
+            split(rows: x.rows, cost: 8 * x.columns) { rows in
+                for row in rows { result[row] = kernels.log_sum_exp(x.row(row), x.columns) }
+            }
+        }
+        return result
+    }
+
+    public func read(_ x: Matrix, row: Int, into host: inout [Float]) {
+        host.removeAll(keepingCapacity: true)
+        host.append(contentsOf: UnsafeBufferPointer(start: x.row(row), count: x.columns))
+    }
+}
+
+extension CPUBackend {
+    /// Cuts `rows` among the workers when `cost`, in operations a row, makes that worthwhile.
+    func split(rows: Int, cost: Int, _ body: (Range<Int>) -> Void) {
+        guard rows > 0 else { return }
+        let worthwhile = max(1, rows * max(cost, 1) / 16_384)
+        let parts = min(rows, worthwhile, 4 * workers.width)
+        workers.run(parts: parts) { part in
+            body(rows * part / parts..<rows * (part + 1) / parts)
+        }
+    }
+}
+
+extension Matrix {
+    /// Where row `index` begins.
+    func row(_ index: Int) -> UnsafeMutablePointer<Float> {
+        precondition(index >= 0 && index <= rows, "row \(index) of \(rows)")
+        return buffer.address.assumingMemoryBound(to: Float.self) + offset + index * rowStride
+    }
+}
+
+extension Encoding {
+    var kernel: llm_encoding {
+        switch self {
+        case .float32: LLM_F32
+        case .float16: LLM_F16
+        case .bfloat16: LLM_BF16
+        case .q4_0: LLM_Q4_0
+        case .q4_1: LLM_Q4_1
+        case .q5_0: LLM_Q5_0
+        case .q5_1: LLM_Q5_1
+        case .q8_0: LLM_Q8_0
+        case .q2_K: LLM_Q2_K
+        case .q3_K: LLM_Q3_K
+        case .q4_K: LLM_Q4_K
+        case .q5_K: LLM_Q5_K
+        case .q6_K: LLM_Q6_K
+        }
+    }
+}
+
+extension Activation {
+    var kernel: llm_function {
+        switch self {
+        case .silu: LLM_SILU
+        case .gelu: LLM_GELU
+        case .geluTanh: LLM_GELU_TANH
+        case .relu: LLM_RELU
+        }
+    }
+}
+
+extension CacheElement {
+    var kernel: llm_element {
+        switch self {
+        case .float32: LLM_ELEMENT_F32
+        case .float16: LLM_ELEMENT_F16
+        case .bfloat16: LLM_ELEMENT_BF16
+        }
+    }
+}

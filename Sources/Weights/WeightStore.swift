@@ -1,0 +1,46 @@
+import Synchronization
+
+/// A checkpoint's tensors while a model is built from them; remembers which were used.
+public final class WeightStore: Sendable {
+    private let checkpoint: any Checkpoint
+    private let names: Set<String>
+    private let used = Mutex<Set<String>>([])
+
+    public init(_ checkpoint: any Checkpoint) {
+        (self.checkpoint, names) = (checkpoint, Set(checkpoint.tensorNames))
+    }
+
+    public func contains(_ name: String) -> Bool { names.contains(name) }
+
+    /// The tensor `name`, which must have `shape`.
+    public func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> HostTensor {
+        guard let tensor = try checkpoint.tensor(name) else { throw .missingTensor(name, expected: shape) }
+        guard tensor.shape == shape else { throw .wrongShape(name, expected: shape, found: tensor.shape) }
+        used.withLock { _ = $0.insert(name) }
+        return tensor
+    }
+
+    /// Throws unless every tensor was used or is one of those to ignore.
+    public func finish(ignoring isIgnored: (String) -> Bool) throws(CheckpointError) {
+        let leftOver = used.withLock { names.subtracting($0) }.filter { !isIgnored($0) }
+        guard leftOver.isEmpty else { throw .leftOver(leftOver.sorted()) }
+    }
+}
+
+/// A position in a checkpoint's tree of dotted names.
+public struct WeightScope: Sendable {
+    private let store: WeightStore
+    public let path: String
+
+    public init(_ store: WeightStore, path: String = "") { (self.store, self.path) = (store, path) }
+
+    public subscript(_ name: String) -> WeightScope { WeightScope(store, path: full(name)) }
+
+    public func contains(_ leaf: String) -> Bool { store.contains(full(leaf)) }
+
+    public func tensor(_ leaf: String, shape: [Int]) throws(CheckpointError) -> HostTensor {
+        try store.tensor(full(leaf), shape: shape)
+    }
+
+    private func full(_ name: String) -> String { path.isEmpty ? name : path + "." + name }
+}
