@@ -24,6 +24,10 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 // Tiers: a target imports only from lower ones, and only what its line lists (docs/architecture.md).
 let package = Package(
     name: "lightllm",
+    products: [
+        .library(name: "LightLLM", targets: ["LightLLM"]),
+        .executable(name: "lightllm", targets: ["LightLLMCommand"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -45,6 +49,16 @@ let package = Package(
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
         layer("Serving", ["Scheduling", "Layers", "Tensors", deque]),
         layer("HTTPAPI", ["JSON", hummingbird, logging]),
+        layer(
+            "LightLLM",
+            ["Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend", "JSON", "Scheduling"]),
+        .executableTarget(
+            name: "LightLLMCommand",
+            dependencies: [
+                "LightLLM", "HTTPAPI", "Serving", "JSON", "Tensors", collections,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
         tests("CKernelsTests", ["CKernels"]),
     ]
 )

@@ -1,0 +1,19 @@
+public import Scheduling
+public import Tensors
+
+/// How much an engine may hold and run at once. Nil means: decide from the model and the machine.
+public struct EngineOptions: Sendable {
+    /// Token slots of the key/value cache.
+    public var maxTotalTokens: Int?
+    /// The part of the memory that is free at start which weights, cache and activations may take.
+    public var memoryFraction = 0.9
+    /// The most tokens of one request, prompt and answer.
+    public var maxRequestTokens: Int?
+    public var limits = SchedulerLimits()
+    /// How the cache stores numbers: by default as float32 when the weights are, else as float16.
+    public var cacheElement: CacheElement?
+    /// Threads of the CPU backend; by default one per processor.
+    public var threads: Int?
+
+    public init() {}
+}

@@ -1,0 +1,74 @@
+import CPUBackend
+import JSON
+public import Layers
+import Models
+import Scheduling
+public import Serving
+public import Tensors
+public import Weights
+
+/// A checkpoint built into a model on a backend.
+public struct LoadedModel: Sendable {
+    public let checkpoint: any Checkpoint
+    public let network: any LanguageModel
+    public let backend: any Backend
+
+    /// Opens the Hugging Face folder or GGUF file at `path`. Throws an error that names what was expected
+    /// and found when anything about it is wrong.
+    public init(path: String, threads: Int? = nil) throws {
+        try self.init(checkpoint: openCheckpoint(path), backend: CPUBackend(threads: threads))
+    }
+
+    public init(checkpoint: any Checkpoint, backend: any Backend) throws {
+        (self.checkpoint, self.backend) = (checkpoint, backend)
+        network = try buildModel(checkpoint, on: backend)
+    }
+
+    /// The longest sequence the model was made for; nil when its config does not say.
+    public var contextLength: Int? {
+        let config = checkpoint.configuration
+        let keys = ["max_position_embeddings", "max_sequence_length", "seq_length", "n_positions"]
+        return keys.lazy.compactMap { config[$0]?.int }.first { $0 > 0 }
+    }
+
+    /// An engine that runs this model. Throws when the memory does not hold one request.
+    public func makeEngine(_ options: EngineOptions = EngineOptions()) throws(EngineError) -> Engine {
+        var options = options
+        options.cacheElement = options.cacheElement ?? defaultCacheElement
+        let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
+        let (most, overflow) = longest.multipliedReportingOverflow(by: options.limits.runningSequences)
+        let cap = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
+        let budget = MemoryBudget.ofMachine().slots(
+            for: network, weightBytes: weightBytes, options, most: cap)
+        let slots = options.maxTotalTokens ?? budget
+        guard slots >= 2 else { throw .noMemory(slots: slots) }
+        return Engine(
+            model: network, backend: backend,
+            configuration: EngineConfiguration(
+                slots: slots, cacheElement: options.cacheElement ?? .float16, limits: options.limits,
+                maxRequestTokens: longest))
+    }
+
+    private var defaultCacheElement: CacheElement {
+        let type = checkpoint.configuration["torch_dtype"]?.string ?? checkpoint.configuration["dtype"]?.string
+        return type == "float32" ? .float32 : .float16
+    }
+
+    /// Bytes of weights, which share the memory with the cache once they are read.
+    private var weightBytes: Int {
+        checkpoint.tensorNames.reduce(0) { $0 + ((try? checkpoint.tensor($1))?.bytes.count ?? 0) }
+    }
+}
+
+/// Why no engine can be made of a model.
+public enum EngineError: Error, Equatable, CustomStringConvertible {
+    case noMemory(slots: Int)
+
+    public var description: String {
+        switch self {
+        case .noMemory(let slots):
+            "the memory holds \(slots) tokens of key-value cache; expected at least 2. "
+                + "Raise --mem_fraction, free memory, or take a smaller model."
+        }
+    }
+}

@@ -1,0 +1,32 @@
+import Foundation
+import Layers
+import Scheduling
+import Tensors
+
+/// Decides how many token slots fit the machine.
+struct MemoryBudget {
+    /// Bytes a new process could use without swapping; nil where the system does not say.
+    let available: Int?
+
+    /// What `/proc/meminfo` says.
+    static func ofMachine() -> MemoryBudget {
+        guard let data = FileManager.default.contents(atPath: "/proc/meminfo") else {
+            return MemoryBudget(available: nil)
+        }
+        let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
+        let words = lines.first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ")
+        return MemoryBudget(available: words.flatMap { $0.count > 1 ? Int($0[1]) : nil }.map { $0 * 1024 })
+    }
+
+    /// Slots for `model`: what `fraction` of the memory holds beside weights and activations, and no more
+    /// than `most`.
+    func slots(for model: any LanguageModel, weightBytes: Int, _ options: EngineOptions, most: Int) -> Int {
+        let available = Double(available ?? 4 << 30) * options.memoryFraction
+        let element = options.cacheElement ?? .float16
+        let perToken = model.cacheLayout.bytesPerToken(element)
+        // Logits of every running request, and the widest activations of a step, in float32.
+        let activations = 4 * options.limits.runningSequences * model.vocabularySize + (64 << 20)
+        let left = available - Double(weightBytes) - Double(activations)
+        return min(most, max(0, Int(left / Double(max(perToken, 1)))))
+    }
+}

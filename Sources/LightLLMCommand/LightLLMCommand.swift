@@ -1,0 +1,23 @@
+import ArgumentParser
+
+@main
+struct LightLLMCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lightllm",
+        abstract: "Runs large language models and serves them over HTTP.",
+        version: "0.1.0",
+        subcommands: [Score.self])
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot(normalizedFlags(Array(CommandLine.arguments.dropFirst())))
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            exit(withError: error)
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import ArgumentParser
+import JSON
+import LightLLM
+import OrderedCollections
+import Serving
+import Tensors
+
+/// Scores a prompt and continues it greedily, all in token ids; the way to check that a port computes what
+/// the original does.
+struct Score: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Print the log probabilities of a prompt given in token ids, and its greedy continuation.")
+
+    @OptionGroup var model: ModelArguments
+
+    @Option(name: .customLong("prompt_ids"), help: "Token ids, separated by commas.")
+    var promptIDs: String
+
+    @Option(name: .customLong("max_new_tokens"), help: "How many tokens to generate.")
+    var maxNewTokens = 0
+
+    @Flag(name: .customLong("logits"), help: "Also print the logits after the prompt.")
+    var printsLogits = false
+
+    func run() async throws {
+        let prompt = try parsedPrompt()
+        let loaded = try LoadedModel(path: model.modelDirectory, threads: model.threads)
+        var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
+        (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
+        var options = EngineOptions()
+        options.cacheElement = .float32
+        options.maxRequestTokens = prompt.count + request.maxNewTokens
+        options.maxTotalTokens = options.maxRequestTokens
+        let engine = try loaded.makeEngine(options)
+        var scored: [ScoredToken] = [], generated: [ScoredToken] = [], logits: [Float] = []
+        for await event in try engine.submit(request) {
+            switch event {
+            case .prompt(let tokens): scored += tokens
+            case .logits(let values): logits = values
+            case .token(let token): generated.append(token)
+            case .finished: break
+            }
+        }
+        print(report(scored, Array(generated.prefix(maxNewTokens)), logits).serialized)
+    }
+
+    private func parsedPrompt() throws -> [Int32] {
+        try promptIDs.split(separator: ",", omittingEmptySubsequences: false).map { word in
+            guard let id = Int32(word.trimmingPrefix(" ")) else {
+                throw ValidationError("--prompt_ids: expected token ids separated by commas, found '\(word)'")
+            }
+            return id
+        }
+    }
+
+    private func report(_ prompt: [ScoredToken], _ generated: [ScoredToken], _ logits: [Float]) -> JSONValue {
+        func number(_ value: Float?) -> JSONValue { value.map { .number(Double($0)) } ?? .null }
+        var report: JSONValue.Members = [
+            "prompt_logprobs": .array(prompt.map { number($0.logProbability) }),
+            "token_ids": .array(generated.map { .integer(Int($0.token)) }),
+            "token_logprobs": .array(generated.map { number($0.logProbability) }),
+        ]
+        if printsLogits { report["logits"] = .array(logits.map(number)) }
+        return .object(report)
+    }
+}
