@@ -17,26 +17,32 @@ LLM_TEMPLATE int lane_total(__m256i values) {
     return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
 }
 
-static void quantize_block(const float *x, size_t block, llm_activation_chunk *chunk) {
-    __m256 values[4];
-    __m256i largest = _mm256_setzero_si256(), q[4];
-    for (int i = 0; i < 4; i++) {
-        values[i] = _mm256_loadu_ps(x + 8 * i);
-        __m256i magnitude = _mm256_and_si256(_mm256_castps_si256(values[i]), _mm256_set1_epi32(0x7fffffff));
-        largest = _mm256_max_epi32(largest, magnitude);
+/// The bits of the largest magnitude: they order like the numbers, infinity and NaN last.
+static uint32_t largest_magnitude(const float *x, size_t count) {
+    __m256i largest = _mm256_setzero_si256();
+    for (size_t i = 0; i < count; i += 8) {
+        __m256i bits = _mm256_castps_si256(_mm256_loadu_ps(x + i));
+        largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff)));
     }
-    uint32_t bits = largest_lane(largest);
-    float maximum = llm_float_of_bits(bits);
-    if (bits >= 0x7f800000 || maximum < 1e-30f) {
+    return largest_lane(largest);
+}
+
+static void quantize_block(
+    const float *x, size_t block, uint32_t largest, size_t shared, llm_activation_chunk *chunk) {
+    float maximum = llm_float_of_bits(largest);
+    if (largest >= 0x7f800000 || maximum < 1e-30f) {
         float value = maximum < 1e-30f ? 0 : NAN;
         memset(chunk->q + block * LLM_BLOCK, 0, LLM_BLOCK);
         chunk->d[block] = chunk->sums32[block] = value;
         chunk->sums16[2 * block] = chunk->sums16[2 * block + 1] = value;
         return;
     }
-    float d = maximum / 127.0f;
+    float d = llm_activation_scale(maximum, shared);
     __m256 inverse = _mm256_set1_ps(127.0f / maximum);
-    for (int i = 0; i < 4; i++) { q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(values[i], inverse)); }
+    __m256i q[4];
+    for (int i = 0; i < 4; i++) {
+        q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse));
+    }
     int first = lane_total(_mm256_add_epi32(q[0], q[1])), second = lane_total(_mm256_add_epi32(q[2], q[3]));
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
     // Packing works within halves: groups of four come out as 0, 2, 4, 6, 1, 3, 5, 7.
@@ -48,14 +54,18 @@ static void quantize_block(const float *x, size_t block, llm_activation_chunk *c
     chunk->sums16[2 * block + 1] = d * (float)second;
 }
 
-void llm_avx2_quantize_rows(const float *x, size_t x_stride, size_t rows, size_t inputs, void *out) {
-    size_t bytes = llm_scalar_quantized_row_bytes(inputs), blocks = inputs / LLM_BLOCK;
+void llm_avx2_quantize_rows(
+    const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, void *out) {
+    size_t bytes = llm_scalar_quantized_row_bytes(inputs);
     for (size_t row = 0; row < rows; row++, x += x_stride) {
         llm_activation_chunk *chunks = (void *)((uint8_t *)out + row * bytes);
-        if (blocks % LLM_CHUNK_BLOCKS) { memset(chunks + blocks / LLM_CHUNK_BLOCKS, 0, sizeof *chunks); }
-        for (size_t block = 0; block < blocks; block++) {
-            quantize_block(
-                x + block * LLM_BLOCK, block % LLM_CHUNK_BLOCKS, chunks + block / LLM_CHUNK_BLOCKS);
+        if (inputs % LLM_CHUNK) { memset(chunks + inputs / LLM_CHUNK, 0, sizeof *chunks); }
+        for (size_t start = 0; start < inputs; start += shared) {
+            uint32_t largest = largest_magnitude(x + start, shared);
+            for (size_t i = start; i < start + shared; i += LLM_BLOCK) {
+                size_t block = i / LLM_BLOCK % LLM_CHUNK_BLOCKS;
+                quantize_block(x + i, block, largest, shared, chunks + i / LLM_CHUNK);
+            }
         }
     }
 }

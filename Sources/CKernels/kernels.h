@@ -8,7 +8,7 @@
 
 #define LLM_DECLARE_KERNELS(prefix)                                                                       \
     void prefix##_quantize_rows(                                                                          \
-        const float *x, size_t x_stride, size_t rows, size_t inputs, void *out);                          \
+        const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, void *out);           \
     void prefix##_matmul(const llm_matmul *product);                                                      \
     void prefix##_rms_norm(const llm_norm *norm);                                                         \
     void prefix##_add_rms_norm(                                                                           \

@@ -9,12 +9,19 @@ size_t llm_scalar_quantized_row_bytes(size_t inputs) {
     return (inputs + LLM_CHUNK - 1) / LLM_CHUNK * sizeof(llm_activation_chunk);
 }
 
-static void quantize_block(const float *x, int block, llm_activation_chunk *chunk) {
-    uint32_t largest = 0; // bits of |x| order like the numbers, infinity and NaN last
-    for (int i = 0; i < LLM_BLOCK; i++) {
+/// The bits of the largest magnitude: they order like the numbers, infinity and NaN last.
+static uint32_t largest_magnitude(const float *x, size_t count) {
+    uint32_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
         uint32_t magnitude = llm_bits_of_float(x[i]) & 0x7fffffff;
         largest = magnitude > largest ? magnitude : largest;
     }
+    return largest;
+}
+
+/// `chunk` is zero before.
+static void quantize_block(
+    const float *x, size_t block, uint32_t largest, size_t shared, llm_activation_chunk *chunk) {
     if (largest >= 0x7f800000) {
         chunk->d[block] = chunk->sums32[block] = NAN;
         chunk->sums16[2 * block] = chunk->sums16[2 * block + 1] = NAN;
@@ -22,7 +29,7 @@ static void quantize_block(const float *x, int block, llm_activation_chunk *chun
     }
     float maximum = llm_float_of_bits(largest);
     if (maximum < 1e-30f) { return; } // its inverse would overflow
-    float d = maximum / 127.0f, inverse = 127.0f / maximum;
+    float d = llm_activation_scale(maximum, shared), inverse = 127.0f / maximum;
     int8_t *q = chunk->q + block * LLM_BLOCK;
     int sums[2] = {0, 0};
     for (int i = 0; i < LLM_BLOCK; i++) {
@@ -35,14 +42,18 @@ static void quantize_block(const float *x, int block, llm_activation_chunk *chun
     chunk->sums16[2 * block + 1] = d * (float)sums[1];
 }
 
-void llm_scalar_quantize_rows(const float *x, size_t x_stride, size_t rows, size_t inputs, void *out) {
+void llm_scalar_quantize_rows(
+    const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, void *out) {
     size_t bytes = llm_scalar_quantized_row_bytes(inputs);
     memset(out, 0, rows * bytes);
-    for (size_t row = 0; row < rows; row++) {
+    for (size_t row = 0; row < rows; row++, x += x_stride) {
         llm_activation_chunk *chunks = (void *)((uint8_t *)out + row * bytes);
-        for (size_t block = 0; block < inputs / LLM_BLOCK; block++) {
-            const float *start = x + row * x_stride + block * LLM_BLOCK;
-            quantize_block(start, (int)(block % LLM_CHUNK_BLOCKS), chunks + block / LLM_CHUNK_BLOCKS);
+        for (size_t start = 0; start < inputs; start += shared) {
+            uint32_t largest = largest_magnitude(x + start, shared);
+            for (size_t i = start; i < start + shared; i += LLM_BLOCK) {
+                size_t block = i / LLM_BLOCK % LLM_CHUNK_BLOCKS;
+                quantize_block(x + i, block, largest, shared, chunks + i / LLM_CHUNK);
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ extension CPUBackend {
     public func linear(_ x: Matrix, _ weight: WeightMatrix, bias: Matrix?, into y: Matrix) {
         precondition(x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows, "linear shapes")
         guard x.rows > 0 else { return }
-        let needsBlocks = weight.parts.contains { $0.encoding.blockElements > 1 }
-        let quantized = needsBlocks ? quantize(x) : nil
+        let quantized = Set(weight.parts.map(\.encoding.blockElements)).subtracting([1])
+            .map { quantize(x, shared: $0) }
         var tasks: [LinearTask] = []
         var firstOutput = 0
         for part in weight.parts {
@@ -34,29 +34,27 @@ extension CPUBackend {
     }
 
     private func run(
-        _ task: LinearTask, _ x: Matrix, _ quantized: QuantizedRows?, inputs: Int, bias: Matrix?, into y: Matrix
+        _ task: LinearTask, _ x: Matrix, _ quantized: [QuantizedRows], inputs: Int, bias: Matrix?, into y: Matrix
     ) {
-        let isBlocks = task.part.encoding.blockElements > 1
-        let rows: UnsafeRawPointer =
-            if isBlocks, let quantized { UnsafeRawPointer(quantized.buffer.address) } else {
-                UnsafeRawPointer(x.row(0))
-            }
+        let form = quantized.first { $0.shared == task.part.encoding.blockElements }
         var product = llm_matmul(
             encoding: task.part.encoding.kernel, weights: UnsafeRawPointer(task.part.buffer.address),
             inputs: inputs, first_output: task.outputs.lowerBound, last_output: task.outputs.upperBound,
-            x: rows, x_stride_bytes: isBlocks ? quantized?.rowBytes ?? 0 : 4 * x.rowStride, rows: x.rows,
+            x: UnsafeRawPointer(form?.buffer.address ?? UnsafeMutableRawPointer(x.row(0))),
+            x_stride_bytes: form?.rowBytes ?? 4 * x.rowStride, rows: x.rows,
             bias: bias.map { UnsafePointer($0.row(0) + task.offset) }, y: y.row(0) + task.offset,
             y_stride: y.rowStride)
         kernels.matmul(&product)
     }
 
     /// Activations in the form that block encodings are multiplied with.
-    private func quantize(_ x: Matrix) -> QuantizedRows {
+    private func quantize(_ x: Matrix, shared: Int) -> QuantizedRows {
         let rowBytes = kernels.quantized_row_bytes(x.columns)
-        let rows = QuantizedRows(buffer: buffer(bytes: rowBytes * x.rows), rowBytes: rowBytes)
+        let rows = QuantizedRows(
+            shared: shared, buffer: buffer(bytes: rowBytes * x.rows), rowBytes: rowBytes)
         split(rows: x.rows, cost: 2 * x.columns) { range in
             kernels.quantize_rows(
-                x.row(range.lowerBound), x.rowStride, range.count, x.columns,
+                x.row(range.lowerBound), x.rowStride, range.count, x.columns, shared,
                 rows.buffer.address + range.lowerBound * rowBytes)
         }
         return rows
@@ -84,6 +82,8 @@ private struct LinearTask {
 }
 
 private struct QuantizedRows {
+    /// Elements that have one scale, as many as the weights' blocks have.
+    let shared: Int
     let buffer: Buffer
     let rowBytes: Int
 }

@@ -116,7 +116,7 @@ import Testing
     @Test(arguments: KernelSet.available)
     func quantizedRowsAreTheSame(_ set: KernelSet) {
         var random = Random(11)
-        for inputs in [32, 64, 224, 256, 288, 1024] {
+        for (inputs, shared) in [(32, 32), (64, 32), (224, 32), (256, 32), (256, 256), (288, 32), (1024, 256)] {
             var x = random.floats(3 * inputs, in: -9...9)
             // Halves between steps, zero blocks and blocks of one magnitude.
             for i in 0..<32 { x[i] = i == 0 ? 127 : Float(i) + 0.5 }
@@ -125,10 +125,11 @@ import Testing
             let bytes = scalar.quantized_row_bytes(inputs)
             var expected = [UInt8](repeating: 1, count: 3 * bytes)
             var actual = [UInt8](repeating: 2, count: 3 * bytes)
-            scalar.quantize_rows(x, inputs, 3, inputs, &expected)
-            set.kernels.quantize_rows(x, inputs, 3, inputs, &actual)
+            scalar.quantize_rows(x, inputs, 3, inputs, shared, &expected)
+            set.kernels.quantize_rows(x, inputs, 3, inputs, shared, &actual)
             #expect(actual == expected, "\(inputs) inputs")
             #expect(actual[1] == 2 && actual[2] == 2 && actual[3] == 4, "1.5, 2.5, 3.5 round to even")
+            #expect(actual[0] == 127)
         }
     }
 }

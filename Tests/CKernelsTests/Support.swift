@@ -159,7 +159,12 @@ struct Product {
     func halfSteps(row: Int) -> [Double] {
         let x = x[row * inputs..<(row + 1) * inputs].map { abs(Double($0)) }
         if format.blockElements == 1 { return x.map { _ in 0 } }
-        return x.indices.map { index in x[index / 32 * 32..<index / 32 * 32 + 32].max()! / 254 }
+        let shared = format.blockElements
+        return x.indices.map { index in
+            let start = index / shared * shared
+            // Half a step, and the rounding of the step itself to float16.
+            return x[start..<start + shared].max()! * (1.0 / 254 + 1.0 / 2048)
+        }
     }
 
     /// Rows as the kernels want them, and the bytes of each.
@@ -169,7 +174,7 @@ struct Product {
         }
         let stride = kernels.quantized_row_bytes(inputs)
         var bytes = [UInt8](repeating: 0xAA, count: stride * rows)
-        kernels.quantize_rows(x, inputs, rows, inputs, &bytes)
+        kernels.quantize_rows(x, inputs, rows, inputs, format.blockElements, &bytes)
         return (bytes, stride)
     }
 

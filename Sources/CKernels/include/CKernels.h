@@ -152,12 +152,13 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
     /// Bytes of one activation row as `quantize_rows` writes it; `inputs` is a multiple of 32.
     size_t (*_Nonnull quantized_row_bytes)(size_t inputs);
 
-    /// Quantises activations for `matmul` with a block encoding: per 32 inputs the scale `max|x| / 127`
-    /// and int8 numbers, rounded to nearest even, with their sums. Row `r` starts at byte
-    /// `r * quantized_row_bytes(inputs)` of `out`. A block with a NaN or an infinity makes its row's
-    /// products NaN; a block below 1e-30 counts as zero.
+    /// Quantises activations for `matmul` with a block encoding, as llama.cpp does: int8 numbers, rounded
+    /// to nearest even, with a scale of `max|x| / 127` and their sums. `shared` elements have one scale: 32
+    /// for encodings with blocks of 32, whose scale is rounded to float16, and 256 for the `_K` encodings.
+    /// `inputs` is a multiple of `shared`. Row `r` starts at byte `r * quantized_row_bytes(inputs)` of
+    /// `out`. A NaN or an infinity makes its row's products NaN; a group below 1e-30 counts as zero.
     void (*_Nonnull quantize_rows)(
-        const float *x, size_t x_stride, size_t rows, size_t inputs, void *out);
+        const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, void *out);
 
     /// Multiplies activations by a weight matrix. Sums are float32; block encodings multiply in integers.
     void (*_Nonnull matmul)(const llm_matmul *product);
