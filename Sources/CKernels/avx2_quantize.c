@@ -28,7 +28,7 @@ static uint32_t largest_magnitude(const float *x, size_t count) {
 }
 
 static void quantize_block(
-    const float *x, size_t block, uint32_t largest, size_t shared, llm_activation_chunk *chunk) {
+    const float *x, size_t block, uint32_t largest, llm_activation_chunk *chunk) {
     float maximum = llm_float_of_bits(largest);
     if (largest >= 0x7f800000 || maximum < 1e-30f) {
         float value = maximum < 1e-30f ? 0 : NAN;
@@ -37,7 +37,7 @@ static void quantize_block(
         chunk->sums16[2 * block] = chunk->sums16[2 * block + 1] = value;
         return;
     }
-    float d = llm_activation_scale(maximum, shared);
+    float d = maximum / 127.0f;
     __m256 inverse = _mm256_set1_ps(127.0f / maximum);
     __m256i q[4];
     for (int i = 0; i < 4; i++) {
@@ -64,7 +64,7 @@ void llm_avx2_quantize_rows(
             uint32_t largest = largest_magnitude(x + start, shared);
             for (size_t i = start; i < start + shared; i += LLM_BLOCK) {
                 size_t block = i / LLM_BLOCK % LLM_CHUNK_BLOCKS;
-                quantize_block(x + i, block, largest, shared, chunks + i / LLM_CHUNK);
+                quantize_block(x + i, block, largest, chunks + i / LLM_CHUNK);
             }
         }
     }

@@ -130,14 +130,6 @@ static inline uint16_t llm_f16_of_float(float value) {
     return (uint16_t)(sign | rounded >> 13);
 }
 
-/// The scale that `shared` activations of at most `maximum` get. Where float16 has no normal number for
-/// it, it stays as it is.
-static inline float llm_activation_scale(float maximum, size_t shared) {
-    float scale = maximum / 127.0f;
-    bool rounds = shared == LLM_BLOCK && scale >= 0x1p-14f && scale <= 65504.0f;
-    return rounds ? llm_float_of_f16(llm_f16_of_float(scale)) : scale;
-}
-
 static inline float llm_float_of_bf16(uint16_t half) {
     return llm_float_of_bits((uint32_t)half << 16);
 }

@@ -21,7 +21,7 @@ static uint32_t largest_magnitude(const float *x, size_t count) {
 
 /// `chunk` is zero before.
 static void quantize_block(
-    const float *x, size_t block, uint32_t largest, size_t shared, llm_activation_chunk *chunk) {
+    const float *x, size_t block, uint32_t largest, llm_activation_chunk *chunk) {
     if (largest >= 0x7f800000) {
         chunk->d[block] = chunk->sums32[block] = NAN;
         chunk->sums16[2 * block] = chunk->sums16[2 * block + 1] = NAN;
@@ -29,7 +29,7 @@ static void quantize_block(
     }
     float maximum = llm_float_of_bits(largest);
     if (maximum < 1e-30f) { return; } // its inverse would overflow
-    float d = llm_activation_scale(maximum, shared), inverse = 127.0f / maximum;
+    float d = maximum / 127.0f, inverse = 127.0f / maximum;
     int8_t *q = chunk->q + block * LLM_BLOCK;
     int sums[2] = {0, 0};
     for (int i = 0; i < LLM_BLOCK; i++) {
@@ -52,7 +52,7 @@ void llm_scalar_quantize_rows(
             uint32_t largest = largest_magnitude(x + start, shared);
             for (size_t i = start; i < start + shared; i += LLM_BLOCK) {
                 size_t block = i / LLM_BLOCK % LLM_CHUNK_BLOCKS;
-                quantize_block(x + i, block, largest, shared, chunks + i / LLM_CHUNK);
+                quantize_block(x + i, block, largest, chunks + i / LLM_CHUNK);
             }
         }
     }

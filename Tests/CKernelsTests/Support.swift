@@ -162,8 +162,7 @@ struct Product {
         let shared = format.blockElements
         return x.indices.map { index in
             let start = index / shared * shared
-            // Half a step, and the rounding of the step itself to float16.
-            return x[start..<start + shared].max()! * (1.0 / 254 + 1.0 / 2048)
+            return x[start..<start + shared].max()! / 254
         }
     }
 

@@ -152,9 +152,9 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
     /// Bytes of one activation row as `quantize_rows` writes it; `inputs` is a multiple of 32.
     size_t (*_Nonnull quantized_row_bytes)(size_t inputs);
 
-    /// Quantises activations for `matmul` with a block encoding, as llama.cpp does: int8 numbers, rounded
-    /// to nearest even, with a scale of `max|x| / 127` and their sums. `shared` elements have one scale: 32
-    /// for encodings with blocks of 32, whose scale is rounded to float16, and 256 for the `_K` encodings.
+    /// Quantises activations for `matmul` with a block encoding: int8 numbers, rounded to nearest even,
+    /// with a scale of `max|x| / 127` and their sums. `shared` elements have one scale, as many as llama.cpp
+    /// takes together: 32 for encodings with blocks of 32, and 256 for the `_K` encodings.
     /// `inputs` is a multiple of `shared`. Row `r` starts at byte `r * quantized_row_bytes(inputs)` of
     /// `out`. A NaN or an infinity makes its row's products NaN; a group below 1e-30 counts as zero.
     void (*_Nonnull quantize_rows)(
