@@ -8,6 +8,7 @@ let strict: [SwiftSetting] = [
 ]
 
 let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
@@ -37,12 +38,15 @@ let package = Package(
     targets: [
         // Tier 0
         .target(name: "CKernels"),
+        .systemLibrary(
+            name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         layer("JSON", [collections]),
         layer("Tensors"),
         layer("Scheduling", [deque]),
         // Tier 1
         layer("CPUBackend", ["Tensors", "CKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
+        layer("Tokenizers", ["JSON", "CPCRE2", collections, heap]),
         // Tier 2
         layer("Layers", ["Tensors", "Weights"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
@@ -55,10 +59,11 @@ let package = Package(
         .executableTarget(
             name: "LightLLMCommand",
             dependencies: [
-                "LightLLM", "HTTPAPI", "Serving", "JSON", "Tensors", collections,
+                "LightLLM", "HTTPAPI", "Serving", "Tokenizers", "JSON", "Tensors", collections,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         tests("CKernelsTests", ["CKernels"]),
+        tests("ConformanceTests", ["LightLLM", "Tokenizers", "JSON", collections]),
     ]
 )

@@ -86,7 +86,7 @@ struct JSONParser {
     }
 
     mutating func object() throws(JSONError) -> JSONValue {
-        var members: OrderedDictionary<String, JSONValue> = [:]
+        var members: JSONValue.Members = [:]
         skipSpace()
         if next == UInt8(ascii: "}") {
             position += 1
@@ -99,7 +99,7 @@ struct JSONParser {
             skipSpace()
             guard next == UInt8(ascii: ":") else { throw failure("expected ':'") }
             position += 1
-            members[name] = try value()
+            members[JSONKey(name)] = try value()
             guard try another(before: UInt8(ascii: "}")) else { return .object(members) }
         }
     }

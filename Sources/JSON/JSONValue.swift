@@ -10,7 +10,7 @@ public enum JSONValue: Sendable, Equatable {
     case number(Double)
     case string(String)
     case array([JSONValue])
-    case object(OrderedDictionary<String, JSONValue>)
+    case object(Members)
 }
 
 extension JSONValue {
@@ -37,7 +37,7 @@ extension JSONValue {
 
     public var array: [JSONValue]? { if case .array(let values) = self { values } else { nil } }
 
-    public var object: OrderedDictionary<String, JSONValue>? {
+    public var object: Members? {
         if case .object(let members) = self { members } else { nil }
     }
 
@@ -45,7 +45,7 @@ extension JSONValue {
 
     /// The member of that name; nil when absent or when this is no object.
     public subscript(key: String) -> JSONValue? {
-        if case .object(let members) = self { members[key] } else { nil }
+        if case .object(let members) = self { members[JSONKey(key)] } else { nil }
     }
 
     /// What kind of value this is, as a JSON schema would say it.
@@ -72,12 +72,12 @@ extension JSONValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Expre
     public init(floatLiteral value: Double) { self = .number(value) }
     public init(stringLiteral value: String) { self = .string(value) }
     public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-    public init(dictionaryLiteral elements: (String, JSONValue)...) {
+    public init(dictionaryLiteral elements: (JSONKey, JSONValue)...) {
         self = .object(OrderedDictionary(elements, uniquingKeysWith: { $1 }))
     }
 }
 
 extension JSONValue {
     /// The members of an object, in the order of the text.
-    public typealias Members = OrderedDictionary<String, JSONValue>
+    public typealias Members = OrderedDictionary<JSONKey, JSONValue>
 }

@@ -70,9 +70,9 @@ extension GGUFFile {
                 throw .malformed(file: path, "\(key(name)) differs by layer, which is not supported")
             }
             if let value = metadata.integer(key(name)) {
-                config[configKey] = .integer(value)
+                config[JSONKey(configKey)] = .integer(value)
             } else if let value = metadata.number(key(name)) {
-                config[configKey] = .number(value)
+                config[JSONKey(configKey)] = .number(value)
             }
         }
         guard let vocabulary = entries["token_embd.weight"]?.shape.first else {

@@ -19,7 +19,8 @@ struct SafetensorsFile: TensorFile {
         guard let members = parsed.object else { throw .malformed(file: path, "the header is no JSON object") }
         let start = reader.position
         var entries: [String: TensorEntry] = [:]
-        for (name, value) in members where name != "__metadata__" {
+        for (key, value) in members where key != "__metadata__" {
+            let name = key.string
             entries[name] = try Self.entry(name, value, dataStart: start, fileCount: file.count, path: path)
         }
         (self.entries, bytes) = (entries, file.bytes)
