@@ -46,6 +46,7 @@ let package = Package(
         // Tier 1
         layer("CPUBackend", ["Tensors", "CKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
+        layer("ChatTemplates", ["JSON", collections]),
         layer("Tokenizers", ["JSON", "CPCRE2", collections, heap]),
         // Tier 2
         layer("Layers", ["Tensors", "Weights"]),
@@ -64,6 +65,6 @@ let package = Package(
             ],
             swiftSettings: strict),
         tests("CKernelsTests", ["CKernels"]),
-        tests("ConformanceTests", ["LightLLM", "Tokenizers", "JSON", collections]),
+        tests("ConformanceTests", ["LightLLM", "Tokenizers", "ChatTemplates", "JSON", collections]),
     ]
 )
