@@ -53,14 +53,19 @@ let package = Package(
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
         layer("Serving", ["Scheduling", "Layers", "Tensors", deque]),
-        layer("HTTPAPI", ["JSON", hummingbird, logging]),
+        layer("TextGeneration", ["Serving", "Tokenizers", "ChatTemplates", "JSON", collections]),
+        layer("HTTPAPI", ["TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird, logging]),
         layer(
             "LightLLM",
-            ["Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend", "JSON", "Scheduling"]),
+            [
+                "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend", "Tokenizers",
+                "ChatTemplates", "JSON", "Scheduling", collections,
+            ]),
         .executableTarget(
             name: "LightLLMCommand",
             dependencies: [
-                "LightLLM", "HTTPAPI", "Serving", "Tokenizers", "JSON", "Tensors", collections,
+                "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", "Tensors",
+                "Scheduling", logging, hummingbird, collections,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -7,6 +7,9 @@ public import Serving
 public import Tensors
 public import Weights
 
+/// The backend of this machine; `threads` defaults to one per processor.
+public func makeBackend(threads: Int? = nil) -> any Backend { CPUBackend(threads: threads) }
+
 /// A checkpoint built into a model on a backend.
 public struct LoadedModel: Sendable {
     public let checkpoint: any Checkpoint
@@ -16,7 +19,7 @@ public struct LoadedModel: Sendable {
     /// Opens the Hugging Face folder or GGUF file at `path`. Throws an error that names what was expected
     /// and found when anything about it is wrong.
     public init(path: String, threads: Int? = nil) throws {
-        try self.init(checkpoint: openCheckpoint(path), backend: CPUBackend(threads: threads))
+        try self.init(checkpoint: openCheckpoint(path), backend: makeBackend(threads: threads))
     }
 
     public init(checkpoint: any Checkpoint, backend: any Backend) throws {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import LightLLM
 
 /// Brings flags to the one spelling that the options declare: `--max-req-total-len` means
 /// `--max_req_total_len`, and `--mem_faction`, an old misspelling, `--mem_fraction`.
@@ -20,6 +21,12 @@ struct ModelArguments: ParsableArguments {
 
     @Option(name: .customLong("threads"), help: "Threads that compute; by default one per processor.")
     var threads: Int?
+
+    var options: TextOptions {
+        var options = TextOptions()
+        options.engine.threads = threads
+        return options
+    }
 
     func validate() throws {
         if let threads, threads < 1 { throw ValidationError("--threads must be at least 1, found \(threads)") }

@@ -37,8 +37,7 @@ struct Score: AsyncParsableCommand {
             switch event {
             case .prompt(let tokens): scored += tokens
             case .logits(let values): logits = values
-            case .token(let token): generated.append(token)
-            case .finished: break
+            case .token(let token, _): generated.append(token)
             }
         }
         print(report(scored, Array(generated.prefix(maxNewTokens)), logits).serialized)

@@ -91,8 +91,11 @@ struct EngineLoop: ~Copyable {
         let token = sample(request, logits, row: last, greedy)
         scheduler.record(item, sampled: token.token)
         statistics.generatedTokens += 1
-        request.events.yield(.token(token))
-        if let reason = request.finishReason(after: token.token) { finish(request, reason) }
+        let reason = request.finishReason(after: token.token)
+        // Before the last event, so that whoever sees it also sees the slots free.
+        if reason != nil { finish(request) }
+        request.events.yield(.token(token, finish: reason))
+        if reason != nil { request.events.finish() }
     }
 
     private mutating func sample(
@@ -144,14 +147,11 @@ struct EngineLoop: ~Copyable {
         return scores
     }
 
-    private mutating func finish(_ request: ActiveRequest, _ reason: FinishReason) {
+    private mutating func finish(_ request: ActiveRequest) {
         scheduler.remove(request.sequence.id)
         requests[request.sequence.id] = nil
         statistics.finishedRequests += 1
-        // Before the last event, so that whoever sees it also sees the slots free.
         publish()
-        request.events.yield(.finished(reason))
-        request.events.finish()
     }
 
     private mutating func publish() {

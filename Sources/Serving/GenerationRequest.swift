@@ -55,14 +55,14 @@ public enum FinishReason: String, Sendable {
     case length
 }
 
-/// What the engine reports about a request, in order: prompt scores, logits, tokens, the end.
+/// What the engine reports about a request, in order: prompt scores, logits, tokens.
 public enum GenerationEvent: Sendable {
     /// The next tokens of the prompt, when `scoresPrompt` asked for them.
     case prompt([ScoredToken])
     /// The logits after the prompt, when `reportsLogits` asked for them.
     case logits([Float])
-    case token(ScoredToken)
-    case finished(FinishReason)
+    /// The next token of the answer; the last one comes with the reason why no other follows.
+    case token(ScoredToken, finish: FinishReason?)
 }
 
 /// Why the engine does not take a request.

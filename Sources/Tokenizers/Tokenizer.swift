@@ -30,7 +30,8 @@ public struct Tokenizer: Sendable {
 
     public var vocabularySize: Int { vocabulary.count }
 
-    public var specialTokens: [Int32] { special.sorted() }
+    /// The special tokens as they are written.
+    public var specialTokenContents: [String] { addedTokens.filter(\.isSpecial).map(\.content) }
 
     public func isSpecial(_ id: Int32) -> Bool { special.contains(id) }
 
@@ -67,6 +68,24 @@ public struct Tokenizer: Sendable {
             }
         }
         return tokens + (addsSpecialTokens ? suffix : [])
+    }
+
+    /// The tokens of a text in which special tokens count, but not where `literalMark` interrupts them; the
+    /// marks themselves are left out.
+    public func encode(_ text: String, literalMark: Unicode.Scalar) throws(TokenizerError) -> [Int32] {
+        var tokens: [Int32] = []
+        let bytes = Array(text.utf8)
+        for part in rawMatcher.split(bytes, special: true) {
+            switch part {
+            case .token(let id): tokens.append(id)
+            case .text(let range):
+                let marked = String(decoding: bytes[range], as: UTF8.self)
+                let plain = String(String.UnicodeScalarView(marked.unicodeScalars.filter { $0 != literalMark }))
+                // The stage after this one looks for the tokens of normalised text only.
+                try encode(plain, isStart: range.lowerBound == 0, special: plain == marked, into: &tokens)
+            }
+        }
+        return tokens
     }
 
     private func encode(

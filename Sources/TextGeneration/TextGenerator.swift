@@ -1,0 +1,96 @@
+public import ChatTemplates
+import JSON
+import OrderedCollections
+public import Serving
+public import Tokenizers
+
+/// Template, tokenizer and engine in one: text in, text out, as it is generated.
+public struct TextGenerator: Sendable {
+    public let engine: Engine
+    public let tokenizer: Tokenizer
+    /// Nil when the checkpoint brings none.
+    public let chatTemplate: ChatTemplate?
+    /// Tokens that end an answer.
+    public let endTokens: Set<Int32>
+    public let bosToken: String?
+    public let eosToken: String?
+    /// How answers are sampled unless a request says otherwise (generation_config.json).
+    public let standardSampling: SamplingParameters
+
+    public init(
+        engine: Engine, tokenizer: Tokenizer, chatTemplate: ChatTemplate?, endTokens: Set<Int32>,
+        bosToken: String?, eosToken: String?, standardSampling: SamplingParameters = SamplingParameters()
+    ) {
+        (self.engine, self.tokenizer, self.chatTemplate) = (engine, tokenizer, chatTemplate)
+        (self.endTokens, self.bosToken, self.eosToken) = (endTokens, bosToken, eosToken)
+        self.standardSampling = standardSampling
+    }
+
+    /// Begins to generate. Throws `TokenizerError` or `RequestError` when the request can never run; nothing
+    /// fails after that.
+    public func generate(_ request: TextRequest) throws -> TextStream {
+        let tokens = try tokens(of: request.prompt)
+        let events = try engine.submit(engineRequest(request, prompt: tokens))
+        return TextStream(events, promptTokens: tokens, request, self)
+    }
+
+    public func tokens(of prompt: TextRequest.Prompt) throws(TokenizerError) -> [Int32] {
+        switch prompt {
+        case .tokens(let tokens): tokens
+        case .rendered(let text): try tokenizer.encode(text, literalMark: LiteralText.mark)
+        case .text(let text, let addsSpecialTokens, let parsesSpecialTokens):
+            try tokenizer.encode(
+                text, addsSpecialTokens: addsSpecialTokens, parsesSpecialTokens: parsesSpecialTokens)
+        }
+    }
+
+    private func engineRequest(_ request: TextRequest, prompt: [Int32]) -> GenerationRequest {
+        var result = GenerationRequest(prompt: prompt, maxNewTokens: request.maxNewTokens)
+        (result.sampling, result.stopSequences) = (request.sampling, request.stopTokens)
+        (result.endTokens, result.ignoresEndTokens) = (endTokens, request.ignoresEndTokens)
+        (result.topLogProbabilities, result.scoresPrompt) = (request.topLogProbabilities, request.scoresPrompt)
+        return result
+    }
+
+    /// The prompt for a conversation: its template's text, whose special tokens count.
+    public func prompt(_ conversation: ChatTemplate.Input) throws(ChatTemplateError) -> TextRequest.Prompt {
+        guard let chatTemplate else {
+            throw .failed("this model has no chat template; use a plain prompt, or name one with --chat_template")
+        }
+        var input = conversation
+        input.messages = LiteralText(tokenizer).marked(input.messages)
+        input.tools = LiteralText(tokenizer).marked(input.tools)
+        input.bosToken = input.bosToken ?? bosToken
+        input.eosToken = input.eosToken ?? eosToken
+        return .rendered(try chatTemplate.render(input))
+    }
+}
+
+/// Keeps special tokens that a user writes from acting as such: each is marked before the template sees it,
+/// and a marked one is only text to the tokenizer.
+struct LiteralText {
+    /// The last code point for private use: no text that is exchanged means anything by it.
+    static let mark: Unicode.Scalar = "\u{10FFFD}"
+    private let tokens: [String]
+
+    init(_ tokenizer: Tokenizer) { tokens = tokenizer.specialTokenContents }
+
+    func marked(_ value: JSONValue) -> JSONValue {
+        switch value {
+        case .string(let text): .string(marked(text))
+        case .array(let values): .array(values.map { marked($0) })
+        case .object(let members): .object(members.mapValues { marked($0) })
+        default: value
+        }
+    }
+
+    private func marked(_ text: String) -> String {
+        var text = text
+        for token in tokens where text.contains(token) {
+            guard let first = token.unicodeScalars.first else { continue }
+            let rest = String(String.UnicodeScalarView(token.unicodeScalars.dropFirst()))
+            text = text.replacing(token, with: "\(first)\(Self.mark)\(rest)")
+        }
+        return text
+    }
+}

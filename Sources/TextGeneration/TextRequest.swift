@@ -1,0 +1,61 @@
+public import Serving
+
+/// What to generate, in text.
+public struct TextRequest: Sendable {
+    public enum Prompt: Sendable, Equatable {
+        /// With `addsSpecialTokens` the tokens that the model expects around a text come along; with
+        /// `parsesSpecialTokens` those spelled out in the text become what they name.
+        case text(String, addsSpecialTokens: Bool = true, parsesSpecialTokens: Bool = false)
+        /// What a chat template made, with `LiteralText.mark` in special tokens that are only text.
+        case rendered(String)
+        case tokens([Int32])
+    }
+
+    public var prompt: Prompt
+    public var maxNewTokens: Int
+    public var sampling = SamplingParameters()
+    /// Whether generation goes on after an end token.
+    public var ignoresEndTokens = false
+    /// Texts that end the answer where they first occur in it.
+    public var stopTexts: [String] = []
+    /// Runs of tokens that end the answer, and are part of it.
+    public var stopTokens: [[Int32]] = []
+    /// Whether the stop text itself is part of the answer.
+    public var keepsStopText = false
+    public var detokenization = Detokenization()
+    /// How many of the likeliest tokens are reported beside each.
+    public var topLogProbabilities = 0
+    /// Whether the log probabilities of the prompt's own tokens are reported.
+    public var scoresPrompt = false
+
+    public init(prompt: Prompt, maxNewTokens: Int) { (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens) }
+}
+
+/// How tokens become the text of an answer.
+public struct Detokenization: Sendable, Equatable {
+    public var skipsSpecialTokens = true
+    /// Whether special tokens that are shown have spaces around them.
+    public var spacesAroundSpecialTokens = false
+    /// Whether the end token's text is part of the answer.
+    public var showsEndToken = false
+    /// Whether the answer continues a text, so that a leading space belongs to it.
+    public var continuesText = false
+
+    public init() {}
+}
+
+/// A token of the answer and the text that became certain with it.
+public struct TextChunk: Sendable {
+    public let token: ScoredToken
+    /// Often empty: characters may take several tokens, and special tokens are mostly left out.
+    public let text: String
+    public let isSpecial: Bool
+    /// Set on the last chunk.
+    public let finish: FinishReason?
+}
+
+/// A prompt's tokens with their log probabilities, then the answer's chunks.
+public enum TextEvent: Sendable {
+    case prompt([ScoredToken])
+    case chunk(TextChunk)
+}

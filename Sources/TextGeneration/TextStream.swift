@@ -1,0 +1,100 @@
+import Serving
+import Synchronization
+import Tokenizers
+
+/// An answer as it is generated. Iterate once; leaving the loop, or dropping the stream, cancels the request.
+public struct TextStream: AsyncSequence, Sendable {
+    public typealias Element = TextEvent
+    /// The prompt as the model sees it.
+    public let promptTokens: [Int32]
+    private let source: Source
+
+    /// Gives the engine's events away to the one iterator, so that dropping it cancels the request.
+    private final class Source: Sendable {
+        let events: Mutex<AsyncStream<GenerationEvent>?>
+        let request: TextRequest
+        let generator: TextGenerator
+
+        init(_ events: AsyncStream<GenerationEvent>, _ request: TextRequest, _ generator: TextGenerator) {
+            self.events = Mutex(events)
+            (self.request, self.generator) = (request, generator)
+        }
+    }
+
+    init(
+        _ events: AsyncStream<GenerationEvent>, promptTokens: [Int32], _ request: TextRequest,
+        _ generator: TextGenerator
+    ) {
+        (source, self.promptTokens) = (Source(events, request, generator), promptTokens)
+    }
+
+    public func makeAsyncIterator() -> Iterator {
+        let events = source.events.withLock { events in
+            defer { events = nil }
+            return events
+        }
+        return Iterator(events, source.request, source.generator)
+    }
+
+    public struct Iterator: AsyncIteratorProtocol {
+        private var events: AsyncStream<GenerationEvent>.Iterator?
+        private var text: AnswerText
+
+        init(_ events: AsyncStream<GenerationEvent>?, _ request: TextRequest, _ generator: TextGenerator) {
+            (self.events, text) = (events?.makeAsyncIterator(), AnswerText(request, generator))
+        }
+
+        public mutating func next() async -> TextEvent? { await next(isolation: nil) }
+
+        public mutating func next(isolation actor: isolated (any Actor)?) async -> TextEvent? {
+            while true {
+                switch await events?.next(isolation: actor) {
+                case nil: return nil
+                case .prompt(let tokens): return .prompt(tokens)
+                case .logits: continue
+                case .token(let token, let finish):
+                    let chunk = text.append(token, finish)
+                    // A stop text ends the answer before the engine knows.
+                    if chunk.finish != nil { events = nil }
+                    return .chunk(chunk)
+                }
+            }
+        }
+    }
+}
+
+/// Turns an answer's tokens into its text.
+struct AnswerText {
+    private let style: Detokenization
+    private let tokenizer: Tokenizer
+    private let endTokens: Set<Int32>
+    private var decoder: StreamingDecoder
+    private var stops: StopMatcher
+    private var hasText = false
+    private var lastWasSpecial = false
+
+    init(_ request: TextRequest, _ generator: TextGenerator) {
+        (style, tokenizer) = (request.detokenization, generator.tokenizer)
+        endTokens = generator.endTokens
+        decoder = tokenizer.makeStreamingDecoder(
+            skipsSpecialTokens: false, continuing: request.detokenization.continuesText)
+        stops = StopMatcher(request.stopTexts, keepsStop: request.keepsStopText)
+    }
+
+    mutating func append(_ token: ScoredToken, _ finish: FinishReason?) -> TextChunk {
+        let isSpecial = tokenizer.isSpecial(token.token)
+        let isEnd = endTokens.contains(token.token)
+        let isHidden = isEnd ? !style.showsEndToken : isSpecial && style.skipsSpecialTokens
+        let decoded = isHidden ? "" : spaced(decoder.append(token.token), isSpecial: isSpecial)
+        var (text, isStopped) = stops.append(decoded)
+        if finish != nil, !isStopped { text += stops.finish() }
+        return TextChunk(token: token, text: text, isSpecial: isSpecial, finish: isStopped ? .stop : finish)
+    }
+
+    private mutating func spaced(_ text: String, isSpecial: Bool) -> String {
+        guard !text.isEmpty else { return text }
+        defer { (hasText, lastWasSpecial) = (true, isSpecial) }
+        let isBoundary = hasText && (isSpecial || lastWasSpecial)
+        return style.spacesAroundSpecialTokens && isBoundary ? " " + text : text
+    }
+}
