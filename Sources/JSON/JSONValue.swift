@@ -78,6 +78,11 @@ extension JSONValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Expre
 }
 
 extension JSONValue {
+    /// The number in as few digits as tell it from its neighbours; null when it is none.
+    public init(_ value: Float) {
+        self = value.isFinite ? Double(value.description).map { .number($0) } ?? .null : .null
+    }
+
     /// The members of an object, in the order of the text.
     public typealias Members = OrderedDictionary<JSONKey, JSONValue>
 }

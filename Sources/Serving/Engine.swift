@@ -38,15 +38,14 @@ public final class Engine: Sendable {
     deinit { mailbox.post(.stop) }
 
     /// Queues `request` and returns its events. Throws when the request could never run.
-    public func submit(_ request: GenerationRequest) throws(RequestError) -> AsyncStream<GenerationEvent> {
+    public func submit(_ request: GenerationRequest) throws(RequestError) -> GenerationStream {
         try validate(request)
         let id = nextID.add(1, ordering: .relaxed).newValue
         let (stream, continuation) = AsyncStream.makeStream(of: GenerationEvent.self)
-        continuation.onTermination = { [mailbox] reason in
-            if case .cancelled = reason { mailbox.post(.cancel(id)) }
-        }
+        // Whoever ends the stream; the engine ignores requests that it has finished itself.
+        continuation.onTermination = { [mailbox] _ in mailbox.post(.cancel(id)) }
         mailbox.post(.submit(SequenceTicket(id: id, request: request, events: continuation)))
-        return stream
+        return GenerationStream(events: stream) { continuation.finish() }
     }
 
     /// Whether `submit` would take the request.

@@ -65,6 +65,21 @@ public enum GenerationEvent: Sendable {
     case token(ScoredToken, finish: FinishReason?)
 }
 
+/// The events of one request. Iterate once; dropping the stream, or leaving the loop, cancels the request.
+public struct GenerationStream: AsyncSequence, Sendable {
+    private let events: AsyncStream<GenerationEvent>
+    private let end: @Sendable () -> Void
+
+    init(events: AsyncStream<GenerationEvent>, end: @escaping @Sendable () -> Void) {
+        (self.events, self.end) = (events, end)
+    }
+
+    public func makeAsyncIterator() -> AsyncStream<GenerationEvent>.Iterator { events.makeAsyncIterator() }
+
+    /// Ends the request; its slots are free before the next step begins.
+    public func cancel() { end() }
+}
+
 /// Why the engine does not take a request.
 public enum RequestError: Error, Equatable, CustomStringConvertible {
     case emptyPrompt

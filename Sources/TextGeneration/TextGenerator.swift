@@ -46,10 +46,18 @@ public struct TextGenerator: Sendable {
 
     private func engineRequest(_ request: TextRequest, prompt: [Int32]) -> GenerationRequest {
         var result = GenerationRequest(prompt: prompt, maxNewTokens: request.maxNewTokens)
-        (result.sampling, result.stopSequences) = (request.sampling, request.stopTokens)
+        result.sampling = request.sampling
+        result.stopSequences = request.stopTokens + request.stopTexts.compactMap { specialToken($0).map { [$0] } }
         (result.endTokens, result.ignoresEndTokens) = (endTokens, request.ignoresEndTokens)
         (result.topLogProbabilities, result.scoresPrompt) = (request.topLogProbabilities, request.scoresPrompt)
         return result
+    }
+
+    /// The special token that a stop text names, which the answer's text may not show. A space before it does
+    /// not count: LightLLM's documentation has it there.
+    private func specialToken(_ text: String) -> Int32? {
+        let name = text.hasPrefix(" ") ? String(text.dropFirst()) : text
+        return tokenizer.id(of: name).flatMap { tokenizer.isSpecial($0) ? $0 : nil }
     }
 
     /// The prompt for a conversation: its template's text, whose special tokens count.

@@ -11,22 +11,27 @@ public struct TextStream: AsyncSequence, Sendable {
 
     /// Gives the engine's events away to the one iterator, so that dropping it cancels the request.
     private final class Source: Sendable {
-        let events: Mutex<AsyncStream<GenerationEvent>?>
+        let events: Mutex<GenerationStream?>
+        let end: @Sendable () -> Void
         let request: TextRequest
         let generator: TextGenerator
 
-        init(_ events: AsyncStream<GenerationEvent>, _ request: TextRequest, _ generator: TextGenerator) {
+        init(_ events: GenerationStream, _ request: TextRequest, _ generator: TextGenerator) {
             self.events = Mutex(events)
+            end = { events.cancel() }
             (self.request, self.generator) = (request, generator)
         }
     }
 
     init(
-        _ events: AsyncStream<GenerationEvent>, promptTokens: [Int32], _ request: TextRequest,
+        _ events: GenerationStream, promptTokens: [Int32], _ request: TextRequest,
         _ generator: TextGenerator
     ) {
         (source, self.promptTokens) = (Source(events, request, generator), promptTokens)
     }
+
+    /// Ends the request.
+    public func cancel() { source.end() }
 
     public func makeAsyncIterator() -> Iterator {
         let events = source.events.withLock { events in
@@ -37,10 +42,10 @@ public struct TextStream: AsyncSequence, Sendable {
     }
 
     public struct Iterator: AsyncIteratorProtocol {
-        private var events: AsyncStream<GenerationEvent>.Iterator?
+        private var events: GenerationStream.AsyncIterator?
         private var text: AnswerText
 
-        init(_ events: AsyncStream<GenerationEvent>?, _ request: TextRequest, _ generator: TextGenerator) {
+        init(_ events: GenerationStream?, _ request: TextRequest, _ generator: TextGenerator) {
             (self.events, text) = (events?.makeAsyncIterator(), AnswerText(request, generator))
         }
 

@@ -1,0 +1,46 @@
+import ChatTemplates
+import HTTPTypes
+import JSON
+import OrderedCollections
+import Serving
+import Tokenizers
+
+/// A request that is answered with an error.
+struct APIError: Error {
+    let status: HTTPResponse.Status
+    let message: String
+    var parameter: String?
+
+    static func invalid(_ message: String, parameter: String? = nil) -> APIError {
+        APIError(status: .badRequest, message: message, parameter: parameter)
+    }
+
+    /// How any error of a handler is answered.
+    init(_ error: any Error) {
+        switch error {
+        case let error as APIError: self = error
+        case let error as RequestError:
+            let status: HTTPResponse.Status = error == .engineStopped ? .serviceUnavailable : .badRequest
+            self.init(status: status, message: error.description)
+        case let error as TokenizerError: self = .invalid(error.description)
+        case let error as ChatTemplateError: self = .invalid(error.description, parameter: "messages")
+        case let error as JSONError: self = .invalid("the body is not JSON: \(error)")
+        default: self.init(status: .internalServerError, message: "\(error)")
+        }
+    }
+
+    private init(status: HTTPResponse.Status, message: String, parameter: String? = nil) {
+        (self.status, self.message, self.parameter) = (status, message, parameter)
+    }
+
+    /// OpenAI's error object; LightLLM's routes also have the message beside it.
+    func body(native: Bool) -> JSONValue {
+        let error: JSONValue = [
+            "message": .string(message),
+            "type": status.code >= 500 ? "server_error" : "invalid_request_error",
+            "param": parameter.map { .string($0) } ?? .null,
+            "code": .integer(status.code),
+        ]
+        return native ? ["error": error, "message": .string(message)] : ["error": error]
+    }
+}

@@ -1,0 +1,75 @@
+import JSON
+import OrderedCollections
+import Serving
+import TextGeneration
+
+/// A whole answer, collected.
+struct Answer: Sendable {
+    let promptTokens: [Int32]
+    var prompt: [ScoredToken] = []
+    var chunks: [TextChunk] = []
+
+    var text: String { chunks.map(\.text).joined() }
+
+    /// Nil when the request was cancelled before it was through.
+    var finish: FinishReason? { chunks.last?.finish }
+
+    init(_ stream: TextStream, _ timer: inout RequestTimer) async {
+        promptTokens = stream.promptTokens
+        for await event in stream {
+            switch event {
+            case .prompt(let tokens): prompt += tokens
+            case .chunk(let chunk):
+                timer.countToken()
+                chunks.append(chunk)
+            }
+        }
+    }
+}
+
+extension Server {
+    /// All answers of a request, in order. Throws when the client went away or the engine stopped.
+    func collect(_ streams: [TextStream]) async throws -> [Answer] {
+        try await withThrowingTaskGroup(of: (Int, Answer).self) { group in
+            for (index, stream) in streams.enumerated() {
+                group.addTask {
+                    var timer = metrics.begin(stream.promptTokens.count)
+                    let answer = await Answer(stream, &timer)
+                    guard answer.finish != nil else { throw RequestError.engineStopped }
+                    metrics.end(timer)
+                    return (index, answer)
+                }
+            }
+            var answers = [Answer?](repeating: nil, count: streams.count)
+            for try await (index, answer) in group { answers[index] = answer }
+            return answers.compactMap { $0 }
+        }
+    }
+
+    /// The events of several answers as they come, each with its number.
+    func merged(_ streams: [TextStream]) -> AsyncStream<(Int, TextEvent)> {
+        AsyncStream { continuation in
+            let task = Task {
+                await withTaskGroup(of: Void.self) { group in
+                    for (index, stream) in streams.enumerated() {
+                        group.addTask {
+                            var timer = metrics.begin(stream.promptTokens.count)
+                            for await event in stream {
+                                if case .chunk(let chunk) = event {
+                                    timer.countToken()
+                                    if chunk.finish != nil { metrics.end(timer) }
+                                }
+                                continuation.yield((index, event))
+                            }
+                        }
+                    }
+                }
+                continuation.finish()
+            }
+            continuation.onTermination = { _ in
+                task.cancel()
+                for stream in streams { stream.cancel() }
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+import Foundation
+import Hummingbird
+import JSON
+import OrderedCollections
+import Serving
+import TextGeneration
+import Tokenizers
+
+extension Server {
+    func complete(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
+        var fields = try RequestFields(body)
+        try fields.refuse("suffix") { $0.isNothing }
+        try fields.refuse("response_format") { $0["type"]?.string == "text" }
+        let parameters = try OpenAIParameters(&fields, generator)
+        guard try fields.int("best_of") ?? parameters.count == parameters.count else {
+            throw APIError.invalid("best_of must equal n", parameter: "best_of")
+        }
+        let top = try fields.int("logprobs", in: 0...20)
+        let echoes = try fields.bool("echo") ?? false
+        let addsSpecialTokens = try fields.bool("add_special_tokens") ?? true
+        var requests: [TextRequest] = []
+        for prompt in try Self.prompts(&fields, addsSpecialTokens: addsSpecialTokens) {
+            var request = try parameters.textRequest(
+                try generator.tokens(of: prompt), generator, defaultMaxTokens: configuration.defaultMaxTokens)
+            request.topLogProbabilities = top ?? 0
+            request.scoresPrompt = echoes && top != nil
+            request.detokenization.continuesText = true
+            // A prompt is scored on the way to a token, which is then left out.
+            request.maxNewTokens = max(request.maxNewTokens, echoes ? 1 : request.maxNewTokens)
+            requests += Self.repeated(request, count: parameters.count)
+        }
+        let streams = try start(requests, context)
+        let reply = CompletionReply(
+            model: parameters.model ?? configuration.modelName, echoes: echoes, reportsLogProbabilities: top != nil,
+            generatesNothing: parameters.maxTokens == 0, choicesOfPrompt: parameters.count, generator: generator)
+        guard parameters.streams else {
+            return .json(reply.completion(try await collect(streams)), ignored: fields.ignored)
+        }
+        return .events(prefix: "data: ", ignored: fields.ignored) { events in
+            try await reply.stream(
+                merged(streams), prompts: streams.map(\.promptTokens), usage: parameters.reportsUsage, to: &events)
+        }
+    }
+
+    /// One text, several, one list of token ids, or several.
+    private static func prompts(
+        _ fields: inout RequestFields, addsSpecialTokens: Bool
+    ) throws(APIError) -> [TextRequest.Prompt] {
+        guard let value = fields.value("prompt") else { throw .invalid("prompt is missing", parameter: "prompt") }
+        func text(_ text: String) -> TextRequest.Prompt { .text(text, addsSpecialTokens: addsSpecialTokens) }
+        if let single = value.string { return [text(single)] }
+        guard let items = value.array else { throw fields.wrong("prompt", "text or token ids", value) }
+        guard !items.isEmpty else { throw .invalid("Prompt cannot be empty", parameter: "prompt") }
+        guard items.count <= 2048 else { throw .invalid("prompt holds more than 2048 prompts", parameter: "prompt") }
+        if let texts = items.allStrings { return texts.map(text) }
+        if let tokens = items.allTokens { return [.tokens(tokens)] }
+        let lists = items.compactMap { $0.array?.allTokens }
+        guard lists.count == items.count else {
+            throw .invalid("prompt must be a string, strings, token ids, or lists of token ids", parameter: "prompt")
+        }
+        return lists.map { .tokens($0) }
+    }
+}
+
+/// The shapes of a completion.
+private struct CompletionReply: Sendable {
+    let id = "cmpl-" + UUID().uuidString.lowercased().replacing("-", with: "")
+    let created = Int(Date().timeIntervalSince1970)
+    let model: String
+    let echoes: Bool
+    let reportsLogProbabilities: Bool
+    let generatesNothing: Bool
+    let choicesOfPrompt: Int
+    let generator: TextGenerator
+
+    private func object(_ choices: [JSONValue]) -> JSONValue.Members {
+        [
+            "id": .string(id), "object": "text_completion", "created": .integer(created), "model": .string(model),
+            "choices": .array(choices),
+        ]
+    }
+
+    func completion(_ answers: [Answer]) -> JSONValue {
+        let choices = answers.enumerated().map { index, answer -> JSONValue in
+            let chunks = generatesNothing ? [] : answer.chunks
+            var log = TokenLog(generator)
+            let echo = echoes ? echo(answer.promptTokens) : ""
+            if echoes { log.addPrompt(answer.prompt) }
+            for chunk in chunks { log.add(chunk.token) }
+            return [
+                "index": .integer(index), "text": .string(echo + chunks.map(\.text).joined()),
+                "logprobs": reportsLogProbabilities ? log.value : nil,
+                "finish_reason": .string(generatesNothing ? "length" : answer.finish?.rawValue ?? "stop"),
+            ]
+        }
+        var result = object(choices)
+        // The choices of one prompt share it.
+        let prompts = stride(from: 0, to: answers.count, by: choicesOfPrompt).map { answers[$0].promptTokens.count }
+        result["usage"] = OpenAIParameters.usage(
+            prompt: prompts.reduce(0, +), completion: generatesNothing ? 0 : answers.reduce(0) { $0 + $1.chunks.count })
+        return .object(result)
+    }
+
+    private func echo(_ tokens: [Int32]) -> String { generator.tokenizer.decode(tokens) }
+
+    func stream(
+        _ merged: AsyncStream<(Int, TextEvent)>, prompts: [[Int32]], usage: Bool, to events: inout EventWriter
+    ) async throws {
+        func choice(_ index: Int, _ text: String, _ logprobs: JSONValue, _ finish: FinishReason?) -> JSONValue {
+            var result = object([
+                [
+                    "index": .integer(index), "text": .string(text), "logprobs": logprobs,
+                    "finish_reason": finish.map { .string($0.rawValue) } ?? .null,
+                ]
+            ])
+            if usage { result["usage"] = nil as JSONValue }
+            return .object(result)
+        }
+        var logs = prompts.map { _ in TokenLog(generator) }
+        if echoes, !reportsLogProbabilities {
+            for (index, prompt) in prompts.enumerated() { try await events.send(choice(index, echo(prompt), nil, nil)) }
+        }
+        var completion = 0
+        for await (index, event) in merged {
+            switch event {
+            case .prompt(let tokens):
+                logs[index].addPrompt(tokens)
+                try await events.send(choice(index, echo(tokens.map(\.token)), logs[index].take(), nil))
+            case .chunk(let chunk):
+                completion += generatesNothing ? 0 : 1
+                if !generatesNothing { logs[index].add(chunk.token) }
+                guard !chunk.text.isEmpty || chunk.finish != nil || reportsLogProbabilities else { continue }
+                try await events.send(
+                    choice(
+                        index, generatesNothing ? "" : chunk.text, reportsLogProbabilities ? logs[index].take() : nil,
+                        chunk.finish))
+            }
+        }
+        if usage {
+            var last = object([])
+            let counts = stride(from: 0, to: prompts.count, by: choicesOfPrompt).map { prompts[$0].count }
+            last["usage"] = OpenAIParameters.usage(prompt: counts.reduce(0, +), completion: completion)
+            try await events.send(.object(last))
+        }
+        try await events.sendDone()
+    }
+}
+
+/// `tokens`, `token_logprobs`, `top_logprobs` and `text_offset` of a completion.
+private struct TokenLog {
+    private let generator: TextGenerator
+    private var tokens: [JSONValue] = []
+    private var logProbabilities: [JSONValue] = []
+    private var top: [JSONValue] = []
+    private var offsets: [JSONValue] = []
+    private var offset = 0
+
+    init(_ generator: TextGenerator) { self.generator = generator }
+
+    mutating func addPrompt(_ scored: [ScoredToken]) { for token in scored { add(token) } }
+
+    mutating func add(_ scored: ScoredToken) {
+        let text = generator.tokenizer.token(scored.token)
+        tokens.append(.string(text))
+        logProbabilities.append(scored.logProbability.map { JSONValue($0) } ?? .null)
+        var likeliest: JSONValue.Members = [:]
+        for entry in scored.top {
+            let name = JSONKey(generator.tokenizer.token(entry.token))
+            likeliest[name] = likeliest[name] ?? JSONValue(entry.logProbability)
+        }
+        top.append(scored.logProbability == nil ? .null : .object(likeliest))
+        offsets.append(.integer(offset))
+        offset += text.unicodeScalars.count
+    }
+
+    var value: JSONValue {
+        [
+            "tokens": .array(tokens), "token_logprobs": .array(logProbabilities), "top_logprobs": .array(top),
+            "text_offset": .array(offsets),
+        ]
+    }
+
+    /// What has come since the last call.
+    mutating func take() -> JSONValue {
+        defer { (tokens, logProbabilities, top, offsets) = ([], [], [], []) }
+        return value
+    }
+}

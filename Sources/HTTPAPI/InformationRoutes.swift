@@ -1,0 +1,57 @@
+import HTTPTypes
+import Hummingbird
+import JSON
+import NIOCore
+import OrderedCollections
+import Serving
+import TextGeneration
+
+extension Server {
+    func addInformationRoutes(_ router: Router<ServerContext>) {
+        for method in [HTTPRequest.Method.get, .post] {
+            for path: RouterPath in ["/liveness", "/readiness"] {
+                router.on(path, method: method) { _, _ in Response.json(["status": "ok"]) }
+            }
+            router.on("/get_model_name", method: method) { _, _ in
+                Response.json(["model_name": .string(configuration.modelName)])
+            }
+            router.on("/tokens", method: method, use: answering(native: true, countTokens))
+        }
+        for path: RouterPath in ["/health", "/healthz"] {
+            router.get(path) { _, context in await health(context) }
+            router.head(path) { _, context in await health(context) }
+        }
+        router.get("/token_load") { _, _ in tokenLoad }
+        router.get("/metrics") { _, _ in
+            Response(
+                status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+                body: ResponseBody(byteBuffer: ByteBuffer(string: metrics.text(generator.engine.statistics))))
+        }
+    }
+
+    private func countTokens(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
+        var fields = try RequestFields(body)
+        guard let text = try fields.string("text") else { throw APIError.invalid("text is missing", parameter: "text") }
+        let addsSpecialTokens = try fields.bool("add_special_tokens") ?? true
+        let tokens = try generator.tokens(of: .text(text, addsSpecialTokens: addsSpecialTokens))
+        return .json(["ntokens": .integer(tokens.count)], ignored: fields.ignored)
+    }
+
+    /// Healthy means that a request has been answered lately; if none has, one is made.
+    private func health(_ context: ServerContext) async -> Response {
+        if metrics.hasSucceeded(within: .seconds(100)) { return .json(["message": "Ok"]) }
+        do {
+            let request = TextRequest(prompt: .text("你好！"), maxNewTokens: 2)
+            _ = try await collect(try start([request], context))
+            return .json(["message": "Ok"])
+        } catch {
+            return .json(["message": "Error"], status: .serviceUnavailable)
+        }
+    }
+
+    private var tokenLoad: Response {
+        let statistics = generator.engine.statistics
+        let load = JSONValue.number(Double(statistics.usedSlots) / Double(max(statistics.totalSlots, 1)))
+        return .json(["current_load": load, "logical_max_load": load, "dynamic_max_load": load])
+    }
+}

@@ -1,0 +1,86 @@
+import JSON
+import Serving
+import TextGeneration
+
+/// What OpenAI's chat and completion requests have in common.
+struct OpenAIParameters {
+    let model: String?
+    let count: Int
+    let streams: Bool
+    let reportsUsage: Bool
+    /// Nil when the request does not say.
+    let maxTokens: Int?
+    private let request: TextRequest
+
+    init(_ fields: inout RequestFields, _ generator: TextGenerator) throws(APIError) {
+        model = try fields.string("model")
+        count = try fields.int("n", in: 1...32) ?? 1
+        streams = try fields.bool("stream") ?? false
+        if let options = fields.value("stream_options") {
+            var inner = try RequestFields(options, path: "stream_options")
+            reportsUsage = try inner.bool("include_usage") ?? false
+        } else {
+            reportsUsage = false
+        }
+        let longer = try fields.int("max_completion_tokens", in: 0...Int.max)
+        let shorter = try fields.int("max_tokens", in: 0...Int.max)
+        maxTokens = longer ?? shorter
+        for field in ["user", "store", "metadata", "service_tier", "prompt_cache_key", "safety_identifier"] {
+            _ = fields.value(field)
+        }
+        var request = TextRequest(prompt: .tokens([]), maxNewTokens: 1)
+        request.sampling = try Self.sampling(&fields, generator.standardSampling)
+        request.ignoresEndTokens = try fields.bool("ignore_eos") ?? false
+        request.stopTexts = (try fields.strings("stop") ?? []).filter { !$0.isEmpty }
+        guard request.stopTexts.count <= 16 else { throw .invalid("stop may hold 16 texts at most", parameter: "stop") }
+        if let value = fields.value("stop_token_ids") {
+            guard let tokens = value.array?.allTokens else { throw fields.wrong("stop_token_ids", "a list of token ids", value) }
+            request.stopTokens = tokens.map { [$0] }
+        }
+        request.keepsStopText = try fields.bool("include_stop_str_in_output") ?? false
+        request.detokenization.skipsSpecialTokens = try fields.bool("skip_special_tokens") ?? true
+        self.request = request
+    }
+
+    private static func sampling(
+        _ fields: inout RequestFields, _ standard: SamplingParameters
+    ) throws(APIError) -> SamplingParameters {
+        var result = SamplingParameters()
+        let temperature = try fields.float("temperature", in: 0...100) ?? standard.temperature ?? 1
+        let samples = try fields.bool("do_sample") ?? true
+        result.temperature = samples && temperature >= 1e-5 ? temperature : nil
+        result.topP = try fields.float("top_p", in: 0...1) ?? standard.topP
+        guard result.topP > 0 else { throw .invalid("top_p must be above 0", parameter: "top_p") }
+        let topK = try fields.int("top_k", in: -1...Int.max) ?? -1
+        result.topK = topK > 0 ? topK : nil
+        result.minP = try fields.float("min_p", in: 0...1) ?? standard.minP
+        result.presencePenalty = try fields.float("presence_penalty", in: -2...2) ?? 0
+        result.frequencyPenalty = try fields.float("frequency_penalty", in: -2...2) ?? 0
+        result.repetitionPenalty = try fields.float("repetition_penalty", in: 0.01...100) ?? standard.repetitionPenalty
+        result.minNewTokens = try fields.int("min_tokens", in: 0...Int.max) ?? 1
+        result.seed = try fields.int("seed").map { UInt64(bitPattern: Int64($0)) }
+        result.logitBias = try logitBias(&fields)
+        return result
+    }
+
+    /// The request for one prompt. Without a length it may take what the context has left, up to
+    /// `defaultMaxTokens`.
+    func textRequest(
+        _ tokens: [Int32], _ generator: TextGenerator, defaultMaxTokens: Int
+    ) throws(APIError) -> TextRequest {
+        var request = request
+        request.prompt = .tokens(tokens)
+        let configuration = generator.engine.configuration
+        let room = min(configuration.maxRequestTokens, configuration.slots) - tokens.count
+        request.maxNewTokens = maxTokens ?? max(1, min(room, defaultMaxTokens))
+        return request
+    }
+
+    /// `prompt_tokens`, `completion_tokens` and their sum.
+    static func usage(prompt: Int, completion: Int) -> JSONValue {
+        [
+            "prompt_tokens": .integer(prompt), "completion_tokens": .integer(completion),
+            "total_tokens": .integer(prompt + completion),
+        ]
+    }
+}

@@ -1,0 +1,101 @@
+import HTTPTypes
+public import Hummingbird
+import JSON
+public import Logging
+import NIOCore
+import Serving
+public import TextGeneration
+
+/// LightLLM's and OpenAI's routes for one model.
+public struct Server: Sendable {
+    public struct Configuration: Sendable {
+        public var host = "127.0.0.1"
+        public var port = 8000
+        /// What the model is called in answers.
+        public var modelName = "default_model_name"
+        /// Tokens of an OpenAI answer whose request does not say how many, at most.
+        public var defaultMaxTokens = 4096
+        public var largestBody = 32 << 20
+
+        public init() {}
+    }
+
+    let generator: TextGenerator
+    let configuration: Configuration
+    let metrics: ServerMetrics
+    let logger: Logger
+
+    public init(_ generator: TextGenerator, configuration: Configuration, logger: Logger) {
+        (self.generator, self.configuration, self.logger) = (generator, configuration, logger)
+        metrics = ServerMetrics(maxRequestTokens: generator.engine.configuration.maxRequestTokens)
+    }
+
+    /// The application; `onRunning` is called with the port once it listens.
+    public func application(onRunning: @escaping @Sendable (Int) async -> Void) -> some ApplicationProtocol {
+        let port = configuration.port
+        return Application(
+            router: router(),
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.host, port: port), serverName: "lightllm"),
+            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) }, logger: logger)
+    }
+
+    /// What answers requests.
+    func router() -> Router<ServerContext> {
+        let router = Router(context: ServerContext.self)
+        router.add(middleware: UnknownPath())
+        addInformationRoutes(router)
+        addGenerateRoutes(router)
+        addOpenAIRoutes(router)
+        return router
+    }
+
+    /// Reads the body and answers, turning errors into the style of the route.
+    func answering(
+        native: Bool, _ handler: @escaping @Sendable (JSONValue, ServerContext) async throws -> Response
+    ) -> @Sendable (Request, ServerContext) async throws -> Response {
+        { request, context in
+            do {
+                let buffer: ByteBuffer
+                do {
+                    buffer = try await request.body.collect(upTo: configuration.largestBody)
+                } catch is NIOTooManyBytesError {
+                    throw APIError.invalid("the body is larger than \(configuration.largestBody) bytes")
+                }
+                return try await handler(try JSONValue(parsing: Array(buffer.readableBytesView)), context)
+            } catch {
+                let error = APIError(error)
+                metrics.countFailure()
+                logger.info("request refused", metadata: ["status": "\(error.status.code)", "reason": "\(error.message)"])
+                return .json(error.body(native: native), status: error.status)
+            }
+        }
+    }
+
+    /// Starts the answers of one HTTP request, and ends them should its client go away.
+    func start(_ requests: [TextRequest], _ context: ServerContext) throws -> [TextStream] {
+        var streams: [TextStream] = []
+        do {
+            for request in requests { streams.append(try generator.generate(request)) }
+        } catch {
+            for stream in streams { stream.cancel() }
+            throw error
+        }
+        context.cancelOnDisconnect(streams)
+        return streams
+    }
+}
+
+/// Answers what no route knows as LightLLM does.
+private struct UnknownPath: RouterMiddleware {
+    func handle(
+        _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
+    ) async throws -> Response {
+        do {
+            return try await next(request, context)
+        } catch let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed {
+            let text = error.status == .notFound ? "Not Found" : "Method Not Allowed"
+            return .json(["detail": .string(text)], status: error.status)
+        }
+    }
+}

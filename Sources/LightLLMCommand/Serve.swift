@@ -1,0 +1,56 @@
+import ArgumentParser
+import Foundation
+import HTTPAPI
+import Hummingbird
+import LightLLM
+import Logging
+import Serving
+import TextGeneration
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Serve a model over HTTP.")
+
+    @OptionGroup var arguments: ServeArguments
+
+    func run() async throws {
+        let start = ContinuousClock.now
+        LoggingSystem.bootstrap { StreamLogHandler.standardOutput(label: $0) }
+        let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: arguments.options())
+        let generator = loaded.generator
+        report(loaded, generator.engine.configuration)
+        let warming = ContinuousClock.now
+        for await _ in try generator.generate(TextRequest(prompt: .text("Hello"), maxNewTokens: 1)) {}
+        let firstToken = ContinuousClock.now
+        write("  first token \(seconds(firstToken - warming)); ready \(seconds(firstToken - start)) after the start\n")
+        var configuration = Server.Configuration()
+        (configuration.host, configuration.port) = (arguments.host, arguments.port)
+        (configuration.modelName, configuration.defaultMaxTokens) = (arguments.servedName, arguments.defaultMaxTokens)
+        let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
+        let (host, model) = (arguments.host, arguments.servedName)
+        try await server.application { port in announce(host, port, model) }.runService()
+        generator.engine.stop()
+    }
+
+    private func report(_ loaded: LoadedTextModel, _ engine: EngineConfiguration) {
+        write("LightLLM: \(loaded.modelType) on \(loaded.backendName)\n")
+        write("  \(engine.slots) token slots, \(engine.maxRequestTokens) tokens a request at most\n")
+        let phases = loaded.phases.map { "\($0.name) \(String(format: "%.3f", $0.seconds)) s" }
+        write("  loaded: \(phases.joined(separator: ", "))\n")
+    }
+
+    private func seconds(_ duration: Duration) -> String { String(format: "%.3f s", duration / .seconds(1)) }
+}
+
+/// The line that scripts wait for, and one to try.
+private func announce(_ host: String, _ port: Int, _ model: String) {
+    write("INFO:     Uvicorn running on http://\(host):\(port) (Press CTRL+C to quit)\n\n")
+    let address = host == "0.0.0.0" ? "127.0.0.1" : host
+    write(
+        """
+        Try it:
+          curl http://\(address):\(port)/v1/chat/completions -H 'Content-Type: application/json' \\
+            -d '{"model": "\(model)", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "temperature": 0}'
+
+
+        """)
+}
