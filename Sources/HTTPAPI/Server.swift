@@ -34,7 +34,7 @@ public struct Server: Sendable {
     public func application(onRunning: @escaping @Sendable (Int) async -> Void) -> some ApplicationProtocol {
         let port = configuration.port
         return Application(
-            router: router(),
+            router: router(), server: .http1(configuration: .init(additionalChannelHandlers: [DisconnectDetector()])),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: port), serverName: "lightllm"),
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) }, logger: logger)
