@@ -44,6 +44,7 @@ let package = Package(
         layer("Tensors"),
         layer("Scheduling", [deque]),
         // Tier 1
+        layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
         layer("ChatTemplates", ["JSON", collections]),
@@ -70,6 +71,11 @@ let package = Package(
             ],
             swiftSettings: strict),
         tests("CKernelsTests", ["CKernels"]),
-        tests("ConformanceTests", ["LightLLM", "Tokenizers", "ChatTemplates", "JSON", collections]),
+        tests(
+            "ConformanceTests",
+            [
+                "LightLLM", "Layers", "Models", "Serving", "Scheduling", "Tensors", "TextGeneration", "Tokenizers", "ChatTemplates",
+                "JSON", collections,
+            ]),
     ]
 )
