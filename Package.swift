@@ -5,6 +5,7 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
 ]
 
 let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
@@ -28,6 +29,7 @@ let package = Package(
     products: [
         .library(name: "LightLLM", targets: ["LightLLM"]),
         .executable(name: "lightllm", targets: ["LightLLMCommand"]),
+        .executable(name: "embedding-example", targets: ["EmbeddingExample"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -37,7 +39,7 @@ let package = Package(
     ],
     targets: [
         // Tier 0
-        .target(name: "CKernels"),
+        .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         layer("JSON", [collections]),
@@ -55,26 +57,37 @@ let package = Package(
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
         layer("Serving", ["Scheduling", "Layers", "Tensors", deque]),
         layer("TextGeneration", ["Serving", "Tokenizers", "ChatTemplates", "JSON", collections]),
-        layer("HTTPAPI", ["TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird, logging]),
+        layer(
+            "HTTPAPI",
+            [
+                "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird,
+                logging,
+            ]),
         layer(
             "LightLLM",
             [
-                "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend", "Tokenizers",
+                "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
+                "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
         .executableTarget(
             name: "LightLLMCommand",
             dependencies: [
-                "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", "Tensors",
+                "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
+                "Tensors",
                 "Scheduling", logging, hummingbird, collections,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "EmbeddingExample", dependencies: ["LightLLM"], path: "Examples/Embedding",
             swiftSettings: strict),
         tests("CKernelsTests", ["CKernels"]),
         tests(
             "ConformanceTests",
             [
-                "LightLLM", "Layers", "Models", "Serving", "Scheduling", "Tensors", "TextGeneration", "Tokenizers", "ChatTemplates",
+                "LightLLM", "Layers", "Models", "Serving", "Scheduling", "Tensors", "TextGeneration",
+                "Tokenizers", "ChatTemplates",
                 "JSON", collections,
             ]),
     ]

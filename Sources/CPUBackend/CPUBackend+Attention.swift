@@ -13,8 +13,10 @@ extension CPUBackend {
     ) {
         guard let cache = pass.cache as? CPUCache else { preconditionFailure("a cache of another backend") }
         let element = cache.element.kernel
-        kernels.store_rows(element, k.row(0), k.rowStride, k.rows, k.columns, pass.newSlots, cache.keys(layer))
-        kernels.store_rows(element, v.row(0), v.rowStride, v.rows, v.columns, pass.newSlots, cache.values(layer))
+        kernels.store_rows(
+            element, k.row(0), k.rowStride, k.rows, k.columns, pass.newSlots, cache.keys(layer))
+        kernels.store_rows(
+            element, v.row(0), v.rowStride, v.rows, v.columns, pass.newSlots, cache.values(layer))
         let tasks = attentionTasks(shape, pass)
         workers.run(parts: tasks.count) { index in
             attend(tasks[index], q, shape, pass, cache, layer, into: y)
@@ -98,7 +100,8 @@ final class CPUCache: KeyValueCache, @unchecked Sendable {
         byteCount = max(1, slots * layout.bytesPerToken(element))
         let mapped = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let mapped, mapped != MAP_FAILED else {
-            fatalError("the key-value cache of \(byteCount) bytes cannot be allocated; lower --max_total_token_num")
+            fatalError(
+                "the key-value cache of \(byteCount) bytes cannot be allocated; lower --max_total_token_num")
         }
         address = mapped
     }

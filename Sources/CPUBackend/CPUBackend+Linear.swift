@@ -3,7 +3,8 @@ public import Tensors
 
 extension CPUBackend {
     public func linear(_ x: Matrix, _ weight: WeightMatrix, bias: Matrix?, into y: Matrix) {
-        precondition(x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows, "linear shapes")
+        precondition(
+            x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows, "linear shapes")
         guard x.rows > 0 else { return }
         let quantized = Set(weight.parts.map(\.encoding.blockElements)).subtracting([1])
             .map { quantize(x, shared: $0) }
@@ -34,7 +35,8 @@ extension CPUBackend {
     }
 
     private func run(
-        _ task: LinearTask, _ x: Matrix, _ quantized: [QuantizedRows], inputs: Int, bias: Matrix?, into y: Matrix
+        _ task: LinearTask, _ x: Matrix, _ quantized: [QuantizedRows], inputs: Int, bias: Matrix?,
+        into y: Matrix
     ) {
         let form = quantized.first { $0.shared == task.part.encoding.blockElements }
         var product = llm_matmul(

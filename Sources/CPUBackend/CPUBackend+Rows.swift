@@ -68,6 +68,7 @@ extension llm_norm {
     fileprivate init(_ x: Matrix, _ rows: Range<Int>, weight: Matrix, epsilon: Float, _ y: Matrix) {
         self.init(
             x: x.row(rows.lowerBound), x_stride: x.rowStride, rows: rows.count, columns: x.columns,
-            weight: weight.row(0), bias: nil, epsilon: epsilon, y: y.row(rows.lowerBound), y_stride: y.rowStride)
+            weight: weight.row(0), bias: nil, epsilon: epsilon, y: y.row(rows.lowerBound),
+            y_stride: y.rowStride)
     }
 }

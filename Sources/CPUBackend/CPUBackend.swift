@@ -35,7 +35,8 @@ public final class CPUBackend: Backend {
         for part in parts {
             for row in 0..<part.outputs {
                 let bytes = part.bytes.count / part.outputs
-                kernels.dequantize_row(part.encoding.kernel, part.bytes.start + row * bytes, part.inputs, start)
+                kernels.dequantize_row(
+                    part.encoding.kernel, part.bytes.start + row * bytes, part.inputs, start)
                 start += part.inputs
             }
         }
@@ -55,7 +56,8 @@ public final class CPUBackend: Backend {
             })
     }
 
-    public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable {
+    public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
+    {
         let cosines = makeMatrix(rows: positions.count, columns: rotation.pairs)
         let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
         split(rows: positions.count, cost: 40 * rotation.pairs) { rows in

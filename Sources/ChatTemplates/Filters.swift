@@ -4,29 +4,40 @@ import OrderedCollections
 
 extension Interpreter {
     /// The filter `name` applied to `value`.
-    mutating func apply(_ name: String, to value: Value, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> Value {
+    mutating func apply(_ name: String, to value: Value, _ arguments: EvaluatedArguments)
+        throws(ChatTemplateError) -> Value
+    {
         try spend(value.size)
         if let result = try textFilter(name, value, arguments) { return result }
         if let result = try sequenceFilter(name, value, arguments) { return result }
         switch name {
         case "default", "d":
-            let isReplaced = value.isUndefined || (arguments.value(1, "boolean")?.isTrue ?? false && !value.isTrue)
+            let isReplaced =
+                value.isUndefined || (arguments.value(1, "boolean")?.isTrue ?? false && !value.isTrue)
             return isReplaced ? arguments.value(0, "default_value") ?? .string("") : value
         case "tojson": return .string(try tojson(value, arguments))
         case "int": return converted(value, arguments)
         case "float":
-            if case .string(let text) = value { return Double(text.trimmed()).map { .float($0) } ?? .float(0) }
+            if case .string(let text) = value {
+                return Double(text.trimmed()).map { .float($0) } ?? .float(0)
+            }
             return .float(value.number ?? 0)
         case "abs":
             if let integer = value.integer, integer != .min { return .integer(abs(integer)) }
-            guard let number = value.number else { throw .failed("TypeError: bad operand type for abs(): '\(value.typeName)'") }
+            guard let number = value.number else {
+                throw .failed("TypeError: bad operand type for abs(): '\(value.typeName)'")
+            }
             return .float(abs(number))
         case "round":
-            guard let number = value.number else { throw .failed("TypeError: type \(value.typeName) doesn't define __round__ method") }
+            guard let number = value.number else {
+                throw .failed("TypeError: type \(value.typeName) doesn't define __round__ method")
+            }
             let scale = power(10, Double(arguments.value(0, "precision")?.integer ?? 0))
             return .float((number * scale).rounded(.toNearestOrEven) / scale)
         case "attr":
-            guard let attribute = arguments.value(0, "name") else { throw .failed("TypeError: attr expects a name") }
+            guard let attribute = arguments.value(0, "name") else {
+                throw .failed("TypeError: attr expects a name")
+            }
             return try item(attribute, of: value)
         default: throw .failed("TemplateRuntimeError: No filter named '\(name)'.")
         }
@@ -101,7 +112,9 @@ extension Interpreter {
         case "join": return try joined(value, arguments)
         case "items":
             if value.isUndefined { return .list([]) }
-            guard case .dictionary(let members) = value else { throw .failed("TypeError: Can only get item pairs from a mapping.") }
+            guard case .dictionary(let members) = value else {
+                throw .failed("TypeError: Can only get item pairs from a mapping.")
+            }
             return .list(members.map { .list([.string($0.key.string), $0.value]) })
         case "dictsort": return try dictsort(value, arguments)
         case "map": return try mapped(value, arguments)
@@ -121,7 +134,9 @@ extension Interpreter {
         }
     }
 
-    private mutating func joined(_ value: Value, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> Value {
+    private mutating func joined(_ value: Value, _ arguments: EvaluatedArguments) throws(ChatTemplateError)
+        -> Value
+    {
         var items = try elements(of: value)
         if let attribute = arguments.value(1, "attribute") { items = try projected(items, attribute) }
         let text = items.map(\.text).joined(separator: arguments.value(0, "d")?.text ?? "")
@@ -134,7 +149,9 @@ extension Interpreter {
         var result: [Value] = []
         let path: [Value] =
             if case .string(let text) = attribute {
-                text.components(separatedBy: ".").map { part in Int(part).map { .integer($0) } ?? .string(part) }
+                text.components(separatedBy: ".").map { part in
+                    Int(part).map { .integer($0) } ?? .string(part)
+                }
             } else { [attribute] }
         for start in items {
             var value = start
@@ -144,7 +161,9 @@ extension Interpreter {
         return result
     }
 
-    private mutating func dictsort(_ value: Value, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> Value {
+    private mutating func dictsort(_ value: Value, _ arguments: EvaluatedArguments) throws(ChatTemplateError)
+        -> Value
+    {
         guard case .dictionary(let members) = value else {
             throw .failed("TypeError: dictsort expects a mapping, not \(value.typeName)")
         }
@@ -174,16 +193,21 @@ extension Interpreter {
             return result || (a < b && keyed[b].key.precedes(keyed[a].key) != true)
         }
         if let (a, b) = mismatch {
-            throw .failed("TypeError: '<' not supported between instances of '\(a.typeName)' and '\(b.typeName)'")
+            throw .failed(
+                "TypeError: '<' not supported between instances of '\(a.typeName)' and '\(b.typeName)'")
         }
         return order.map { keyed[$0].item }
     }
 
-    private mutating func mapped(_ value: Value, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> Value {
+    private mutating func mapped(_ value: Value, _ arguments: EvaluatedArguments) throws(ChatTemplateError)
+        -> Value
+    {
         let items = try elements(of: value)
         if let attribute = arguments.named["attribute"] {
             var result = try projected(items, attribute)
-            if let standard = arguments.named["default"] { result = result.map { $0.isUndefined ? standard : $0 } }
+            if let standard = arguments.named["default"] {
+                result = result.map { $0.isUndefined ? standard : $0 }
+            }
             return .list(result)
         }
         guard case .string(let filter)? = arguments.positional.first else {
@@ -205,8 +229,12 @@ extension Interpreter {
         let keeps = name.hasPrefix("select")
         var result: [Value] = []
         for entry in try elements(of: value) {
-            let subject = try attribute.map { (path) throws(ChatTemplateError) in try projected([entry], path)[0] } ?? entry
-            let holds = try testName.map { (name) throws(ChatTemplateError) in try test(name, subject, operands) } ?? subject.isTrue
+            let subject =
+                try attribute.map { (path) throws(ChatTemplateError) in try projected([entry], path)[0] }
+                ?? entry
+            let holds =
+                try testName.map { (name) throws(ChatTemplateError) in try test(name, subject, operands) }
+                ?? subject.isTrue
             if holds == keeps { result.append(entry) }
         }
         return .list(result)
@@ -217,7 +245,8 @@ extension Interpreter {
     ) throws(ChatTemplateError) -> Value {
         let items = try elements(of: value)
         let attribute = arguments.named["attribute"]
-        let keys = try attribute.map { (path) throws(ChatTemplateError) in try projected(items, path) } ?? items
+        let keys =
+            try attribute.map { (path) throws(ChatTemplateError) in try projected(items, path) } ?? items
         let isCaseSensitive = arguments.named["case_sensitive"]?.isTrue ?? false
         let indices = Array(items.indices)
         switch name {
@@ -282,10 +311,13 @@ struct TemplateJSONWriter {
         case .bool(let value): text += value ? "true" : "false"
         case .integer(let value): text += String(value)
         case .float(let value):
-            text += value.isNaN ? "NaN" : value.isInfinite ? (value < 0 ? "-Infinity" : "Infinity") : pythonFloat(value)
+            text +=
+                value.isNaN
+                ? "NaN" : value.isInfinite ? (value < 0 ? "-Infinity" : "Infinity") : pythonFloat(value)
         case .string(let value): write(value)
         case .list(let values):
-            try writeItems(values, open: "[", close: "]", depth) { (writer, value) throws(ChatTemplateError) in
+            try writeItems(values, open: "[", close: "]", depth) {
+                (writer, value) throws(ChatTemplateError) in
                 try writer.write(value, depth: depth + 1)
             }
         case .dictionary(let members):

@@ -11,7 +11,10 @@ extension Interpreter {
 
     mutating func call(_ callee: Value, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> Value {
         switch callee {
-        case .macro(let macro): return try nested { (interpreter) throws(ChatTemplateError) in try interpreter.call(macro, arguments) }
+        case .macro(let macro):
+            return try nested { (interpreter) throws(ChatTemplateError) in
+                try interpreter.call(macro, arguments)
+            }
         case .method(let value, let name): return try method(name, of: value, arguments)
         case .function(let name): return try function(name, arguments)
         case .undefined(let message): throw .failed("UndefinedError: \(message)")
@@ -19,7 +22,9 @@ extension Interpreter {
         }
     }
 
-    private mutating func function(_ name: String, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> Value {
+    private mutating func function(_ name: String, _ arguments: EvaluatedArguments) throws(ChatTemplateError)
+        -> Value
+    {
         switch name {
         case "raise_exception": throw .raised(arguments.value(0, "message")?.text ?? "")
         case "range": return try range(arguments)
@@ -40,7 +45,9 @@ extension Interpreter {
             }
             bounds.append(bound)
         }
-        guard let first = bounds.first, bounds.count <= 3 else { throw .failed("TypeError: range expected 1 to 3 arguments") }
+        guard let first = bounds.first, bounds.count <= 3 else {
+            throw .failed("TypeError: range expected 1 to 3 arguments")
+        }
         let (start, end) = bounds.count == 1 ? (0, first) : (first, bounds[1])
         let step = bounds.count == 3 ? bounds[2] : 1
         guard step != 0 else { throw .failed("ValueError: range() arg 3 must not be zero") }
@@ -63,7 +70,8 @@ extension Interpreter {
     }
 
     /// Whether `value is name` holds.
-    mutating func test(_ name: String, _ value: Value, _ operands: [Value]) throws(ChatTemplateError) -> Bool {
+    mutating func test(_ name: String, _ value: Value, _ operands: [Value]) throws(ChatTemplateError) -> Bool
+    {
         switch name {
         case "defined": return !value.isUndefined
         case "undefined": return value.isUndefined
@@ -97,17 +105,23 @@ extension Interpreter {
     ) throws(ChatTemplateError) -> Bool {
         switch name {
         case "even", "odd":
-            guard let integer = value.integer else { throw .failed("TypeError: not all arguments converted during string formatting") }
+            guard let integer = value.integer else {
+                throw .failed("TypeError: not all arguments converted during string formatting")
+            }
             return integer.isMultiple(of: 2) == (name == "even")
-        case "eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan", ">", "ge", ">=",
+        case "eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan", ">",
+            "ge", ">=",
             "in", "sameas", "divisibleby":
             break
         default: throw .failed("TemplateRuntimeError: No test named '\(name)'.")
         }
-        guard let other = operands.first else { throw .failed("TypeError: the test '\(name)' expects an argument") }
+        guard let other = operands.first else {
+            throw .failed("TypeError: the test '\(name)' expects an argument")
+        }
         func precedes(_ a: Value, _ b: Value) throws(ChatTemplateError) -> Bool {
             guard let result = a.precedes(b) else {
-                throw .failed("TypeError: '<' not supported between instances of '\(a.typeName)' and '\(b.typeName)'")
+                throw .failed(
+                    "TypeError: '<' not supported between instances of '\(a.typeName)' and '\(b.typeName)'")
             }
             return result
         }

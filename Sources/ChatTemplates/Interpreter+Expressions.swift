@@ -9,7 +9,8 @@ extension Interpreter {
         }
     }
 
-    private mutating func value(of expression: Expression, _ scope: Scope) throws(ChatTemplateError) -> Value {
+    private mutating func value(of expression: Expression, _ scope: Scope) throws(ChatTemplateError) -> Value
+    {
         switch expression {
         case .literal(let value): return value
         case .name(let name):
@@ -24,7 +25,8 @@ extension Interpreter {
             return try item(try evaluate(index, scope), of: try evaluate(object, scope))
         case .slice(let object, let start, let end, let step):
             return try slice(
-                try evaluate(object, scope), try bound(start, scope), try bound(end, scope), try bound(step, scope))
+                try evaluate(object, scope), try bound(start, scope), try bound(end, scope),
+                try bound(step, scope))
         case .call(let callee, let arguments):
             return try call(try evaluate(callee, scope), try evaluate(arguments, scope))
         case .filter(let value, let name, let arguments):
@@ -37,7 +39,9 @@ extension Interpreter {
         }
     }
 
-    private mutating func operation(_ expression: Expression, _ scope: Scope) throws(ChatTemplateError) -> Value {
+    private mutating func operation(_ expression: Expression, _ scope: Scope) throws(ChatTemplateError)
+        -> Value
+    {
         switch expression {
         case .not(let value): return .bool(!(try evaluate(value, scope).isTrue))
         case .negative(let value): return try negated(try evaluate(value, scope))
@@ -59,7 +63,9 @@ extension Interpreter {
         }
     }
 
-    mutating func evaluate(_ arguments: Arguments, _ scope: Scope) throws(ChatTemplateError) -> EvaluatedArguments {
+    mutating func evaluate(_ arguments: Arguments, _ scope: Scope) throws(ChatTemplateError)
+        -> EvaluatedArguments
+    {
         var result = EvaluatedArguments()
         for argument in arguments.positional { result.positional.append(try evaluate(argument, scope)) }
         for argument in arguments.named { result.named[argument.name] = try evaluate(argument.value, scope) }
@@ -84,7 +90,9 @@ extension Interpreter {
     /// `value.name`: a method first, as in Python, then a member.
     private func attribute(_ name: String, of value: Value) throws(ChatTemplateError) -> Value {
         if case .undefined(let message) = value { throw .failed("UndefinedError: \(message)") }
-        if name.hasPrefix("_") { return .undefined("access to attribute '\(name)' of '\(value.typeName)' object is unsafe.") }
+        if name.hasPrefix("_") {
+            return .undefined("access to attribute '\(name)' of '\(value.typeName)' object is unsafe.")
+        }
         if hasMethod(name, value) { return .method(value, name) }
         return member(name, of: value) ?? missing(.string(name), of: value)
     }
@@ -102,7 +110,8 @@ extension Interpreter {
         if case .undefined(let message) = value { throw .failed("UndefinedError: \(message)") }
         if case .string(let name) = index {
             if let found = member(name, of: value) { return found }
-            return !name.hasPrefix("_") && hasMethod(name, value) ? .method(value, name) : missing(index, of: value)
+            return !name.hasPrefix("_") && hasMethod(name, value)
+                ? .method(value, name) : missing(index, of: value)
         }
         guard let position = index.integer else { return missing(index, of: value) }
         switch value {
@@ -135,7 +144,9 @@ extension Interpreter {
         return bound
     }
 
-    private mutating func slice(_ value: Value, _ start: Int?, _ end: Int?, _ step: Int?) throws(ChatTemplateError) -> Value {
+    private mutating func slice(_ value: Value, _ start: Int?, _ end: Int?, _ step: Int?)
+        throws(ChatTemplateError) -> Value
+    {
         switch value {
         case .list(let values): return .list(try sliced(values, start, end, step))
         case .string(let text):
@@ -147,7 +158,9 @@ extension Interpreter {
         }
     }
 
-    private mutating func sliced<T>(_ items: [T], _ start: Int?, _ end: Int?, _ step: Int?) throws(ChatTemplateError) -> [T] {
+    private mutating func sliced<T>(_ items: [T], _ start: Int?, _ end: Int?, _ step: Int?)
+        throws(ChatTemplateError) -> [T]
+    {
         let (count, step) = (items.count, step ?? 1)
         try spend(count)
         guard step != 0 else { throw .failed("ValueError: slice step cannot be zero") }
@@ -186,9 +199,13 @@ extension Interpreter {
         return .float(-number)
     }
 
-    private mutating func binary(_ symbol: BinaryOperator, _ a: Value, _ b: Value) throws(ChatTemplateError) -> Value {
+    private mutating func binary(_ symbol: BinaryOperator, _ a: Value, _ b: Value) throws(ChatTemplateError)
+        -> Value
+    {
         for value in [a, b] {
-            if case .undefined(let message) = value, symbol != .concatenate { throw .failed("UndefinedError: \(message)") }
+            if case .undefined(let message) = value, symbol != .concatenate {
+                throw .failed("UndefinedError: \(message)")
+            }
         }
         switch (symbol, a, b) {
         case (.concatenate, _, _):
@@ -205,7 +222,8 @@ extension Interpreter {
             return .list(a + b)
         case (.add, .list, _):
             throw .failed("TypeError: can only concatenate list (not \"\(b.typeName)\") to list")
-        case (.multiply, .string(let text), .integer(let count)), (.multiply, .integer(let count), .string(let text)):
+        case (.multiply, .string(let text), .integer(let count)),
+            (.multiply, .integer(let count), .string(let text)):
             try reserve(text.utf8.count, times: count)
             return .string(String(repeating: text, count: max(count, 0)))
         case (.multiply, .list(let values), .integer(let count)):
@@ -221,13 +239,16 @@ extension Interpreter {
         try spend(total)
     }
 
-    private func arithmetic(_ symbol: BinaryOperator, _ a: Value, _ b: Value) throws(ChatTemplateError) -> Value {
+    private func arithmetic(_ symbol: BinaryOperator, _ a: Value, _ b: Value) throws(ChatTemplateError)
+        -> Value
+    {
         if let a = a.integer, let b = b.integer, symbol != .divide {
             return try integerArithmetic(symbol, a, b)
         }
         guard let x = a.number, let y = b.number else {
             throw .failed(
-                "TypeError: unsupported operand type(s) for \(symbol.rawValue): '\(a.typeName)' and '\(b.typeName)'")
+                "TypeError: unsupported operand type(s) for \(symbol.rawValue): '\(a.typeName)' and '\(b.typeName)'"
+            )
         }
         switch symbol {
         case .add: return .float(x + y)
@@ -244,7 +265,9 @@ extension Interpreter {
         }
     }
 
-    private func integerArithmetic(_ symbol: BinaryOperator, _ a: Int, _ b: Int) throws(ChatTemplateError) -> Value {
+    private func integerArithmetic(_ symbol: BinaryOperator, _ a: Int, _ b: Int) throws(ChatTemplateError)
+        -> Value
+    {
         let result: (partialValue: Int, overflow: Bool)
         switch symbol {
         case .add: result = a.addingReportingOverflow(b)
@@ -280,7 +303,9 @@ extension Interpreter {
         return .bool(true)
     }
 
-    private mutating func holds(_ symbol: ComparisonOperator, _ a: Value, _ b: Value) throws(ChatTemplateError) -> Bool {
+    private mutating func holds(_ symbol: ComparisonOperator, _ a: Value, _ b: Value)
+        throws(ChatTemplateError) -> Bool
+    {
         switch symbol {
         case .equal: return a.equals(b)
         case .notEqual: return !a.equals(b)
@@ -293,11 +318,14 @@ extension Interpreter {
         }
     }
 
-    private func precedes(_ a: Value, _ b: Value, _ symbol: ComparisonOperator) throws(ChatTemplateError) -> Bool {
+    private func precedes(_ a: Value, _ b: Value, _ symbol: ComparisonOperator) throws(ChatTemplateError)
+        -> Bool
+    {
         for case .undefined(let message) in [a, b] { throw .failed("UndefinedError: \(message)") }
         guard let result = a.precedes(b) else {
             throw .failed(
-                "TypeError: '\(symbol.rawValue)' not supported between instances of '\(a.typeName)' and '\(b.typeName)'")
+                "TypeError: '\(symbol.rawValue)' not supported between instances of '\(a.typeName)' and '\(b.typeName)'"
+            )
         }
         return result
     }
@@ -307,7 +335,8 @@ extension Interpreter {
         switch container {
         case .string(let text):
             guard case .string(let part) = element else {
-                throw .failed("TypeError: 'in <string>' requires string as left operand, not \(element.typeName)")
+                throw .failed(
+                    "TypeError: 'in <string>' requires string as left operand, not \(element.typeName)")
             }
             try spend(text.utf8.count)
             return part.isEmpty || firstRange(of: Array(part.utf8), in: Array(text.utf8), from: 0) != nil

@@ -145,7 +145,8 @@ struct Interpreter {
         ])
     }
 
-    private mutating func assign(_ value: Value, to target: Target, _ scope: Scope) throws(ChatTemplateError) {
+    private mutating func assign(_ value: Value, to target: Target, _ scope: Scope) throws(ChatTemplateError)
+    {
         // Values grow deeper only through variables; freeing a deep one would exhaust the call stack.
         guard !value.isDeeper(than: 256) else { throw .limitReached("a value nests too deeply") }
         switch target {
@@ -183,10 +184,13 @@ struct Interpreter {
     }
 
     /// Calls a macro: its body's output.
-    mutating func call(_ bound: BoundMacro, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> Value {
+    mutating func call(_ bound: BoundMacro, _ arguments: EvaluatedArguments) throws(ChatTemplateError)
+        -> Value
+    {
         let (macro, scope) = (bound.macro, Scope(parent: bound.scope))
         guard arguments.positional.count <= macro.parameters.count else {
-            throw .failed("TypeError: macro '\(macro.name)' takes not more than \(macro.parameters.count) argument(s)")
+            throw .failed(
+                "TypeError: macro '\(macro.name)' takes not more than \(macro.parameters.count) argument(s)")
         }
         var named = arguments.named
         for (index, parameter) in macro.parameters.enumerated() {

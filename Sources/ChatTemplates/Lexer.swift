@@ -150,7 +150,9 @@ struct Lexer {
     /// Where `%}` is, if only spaces and a sign come before it.
     private func tagEnd(from start: Int) -> Int? {
         var index = start
-        while index < source.count, source[index].properties.isWhitespace || source[index] == "-" { index += 1 }
+        while index < source.count, source[index].properties.isWhitespace || source[index] == "-" {
+            index += 1
+        }
         return starts("%}", at: index) ? index : nil
     }
 
@@ -160,7 +162,9 @@ struct Lexer {
             defer { start += 1 }
             guard starts("{%", at: start) else { continue }
             var name = start + 2
-            while name < source.count, source[name].properties.isWhitespace || source[name] == "-" { name += 1 }
+            while name < source.count, source[name].properties.isWhitespace || source[name] == "-" {
+                name += 1
+            }
             guard starts("endraw", at: name), let end = tagEnd(from: name + 6) else { continue }
             addText(source[start + 2] == "-" ? position..<start : withoutIndentation(position..<start))
             advance(to: start + 2)
@@ -174,7 +178,9 @@ struct Lexer {
     private mutating func expression(until terminator: String) throws(ChatTemplateError) {
         var depth = 0
         while true {
-            while position < source.count, source[position].properties.isWhitespace { advance(to: position + 1) }
+            while position < source.count, source[position].properties.isWhitespace {
+                advance(to: position + 1)
+            }
             guard position < source.count else { throw error("expected '\(terminator)'") }
             if depth == 0 {
                 for sign in ["", "-", "+"] where starts(sign + terminator, at: position) {

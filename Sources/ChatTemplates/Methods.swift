@@ -3,22 +3,26 @@ import JSON
 import OrderedCollections
 
 private let stringMethods: Set<String> = [
-    "split", "rsplit", "strip", "lstrip", "rstrip", "startswith", "endswith", "upper", "lower", "title", "capitalize",
-    "replace", "find", "rfind", "index", "join", "count", "isdigit", "isalpha", "isalnum", "isspace", "isupper",
+    "split", "rsplit", "strip", "lstrip", "rstrip", "startswith", "endswith", "upper", "lower", "title",
+    "capitalize",
+    "replace", "find", "rfind", "index", "join", "count", "isdigit", "isalpha", "isalnum", "isspace",
+    "isupper",
     "islower", "splitlines", "removeprefix", "removesuffix", "partition",
 ]
 private let dictionaryMethods: Set<String> = ["get", "items", "keys", "values", "copy"]
 private let listMethods: Set<String> = ["index", "count", "copy"]
 /// Methods that would change a value, which no template may.
 private let mutatingMethods: Set<String> = [
-    "append", "extend", "insert", "pop", "remove", "reverse", "sort", "clear", "update", "setdefault", "popitem",
+    "append", "extend", "insert", "pop", "remove", "reverse", "sort", "clear", "update", "setdefault",
+    "popitem",
 ]
 
 extension Interpreter {
     func hasMethod(_ name: String, _ value: Value) -> Bool {
         switch value {
         case .string: stringMethods.contains(name)
-        case .dictionary: dictionaryMethods.contains(name) || (mutatingMethods.contains(name) && name != "append")
+        case .dictionary:
+            dictionaryMethods.contains(name) || (mutatingMethods.contains(name) && name != "append")
         case .list: listMethods.contains(name) || mutatingMethods.contains(name)
         default: false
         }
@@ -33,7 +37,9 @@ extension Interpreter {
         case .dictionary(let members): return try dictionaryMethod(name, members, arguments)
         case .list(let values): return try listMethod(name, values, arguments)
         case .integer(let index) where name == "cycle":
-            guard !arguments.positional.isEmpty else { throw .failed("TypeError: no items for cycling given") }
+            guard !arguments.positional.isEmpty else {
+                throw .failed("TypeError: no items for cycling given")
+            }
             return arguments.positional[index % arguments.positional.count]
         default: throw .failed("UndefinedError: '\(value.typeName) object' has no attribute '\(name)'")
         }
@@ -44,7 +50,9 @@ extension Interpreter {
     ) throws(ChatTemplateError) -> Value {
         switch name {
         case "get":
-            guard case .string(let key)? = arguments.positional.first else { return arguments.value(1, "default") ?? .none }
+            guard case .string(let key)? = arguments.positional.first else {
+                return arguments.value(1, "default") ?? .none
+            }
             return members[JSONKey(key)] ?? arguments.value(1, "default") ?? .none
         case "items": return .list(members.map { .list([.string($0.key.string), $0.value]) })
         case "keys": return .list(members.keys.map { .string($0.string) })
@@ -60,7 +68,9 @@ extension Interpreter {
         switch name {
         case "copy": return .list(values)
         case "index", "count":
-            guard let element = arguments.positional.first else { throw .failed("TypeError: \(name) expects an argument") }
+            guard let element = arguments.positional.first else {
+                throw .failed("TypeError: \(name) expects an argument")
+            }
             if name == "count" { return .integer(values.count { $0.equals(element) }) }
             guard let index = values.firstIndex(where: { $0.equals(element) }) else {
                 throw .failed("ValueError: \(element.representation) is not in list")
@@ -95,7 +105,9 @@ extension Interpreter {
             var parts: [String] = []
             for item in try elements(of: arguments.positional.first ?? .list([])) {
                 guard case .string(let part) = item else {
-                    throw .failed("TypeError: sequence item \(parts.count): expected str instance, \(item.typeName) found")
+                    throw .failed(
+                        "TypeError: sequence item \(parts.count): expected str instance, \(item.typeName) found"
+                    )
                 }
                 parts.append(part)
             }
@@ -109,7 +121,9 @@ extension Interpreter {
     private func classified(_ name: String, _ text: String) -> Bool {
         let scalars = text.unicodeScalars
         func all(_ holds: (Unicode.Scalar) -> Bool) -> Bool { !scalars.isEmpty && scalars.allSatisfy(holds) }
-        func isDigit(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.numericType != nil && scalar.properties.numericType != .numeric }
+        func isDigit(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.properties.numericType != nil && scalar.properties.numericType != .numeric
+        }
         switch name {
         case "isdigit": return all(isDigit)
         case "isalpha": return all(\.properties.isAlphabetic)
@@ -127,12 +141,16 @@ extension Interpreter {
         return text
     }
 
-    private func affix(_ name: String, _ text: String, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> Bool {
+    private func affix(_ name: String, _ text: String, _ arguments: EvaluatedArguments)
+        throws(ChatTemplateError) -> Bool
+    {
         var candidates = arguments.positional.prefix(1).map { $0 }
         if case .list(let several)? = candidates.first { candidates = several }
         for candidate in candidates {
             let part = try string(candidate, name).utf8
-            if name == "startswith" ? text.utf8.starts(with: part) : text.utf8.reversed().starts(with: part.reversed()) {
+            if name == "startswith"
+                ? text.utf8.starts(with: part) : text.utf8.reversed().starts(with: part.reversed())
+            {
                 return true
             }
         }
@@ -145,7 +163,9 @@ extension Interpreter {
         let limit = arguments.value(1, "maxsplit")?.integer ?? -1
         let most = limit < 0 ? Int.max : limit
         let separator = arguments.value(0, "sep")
-        guard let separator, case .string(let mark) = separator else { return words(text, most: most, fromRight: fromRight) }
+        guard let separator, case .string(let mark) = separator else {
+            return words(text, most: most, fromRight: fromRight)
+        }
         guard !mark.isEmpty else { throw .failed("ValueError: empty separator") }
         let (bytes, part) = (Array(text.utf8), Array(mark.utf8))
         var found: [Range<Int>] = []
@@ -193,12 +213,15 @@ extension Interpreter {
     }
 
     private func lines(_ text: String) -> [Value] {
-        var lines = text.replacing("\r\n", with: "\n").replacing("\r", with: "\n").components(separatedBy: "\n")
+        var lines = text.replacing("\r\n", with: "\n").replacing("\r", with: "\n").components(
+            separatedBy: "\n")
         if lines.last == "" { lines.removeLast() }
         return lines.map { .string($0) }
     }
 
-    private mutating func replaced(_ text: String, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> String {
+    private mutating func replaced(_ text: String, _ arguments: EvaluatedArguments) throws(ChatTemplateError)
+        -> String
+    {
         let old = Array(try string(arguments.value(0, "old") ?? arguments.named["s"], "replace").utf8)
         let new = Array(try string(arguments.value(1, "new"), "replace").utf8)
         let limit = arguments.value(2, "count")?.integer ?? -1
@@ -216,13 +239,19 @@ extension Interpreter {
         return String(decoding: result, as: UTF8.self)
     }
 
-    private func search(_ name: String, _ text: String, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> Value {
+    private func search(_ name: String, _ text: String, _ arguments: EvaluatedArguments)
+        throws(ChatTemplateError) -> Value
+    {
         let (bytes, part) = (Array(text.utf8), Array(try string(arguments.positional.first, name).utf8))
-        func piece(_ bytes: some Collection<UInt8>) -> Value { .string(String(decoding: Array(bytes), as: UTF8.self)) }
+        func piece(_ bytes: some Collection<UInt8>) -> Value {
+            .string(String(decoding: Array(bytes), as: UTF8.self))
+        }
         switch name {
-        case "removeprefix": return bytes.starts(with: part) ? piece(bytes.dropFirst(part.count)) : .string(text)
+        case "removeprefix":
+            return bytes.starts(with: part) ? piece(bytes.dropFirst(part.count)) : .string(text)
         case "removesuffix":
-            return bytes.reversed().starts(with: part.reversed()) ? piece(bytes.dropLast(part.count)) : .string(text)
+            return bytes.reversed().starts(with: part.reversed())
+                ? piece(bytes.dropLast(part.count)) : .string(text)
         default: break
         }
         var found: [Range<Int>] = []

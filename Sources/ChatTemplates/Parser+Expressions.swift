@@ -29,7 +29,8 @@ extension Parser {
         var left = try conjunction()
         var length = 0
         while accept(name: "or") {
-            left = .or(left, try operand(&length) { (parser) throws(ChatTemplateError) in try parser.conjunction() })
+            left = .or(
+                left, try operand(&length) { (parser) throws(ChatTemplateError) in try parser.conjunction() })
         }
         return left
     }
@@ -38,7 +39,8 @@ extension Parser {
         var left = try negation()
         var length = 0
         while accept(name: "and") {
-            left = .and(left, try operand(&length) { (parser) throws(ChatTemplateError) in try parser.negation() })
+            left = .and(
+                left, try operand(&length) { (parser) throws(ChatTemplateError) in try parser.negation() })
         }
         return left
     }

@@ -61,7 +61,8 @@ struct Parser {
 
     /// The name of the block that begins here, without consuming it.
     private var blockName: String? {
-        guard current == .beginBlock, index + 1 < tokens.count, case .name(let name) = tokens[index + 1].token else {
+        guard current == .beginBlock, index + 1 < tokens.count, case .name(let name) = tokens[index + 1].token
+        else {
             return nil
         }
         return name
@@ -85,7 +86,9 @@ struct Parser {
                     if let statement = try parser.block() { statements.append(statement) }
                 }
             }
-            guard ends.isEmpty else { throw parser.error("expected \(ends.sorted().joined(separator: " or "))") }
+            guard ends.isEmpty else {
+                throw parser.error("expected \(ends.sorted().joined(separator: " or "))")
+            }
             return statements
         }
     }
@@ -167,7 +170,8 @@ struct Parser {
         try endOfBlock()
         return .loop(
             Statement.Loop(
-                target: target, sequence: sequence, condition: condition, body: statements, otherwise: otherwise))
+                target: target, sequence: sequence, condition: condition, body: statements,
+                otherwise: otherwise))
     }
 
     private mutating func target() throws(ChatTemplateError) -> Target {

@@ -135,7 +135,8 @@ extension Value {
         case (.string(let a), .string(let b)): return a.utf8.elementsEqual(b.utf8)
         case (.list(let a), .list(let b)): return a.elementsEqual(b) { $0.equals($1) }
         case (.dictionary(let a), .dictionary(let b)):
-            return a.count == b.count && a.allSatisfy { key, value in b[key].map { value.equals($0) } ?? false }
+            return a.count == b.count
+                && a.allSatisfy { key, value in b[key].map { value.equals($0) } ?? false }
         case (.namespace(let a), .namespace(let b)): return a === b
         case (.macro(let a), .macro(let b)): return a === b
         case (.integer(let a), .integer(let b)): return a == b
@@ -184,7 +185,8 @@ extension Value {
         case .dictionary(let members):
             let entries = members.map { quoted($0.key.string) + ": " + $0.value.representation }
             return "{" + entries.joined(separator: ", ") + "}"
-        case .namespace(let namespace): return "<Namespace " + Value.dictionary(namespace.members).representation + ">"
+        case .namespace(let namespace):
+            return "<Namespace " + Value.dictionary(namespace.members).representation + ">"
         case .macro(let bound): return "<Macro '\(bound.macro.name)'>"
         case .function(let name): return "<function \(name)>"
         case .method(let value, let name): return "<built-in method \(name) of \(value.typeName) object>"
@@ -220,7 +222,9 @@ func pythonFloat(_ value: Double) -> String {
     if value.isNaN { return "nan" }
     if value.isInfinite { return value < 0 ? "-inf" : "inf" }
     let magnitude = abs(value)
-    if value == value.rounded(), magnitude < 1e16 { return "\(Int(value) == 0 && value.sign == .minus ? "-0" : String(Int(value))).0" }
+    if value == value.rounded(), magnitude < 1e16 {
+        return "\(Int(value) == 0 && value.sign == .minus ? "-0" : String(Int(value))).0"
+    }
     // Swift writes the same shortest digits; only the form of exponents differs.
     let text = value.description
     guard let mark = text.firstIndex(of: "e") else { return text }

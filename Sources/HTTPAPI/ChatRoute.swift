@@ -14,7 +14,8 @@ extension Server {
         router.get("/v1/models") { _, _ in Response.json(["object": "list", "data": [model]]) }
         router.get("/v1/models/:id") { _, context in
             guard context.parameters.get("id") == configuration.modelName else {
-                let error = APIError.invalid("no such model; this server runs '\(configuration.modelName)'", parameter: "model")
+                let error = APIError.invalid(
+                    "no such model; this server runs '\(configuration.modelName)'", parameter: "model")
                 return Response.json(error.body(native: false), status: .notFound)
             }
             return Response.json(model)
@@ -23,21 +24,27 @@ extension Server {
 
     private var model: JSONValue {
         [
-            "id": .string(configuration.modelName), "object": "model", "created": .integer(Int(metrics.startTime)),
-            "owned_by": "lightllm", "max_model_len": .integer(generator.engine.configuration.maxRequestTokens),
+            "id": .string(configuration.modelName), "object": "model",
+            "created": .integer(Int(metrics.startTime)),
+            "owned_by": "lightllm",
+            "max_model_len": .integer(generator.engine.configuration.maxRequestTokens),
         ]
     }
 
     private func chat(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
         var fields = try RequestFields(body)
-        for field in ["functions", "tools", "audio", "prediction", "web_search_options", "guided_json", "guided_regex"] {
+        for field in [
+            "functions", "tools", "audio", "prediction", "web_search_options", "guided_json", "guided_regex",
+        ] {
             try fields.refuse(field) { $0.isNothing }
         }
         try fields.refuse("function_call") { $0.string == "none" }
         try fields.refuse("tool_choice") { $0.string == "none" || $0.string == "auto" }
         try fields.refuse("response_format") { $0["type"]?.string == "text" }
         try fields.refuse("modalities") { $0 == ["text"] }
-        for field in ["parallel_tool_calls", "reasoning_effort", "verbosity"] { try fields.refuse(field) { $0.isNothing || $0.bool != nil } }
+        for field in ["parallel_tool_calls", "reasoning_effort", "verbosity"] {
+            try fields.refuse(field) { $0.isNothing || $0.bool != nil }
+        }
         let parameters = try OpenAIParameters(&fields, generator)
         let reportsLogProbabilities = try fields.bool("logprobs") ?? false
         let top = try fields.int("top_logprobs", in: 0...20) ?? 0
@@ -45,7 +52,8 @@ extension Server {
             throw APIError.invalid("top_logprobs needs logprobs to be true", parameter: "top_logprobs")
         }
         let tokens = try generator.tokens(of: generator.prompt(try conversation(&fields)))
-        var request = try parameters.textRequest(tokens, generator, defaultMaxTokens: configuration.defaultMaxTokens)
+        var request = try parameters.textRequest(
+            tokens, generator, defaultMaxTokens: configuration.defaultMaxTokens)
         request.topLogProbabilities = top
         let streams = try start(Self.repeated(request, count: parameters.count), context)
         let reply = ChatReply(
@@ -55,21 +63,28 @@ extension Server {
             return .json(reply.completion(try await collect(streams)), ignored: fields.ignored)
         }
         return .events(prefix: "data: ", ignored: fields.ignored) { events in
-            try await reply.stream(merged(streams), count: streams.count, usage: parameters.reportsUsage, to: &events)
+            try await reply.stream(
+                merged(streams), count: streams.count, usage: parameters.reportsUsage, to: &events)
         }
     }
 
     /// The conversation for the template: texts in parts are joined, other parts refused.
     private func conversation(_ fields: inout RequestFields) throws(APIError) -> ChatTemplate.Input {
-        guard let value = fields.value("messages") else { throw .invalid("messages is missing", parameter: "messages") }
+        guard let value = fields.value("messages") else {
+            throw .invalid("messages is missing", parameter: "messages")
+        }
         guard let list = value.array else { throw fields.wrong("messages", "a list", value) }
         guard !list.isEmpty else { throw .invalid("messages is empty", parameter: "messages") }
         var messages: [JSONValue] = []
-        for (index, message) in list.enumerated() { messages.append(try Self.plain(message, "messages[\(index)]")) }
+        for (index, message) in list.enumerated() {
+            messages.append(try Self.plain(message, "messages[\(index)]"))
+        }
         var input = ChatTemplate.Input(messages: .array(messages))
         input.addsGenerationPrompt = try fields.bool("add_generation_prompt") ?? true
         if let variables = fields.value("chat_template_kwargs") {
-            guard let members = variables.object else { throw fields.wrong("chat_template_kwargs", "an object", variables) }
+            guard let members = variables.object else {
+                throw fields.wrong("chat_template_kwargs", "an object", variables)
+            }
             input.variables = members
         }
         try fields.refuse("continue_final_message") { $0.isNothing }
@@ -95,7 +110,9 @@ extension Server {
             }
             members["content"] = .string(texts.joined(separator: "\n"))
         case let other?:
-            throw .invalid("\(path).content must be a string or a list of parts, found \(other.kind)", parameter: "messages")
+            throw .invalid(
+                "\(path).content must be a string or a list of parts, found \(other.kind)",
+                parameter: "messages")
         }
         return .object(members)
     }
@@ -136,7 +153,9 @@ private struct ChatReply: Sendable {
     func stream(
         _ merged: AsyncStream<(Int, TextEvent)>, count: Int, usage: Bool, to events: inout EventWriter
     ) async throws {
-        func chunk(_ index: Int, _ delta: JSONValue, _ logprobs: JSONValue, _ finish: FinishReason?) -> JSONValue {
+        func chunk(_ index: Int, _ delta: JSONValue, _ logprobs: JSONValue, _ finish: FinishReason?)
+            -> JSONValue
+        {
             var result = object(
                 "chat.completion.chunk",
                 [
@@ -171,7 +190,8 @@ private struct ChatReply: Sendable {
         func entry(_ token: Int32, _ logProbability: Float) -> JSONValue.Members {
             let bytes = generator.tokenizer.bytes(of: token)
             return [
-                "token": .string(String(decoding: bytes, as: UTF8.self)), "logprob": JSONValue(logProbability),
+                "token": .string(String(decoding: bytes, as: UTF8.self)),
+                "logprob": JSONValue(logProbability),
                 "bytes": .array(bytes.map { .integer(Int($0)) }),
             ]
         }
@@ -179,7 +199,8 @@ private struct ChatReply: Sendable {
             "content": .array(
                 chunks.map { chunk in
                     var result = entry(chunk.token.token, chunk.token.logProbability ?? 0)
-                    result["top_logprobs"] = .array(chunk.token.top.map { .object(entry($0.token, $0.logProbability)) })
+                    result["top_logprobs"] = .array(
+                        chunk.token.top.map { .object(entry($0.token, $0.logProbability)) })
                     return .object(result)
                 })
         ]

@@ -31,14 +31,17 @@ extension Server {
         }
         let streams = try start(requests, context)
         let reply = CompletionReply(
-            model: parameters.model ?? configuration.modelName, echoes: echoes, reportsLogProbabilities: top != nil,
-            generatesNothing: parameters.maxTokens == 0, choicesOfPrompt: parameters.count, generator: generator)
+            model: parameters.model ?? configuration.modelName, echoes: echoes,
+            reportsLogProbabilities: top != nil,
+            generatesNothing: parameters.maxTokens == 0, choicesOfPrompt: parameters.count,
+            generator: generator)
         guard parameters.streams else {
             return .json(reply.completion(try await collect(streams)), ignored: fields.ignored)
         }
         return .events(prefix: "data: ", ignored: fields.ignored) { events in
             try await reply.stream(
-                merged(streams), prompts: streams.map(\.promptTokens), usage: parameters.reportsUsage, to: &events)
+                merged(streams), prompts: streams.map(\.promptTokens), usage: parameters.reportsUsage,
+                to: &events)
         }
     }
 
@@ -46,17 +49,22 @@ extension Server {
     private static func prompts(
         _ fields: inout RequestFields, addsSpecialTokens: Bool
     ) throws(APIError) -> [TextRequest.Prompt] {
-        guard let value = fields.value("prompt") else { throw .invalid("prompt is missing", parameter: "prompt") }
+        guard let value = fields.value("prompt") else {
+            throw .invalid("prompt is missing", parameter: "prompt")
+        }
         func text(_ text: String) -> TextRequest.Prompt { .text(text, addsSpecialTokens: addsSpecialTokens) }
         if let single = value.string { return [text(single)] }
         guard let items = value.array else { throw fields.wrong("prompt", "text or token ids", value) }
         guard !items.isEmpty else { throw .invalid("Prompt cannot be empty", parameter: "prompt") }
-        guard items.count <= 2048 else { throw .invalid("prompt holds more than 2048 prompts", parameter: "prompt") }
+        guard items.count <= 2048 else {
+            throw .invalid("prompt holds more than 2048 prompts", parameter: "prompt")
+        }
         if let texts = items.allStrings { return texts.map(text) }
         if let tokens = items.allTokens { return [.tokens(tokens)] }
         let lists = items.compactMap { $0.array?.allTokens }
         guard lists.count == items.count else {
-            throw .invalid("prompt must be a string, strings, token ids, or lists of token ids", parameter: "prompt")
+            throw .invalid(
+                "prompt must be a string, strings, token ids, or lists of token ids", parameter: "prompt")
         }
         return lists.map { .tokens($0) }
     }
@@ -75,7 +83,8 @@ private struct CompletionReply: Sendable {
 
     private func object(_ choices: [JSONValue]) -> JSONValue.Members {
         [
-            "id": .string(id), "object": "text_completion", "created": .integer(created), "model": .string(model),
+            "id": .string(id), "object": "text_completion", "created": .integer(created),
+            "model": .string(model),
             "choices": .array(choices),
         ]
     }
@@ -95,9 +104,12 @@ private struct CompletionReply: Sendable {
         }
         var result = object(choices)
         // The choices of one prompt share it.
-        let prompts = stride(from: 0, to: answers.count, by: choicesOfPrompt).map { answers[$0].promptTokens.count }
+        let prompts = stride(from: 0, to: answers.count, by: choicesOfPrompt).map {
+            answers[$0].promptTokens.count
+        }
         result["usage"] = OpenAIParameters.usage(
-            prompt: prompts.reduce(0, +), completion: generatesNothing ? 0 : answers.reduce(0) { $0 + $1.chunks.count })
+            prompt: prompts.reduce(0, +),
+            completion: generatesNothing ? 0 : answers.reduce(0) { $0 + $1.chunks.count })
         return .object(result)
     }
 
@@ -106,7 +118,8 @@ private struct CompletionReply: Sendable {
     func stream(
         _ merged: AsyncStream<(Int, TextEvent)>, prompts: [[Int32]], usage: Bool, to events: inout EventWriter
     ) async throws {
-        func choice(_ index: Int, _ text: String, _ logprobs: JSONValue, _ finish: FinishReason?) -> JSONValue {
+        func choice(_ index: Int, _ text: String, _ logprobs: JSONValue, _ finish: FinishReason?) -> JSONValue
+        {
             var result = object([
                 [
                     "index": .integer(index), "text": .string(text), "logprobs": logprobs,
@@ -118,7 +131,9 @@ private struct CompletionReply: Sendable {
         }
         var logs = prompts.map { _ in TokenLog(generator) }
         if echoes, !reportsLogProbabilities {
-            for (index, prompt) in prompts.enumerated() { try await events.send(choice(index, echo(prompt), nil, nil)) }
+            for (index, prompt) in prompts.enumerated() {
+                try await events.send(choice(index, echo(prompt), nil, nil))
+            }
         }
         var completion = 0
         for await (index, event) in merged {
@@ -132,7 +147,8 @@ private struct CompletionReply: Sendable {
                 guard !chunk.text.isEmpty || chunk.finish != nil || reportsLogProbabilities else { continue }
                 try await events.send(
                     choice(
-                        index, generatesNothing ? "" : chunk.text, reportsLogProbabilities ? logs[index].take() : nil,
+                        index, generatesNothing ? "" : chunk.text,
+                        reportsLogProbabilities ? logs[index].take() : nil,
                         chunk.finish))
             }
         }

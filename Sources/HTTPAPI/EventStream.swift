@@ -16,11 +16,15 @@ struct EventWriter {
         try await writer.write(ByteBuffer(bytes: bytes))
     }
 
-    mutating func sendDone() async throws { try await writer.write(ByteBuffer(string: prefix + "[DONE]\n\n")) }
+    mutating func sendDone() async throws {
+        try await writer.write(ByteBuffer(string: prefix + "[DONE]\n\n"))
+    }
 }
 
 extension Response {
-    static func json(_ value: JSONValue, status: HTTPResponse.Status = .ok, ignored: [String] = []) -> Response {
+    static func json(_ value: JSONValue, status: HTTPResponse.Status = .ok, ignored: [String] = [])
+        -> Response
+    {
         var bytes: [UInt8] = []
         value.write(to: &bytes)
         return Response(

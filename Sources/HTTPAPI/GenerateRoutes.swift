@@ -14,10 +14,13 @@ extension Server {
             use: answering(native: true) { body, context in
                 var fields = try RequestFields(body)
                 let streams = try fields.bool("stream") ?? false
-                guard case .object(var members) = body else { throw APIError.invalid("the body must be an object") }
+                guard case .object(var members) = body else {
+                    throw APIError.invalid("the body must be an object")
+                }
                 members["stream"] = nil
                 return streams
-                    ? try await generateStream(.object(members), context) : try await generate(.object(members), context)
+                    ? try await generateStream(.object(members), context)
+                    : try await generate(.object(members), context)
             })
     }
 
@@ -73,21 +76,25 @@ extension Server {
     private func nativeToken(_ chunk: TextChunk, number: Int, promptCount: Int) -> JSONValue.Members {
         [
             "id": .integer(Int(chunk.token.token)), "text": .string(chunk.text),
-            "logprob": chunk.token.logProbability.map { JSONValue($0) } ?? .null, "special": .bool(chunk.isSpecial),
+            "logprob": chunk.token.logProbability.map { JSONValue($0) } ?? .null,
+            "special": .bool(chunk.isSpecial),
             "count_output_tokens": .integer(number), "prompt_tokens": .integer(promptCount),
         ]
     }
 
     private func generateStream(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
         let (parameters, request, ignored) = try nativeRequest(body)
-        guard parameters.count == 1 else { throw APIError.invalid("stream api only support best_of == 1", parameter: "best_of") }
+        guard parameters.count == 1 else {
+            throw APIError.invalid("stream api only support best_of == 1", parameter: "best_of")
+        }
         let stream = try start([request], context)[0]
         return .events(prefix: "data:", ignored: ignored) { events in
             var number = 0
             for await case (_, .chunk(let chunk)) in merged([stream]) {
                 number += 1
                 try await events.send([
-                    "token": .object(nativeToken(chunk, number: number, promptCount: stream.promptTokens.count)),
+                    "token": .object(
+                        nativeToken(chunk, number: number, promptCount: stream.promptTokens.count)),
                     "generated_text": nil, "finished": .bool(chunk.finish != nil),
                     "finish_reason": chunk.finish.map { .string($0.rawValue) } ?? .null, "details": nil,
                 ])

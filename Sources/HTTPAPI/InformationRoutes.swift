@@ -31,7 +31,9 @@ extension Server {
 
     private func countTokens(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
         var fields = try RequestFields(body)
-        guard let text = try fields.string("text") else { throw APIError.invalid("text is missing", parameter: "text") }
+        guard let text = try fields.string("text") else {
+            throw APIError.invalid("text is missing", parameter: "text")
+        }
         let addsSpecialTokens = try fields.bool("add_special_tokens") ?? true
         let tokens = try generator.tokens(of: .text(text, addsSpecialTokens: addsSpecialTokens))
         return .json(["ntokens": .integer(tokens.count)], ignored: fields.ignored)

@@ -48,7 +48,9 @@ struct NativeParameters {
             }
             request.prompt = .tokens(tokens)
         case nil, .null?: throw .invalid("inputs is missing", parameter: "inputs")
-        case let other?: throw .invalid("inputs must be a string or a list of token ids, found \(other.kind)", parameter: "inputs")
+        case let other?:
+            throw .invalid(
+                "inputs must be a string or a list of token ids, found \(other.kind)", parameter: "inputs")
         }
         return request
     }
@@ -74,8 +76,12 @@ struct NativeParameters {
         let topK = try fields.int("top_k") ?? standard.topK ?? -1
         // Without sampling these have no say, so what they are does not matter either.
         if samples {
-            guard temperature >= 0 else { throw .invalid("temperature must > 0.0, got \(temperature)", parameter: "temperature") }
-            guard topP > 0, topP <= 1 else { throw .invalid("top_p must in (0.0, 1.0], got \(topP)", parameter: "top_p") }
+            guard temperature >= 0 else {
+                throw .invalid("temperature must > 0.0, got \(temperature)", parameter: "temperature")
+            }
+            guard topP > 0, topP <= 1 else {
+                throw .invalid("top_p must in (0.0, 1.0], got \(topP)", parameter: "top_p")
+            }
             guard topK == -1 || topK >= 1 else {
                 throw .invalid("top_k must be -1 (disable), or at least 1, got \(topK).", parameter: "top_k")
             }
@@ -98,11 +104,15 @@ struct NativeParameters {
         _ least: Float, _ field: String, _ fields: inout RequestFields
     ) throws(APIError) -> Float? {
         guard let value = try fields.float(field) else { return nil }
-        guard value >= least else { throw .invalid("\(field) must >= \(least), got \(value)", parameter: field) }
+        guard value >= least else {
+            throw .invalid("\(field) must >= \(least), got \(value)", parameter: field)
+        }
         return value
     }
 
-    private static func lengthPenalty(_ fields: inout RequestFields) throws(APIError) -> SamplingParameters.LengthPenalty? {
+    private static func lengthPenalty(_ fields: inout RequestFields) throws(APIError) -> SamplingParameters
+        .LengthPenalty?
+    {
         let field = "exponential_decay_length_penalty"
         guard let value = fields.value(field) else { return nil }
         guard let pair = value.array, pair.count == 2, let start = pair[0].int, let factor = pair[1].double,
@@ -111,7 +121,9 @@ struct NativeParameters {
         return factor == 1 ? nil : SamplingParameters.LengthPenalty(start: start, factor: Float(factor))
     }
 
-    private static func readStops(_ fields: inout RequestFields, into request: inout TextRequest) throws(APIError) {
+    private static func readStops(_ fields: inout RequestFields, into request: inout TextRequest)
+        throws(APIError)
+    {
         let field = "stop_sequences"
         guard let value = fields.value(field) else { return }
         let isTokens = value.array.map { !$0.isEmpty && $0[0].array != nil } ?? false
@@ -121,7 +133,8 @@ struct NativeParameters {
         }
         for item in value.array ?? [] {
             guard let tokens = item.array?.allTokens else {
-                throw .invalid("stop_sequences only support str, list[str], list[list[int]] type", parameter: field)
+                throw .invalid(
+                    "stop_sequences only support str, list[str], list[list[int]] type", parameter: field)
             }
             request.stopTokens.append(tokens)
         }
@@ -135,7 +148,8 @@ func logitBias(_ fields: inout RequestFields) throws(APIError) -> [Int32: Float]
     var result: [Int32: Float] = [:]
     for (key, bias) in members {
         guard let token = Int32(key.string), token >= 0, let number = bias.double, abs(number) <= 100 else {
-            throw .invalid("logit_bias must map token ids to numbers from -100 to 100", parameter: "logit_bias")
+            throw .invalid(
+                "logit_bias must map token ids to numbers from -100 to 100", parameter: "logit_bias")
         }
         result[token] = Float(number)
     }

@@ -32,9 +32,13 @@ struct OpenAIParameters {
         request.sampling = try Self.sampling(&fields, generator.standardSampling)
         request.ignoresEndTokens = try fields.bool("ignore_eos") ?? false
         request.stopTexts = (try fields.strings("stop") ?? []).filter { !$0.isEmpty }
-        guard request.stopTexts.count <= 16 else { throw .invalid("stop may hold 16 texts at most", parameter: "stop") }
+        guard request.stopTexts.count <= 16 else {
+            throw .invalid("stop may hold 16 texts at most", parameter: "stop")
+        }
         if let value = fields.value("stop_token_ids") {
-            guard let tokens = value.array?.allTokens else { throw fields.wrong("stop_token_ids", "a list of token ids", value) }
+            guard let tokens = value.array?.allTokens else {
+                throw fields.wrong("stop_token_ids", "a list of token ids", value)
+            }
             request.stopTokens = tokens.map { [$0] }
         }
         request.keepsStopText = try fields.bool("include_stop_str_in_output") ?? false
@@ -56,7 +60,8 @@ struct OpenAIParameters {
         result.minP = try fields.float("min_p", in: 0...1) ?? standard.minP
         result.presencePenalty = try fields.float("presence_penalty", in: -2...2) ?? 0
         result.frequencyPenalty = try fields.float("frequency_penalty", in: -2...2) ?? 0
-        result.repetitionPenalty = try fields.float("repetition_penalty", in: 0.01...100) ?? standard.repetitionPenalty
+        result.repetitionPenalty =
+            try fields.float("repetition_penalty", in: 0.01...100) ?? standard.repetitionPenalty
         result.minNewTokens = try fields.int("min_tokens", in: 0...Int.max) ?? 1
         result.seed = try fields.int("seed").map { UInt64(bitPattern: Int64($0)) }
         result.logitBias = try logitBias(&fields)

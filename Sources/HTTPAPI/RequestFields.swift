@@ -86,7 +86,9 @@ struct RequestFields {
     }
 
     /// Refuses a field that is understood but cannot be honoured, unless it says what holds anyway.
-    mutating func refuse(_ field: String, unless allowed: (JSONValue) -> Bool = { _ in false }) throws(APIError) {
+    mutating func refuse(_ field: String, unless allowed: (JSONValue) -> Bool = { _ in false })
+        throws(APIError)
+    {
         guard let value = value(field), !allowed(value) else { return }
         throw .invalid("\(name(field)) is not supported", parameter: field)
     }

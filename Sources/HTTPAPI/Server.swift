@@ -34,10 +34,12 @@ public struct Server: Sendable {
     public func application(onRunning: @escaping @Sendable (Int) async -> Void) -> some ApplicationProtocol {
         let port = configuration.port
         return Application(
-            router: router(), server: .http1(configuration: .init(additionalChannelHandlers: [DisconnectDetector()])),
+            router: router(),
+            server: .http1(configuration: .init(additionalChannelHandlers: [DisconnectDetector()])),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: port), serverName: "lightllm"),
-            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) }, logger: logger)
+            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) },
+            logger: logger)
     }
 
     /// What answers requests.
@@ -66,7 +68,9 @@ public struct Server: Sendable {
             } catch {
                 let error = APIError(error)
                 metrics.countFailure()
-                logger.info("request refused", metadata: ["status": "\(error.status.code)", "reason": "\(error.message)"])
+                logger.info(
+                    "request refused",
+                    metadata: ["status": "\(error.status.code)", "reason": "\(error.message)"])
                 return .json(error.body(native: native), status: error.status)
             }
         }

@@ -24,7 +24,8 @@ final class ServerMetrics: Sendable {
         let lengths = (0...100).map { Double(maxRequestTokens) / 100 * Double($0) }
         state = Mutex(
             State(
-                inference: Histogram(durations), firstToken: Histogram(durations), perToken: Histogram(durations),
+                inference: Histogram(durations), firstToken: Histogram(durations),
+                perToken: Histogram(durations),
                 inputLength: Histogram(lengths), generatedTokens: Histogram(lengths)))
     }
 
@@ -68,7 +69,9 @@ final class ServerMetrics: Sendable {
         add("lightllm_request_count", "counter", "The total number of requests", state.requests)
         add("lightllm_request_success", "counter", "The number of successful requests", state.successes)
         add("lightllm_request_failure", "counter", "The number of failed requests", state.failures)
-        add("lightllm_request_cancelled", "counter", "The number of requests whose client went away", engine.cancelledRequests)
+        add(
+            "lightllm_request_cancelled", "counter", "The number of requests whose client went away",
+            engine.cancelledRequests)
         add("lightllm_prompt_tokens", "counter", "The number of prompt tokens computed", engine.promptTokens)
         add("lightllm_generation_tokens", "counter", "The number of tokens generated", engine.generatedTokens)
         add("lightllm_engine_steps", "counter", "The number of steps the engine has run", engine.steps)
@@ -78,7 +81,8 @@ final class ServerMetrics: Sendable {
         add("lightllm_kv_slots", "gauge", "Token slots of the key-value cache", engine.totalSlots)
         add("lightllm_kv_slots_free", "gauge", "Free token slots of the key-value cache", engine.freeSlots)
         state.inference.write("lightllm_request_inference_duration", "Seconds of a request", to: &lines)
-        state.firstToken.write("lightllm_request_first_token_duration", "Seconds to the first token", to: &lines)
+        state.firstToken.write(
+            "lightllm_request_first_token_duration", "Seconds to the first token", to: &lines)
         state.perToken.write(
             "lightllm_request_mean_time_per_token_duration", "Seconds per token after the first", to: &lines)
         state.inputLength.write("lightllm_request_input_length", "Prompt tokens of a request", to: &lines)

@@ -132,7 +132,8 @@ extension Rotation {
     }
 
     /// YaRN, arXiv 2309.00071.
-    private static func yarn(_ geometry: RopeGeometry, _ scaling: RopeScaling) throws(RotaryError) -> Rotation {
+    private static func yarn(_ geometry: RopeGeometry, _ scaling: RopeScaling) throws(RotaryError) -> Rotation
+    {
         let original = Double(scaling.originalMaxPositionEmbeddings ?? geometry.maxPositionEmbeddings)
         let ratio = Double(geometry.maxPositionEmbeddings) / original
         let factor = scaling.factor.map { Double($0) } ?? ratio
@@ -189,7 +190,9 @@ extension Rotation {
 }
 
 extension RopeScaling {
-    fileprivate func positive(_ key: KeyPath<RopeScaling, Float?>, _ name: String) throws(RotaryError) -> Float {
+    fileprivate func positive(_ key: KeyPath<RopeScaling, Float?>, _ name: String) throws(RotaryError)
+        -> Float
+    {
         guard let value = self[keyPath: key] else { throw .missing(name, type: self.name) }
         guard value > 0, value.isFinite else { throw .invalid(name, type: self.name) }
         return value

@@ -53,7 +53,8 @@ public struct LoadedModel: Sendable {
     }
 
     private var defaultCacheElement: CacheElement {
-        let type = checkpoint.configuration["torch_dtype"]?.string ?? checkpoint.configuration["dtype"]?.string
+        let type =
+            checkpoint.configuration["torch_dtype"]?.string ?? checkpoint.configuration["dtype"]?.string
         return type == "float32" ? .float32 : .float16
     }
 

@@ -4,7 +4,7 @@ import JSON
 import OrderedCollections
 import Serving
 import Tensors
-@_exported public import TextGeneration
+public import TextGeneration
 import Tokenizers
 import Weights
 
@@ -35,12 +35,14 @@ public struct LoadedTextModel: Sendable {
         clock.end("open")
         let text = try TextParts(checkpoint, options)
         clock.end("tokenizer")
-        let model = try LoadedModel(checkpoint: checkpoint, backend: makeBackend(threads: options.engine.threads))
+        let model = try LoadedModel(
+            checkpoint: checkpoint, backend: makeBackend(threads: options.engine.threads))
         clock.end("model")
         let engine = try model.makeEngine(options.engine)
         clock.end("engine")
         generator = TextGenerator(
-            engine: engine, tokenizer: text.tokenizer, chatTemplate: text.chatTemplate, endTokens: text.endTokens,
+            engine: engine, tokenizer: text.tokenizer, chatTemplate: text.chatTemplate,
+            endTokens: text.endTokens,
             bosToken: text.bosToken, eosToken: text.eosToken,
             standardSampling: SamplingParameters(generationConfiguration: checkpoint.generationConfiguration))
         modelType = checkpoint.configuration["model_type"]?.string ?? "unknown"
@@ -87,7 +89,9 @@ private struct TextParts {
     /// The end tokens of config.json, generation_config.json or the GGUF header together.
     private static func endTokens(_ checkpoint: any Checkpoint) -> Set<Int32> {
         var ids: [Int] = []
-        for entry in [checkpoint.configuration["eos_token_id"], checkpoint.generationConfiguration?["eos_token_id"]] {
+        for entry in [
+            checkpoint.configuration["eos_token_id"], checkpoint.generationConfiguration?["eos_token_id"],
+        ] {
             if let id = entry?.int { ids.append(id) }
             ids += (entry?.array ?? []).compactMap(\.int)
         }
@@ -121,7 +125,9 @@ extension GGUFVocabulary {
 extension GGUFMetadata {
     /// The token whose id is the value of `key`.
     fileprivate func token(_ key: String) -> String? {
-        guard let id = integer(key), let tokens = strings("tokenizer.ggml.tokens"), tokens.indices.contains(id) else {
+        guard let id = integer(key), let tokens = strings("tokenizer.ggml.tokens"),
+            tokens.indices.contains(id)
+        else {
             return nil
         }
         return tokens[id]

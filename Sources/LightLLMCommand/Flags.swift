@@ -29,6 +29,8 @@ struct ModelArguments: ParsableArguments {
     }
 
     func validate() throws {
-        if let threads, threads < 1 { throw ValidationError("--threads must be at least 1, found \(threads)") }
+        if let threads, threads < 1 {
+            throw ValidationError("--threads must be at least 1, found \(threads)")
+        }
     }
 }

@@ -12,21 +12,28 @@ struct SamplingArguments: ParsableArguments {
     @Option(name: .customLong("temperature"), help: "0 takes the likeliest token; higher is more varied.")
     var temperature: Float = 0
 
-    @Option(name: .customLong("top_p"), help: "Sample among the likeliest tokens with this probability together.")
+    @Option(
+        name: .customLong("top_p"), help: "Sample among the likeliest tokens with this probability together.")
     var topP: Float = 1
 
     @Option(name: .customLong("top_k"), help: "Sample among this many of the likeliest tokens; -1 for all.")
     var topK = -1
 
-    @Option(name: .customLong("repetition_penalty"), help: "Above 1 makes tokens of the answer less likely again.")
+    @Option(
+        name: .customLong("repetition_penalty"), help: "Above 1 makes tokens of the answer less likely again."
+    )
     var repetitionPenalty: Float = 1
 
     @Option(name: .customLong("seed"), help: "The same seed gives the same answer.")
     var seed: UInt64?
 
     func validate() throws {
-        if maxNewTokens < 1 { throw ValidationError("--max_new_tokens must be at least 1, found \(maxNewTokens)") }
-        if temperature < 0 { throw ValidationError("--temperature must not be negative, found \(temperature)") }
+        if maxNewTokens < 1 {
+            throw ValidationError("--max_new_tokens must be at least 1, found \(maxNewTokens)")
+        }
+        if temperature < 0 {
+            throw ValidationError("--temperature must not be negative, found \(temperature)")
+        }
         if !(topP > 0 && topP <= 1) { throw ValidationError("--top_p must be in (0, 1], found \(topP)") }
         if topK == 0 || topK < -1 { throw ValidationError("--top_k must be -1 or at least 1, found \(topK)") }
         if repetitionPenalty < 1 {
@@ -71,12 +78,14 @@ struct Generate: AsyncParsableCommand {
     var prompt: String?
 
     func run() async throws {
-        let text = try prompt ?? String(decoding: FileHandle.standardInput.readToEnd() ?? Data(), as: UTF8.self)
+        let text =
+            try prompt ?? String(decoding: FileHandle.standardInput.readToEnd() ?? Data(), as: UTF8.self)
         let generator = try LoadedTextModel(path: model.modelDirectory, options: model.options).generator
         let promptTokens = try generator.tokens(of: .text(text))
         var request = TextRequest(prompt: .tokens(promptTokens), maxNewTokens: sampling.maxNewTokens)
         request.maxNewTokens = min(
-            request.maxNewTokens, max(1, generator.engine.configuration.maxRequestTokens - promptTokens.count))
+            request.maxNewTokens, max(1, generator.engine.configuration.maxRequestTokens - promptTokens.count)
+        )
         request.sampling = sampling.parameters
         request.detokenization.continuesText = true
         write(text)

@@ -21,10 +21,14 @@ struct Serve: AsyncParsableCommand {
         let warming = ContinuousClock.now
         for await _ in try generator.generate(TextRequest(prompt: .text("Hello"), maxNewTokens: 1)) {}
         let firstToken = ContinuousClock.now
-        write("  first token \(seconds(firstToken - warming)); ready \(seconds(firstToken - start)) after the start\n")
+        write(
+            "  first token \(seconds(firstToken - warming)); ready \(seconds(firstToken - start)) after the start\n"
+        )
         var configuration = Server.Configuration()
         (configuration.host, configuration.port) = (arguments.host, arguments.port)
-        (configuration.modelName, configuration.defaultMaxTokens) = (arguments.servedName, arguments.defaultMaxTokens)
+        (configuration.modelName, configuration.defaultMaxTokens) = (
+            arguments.servedName, arguments.defaultMaxTokens
+        )
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
         try await server.application { port in announce(host, port, model) }.runService()

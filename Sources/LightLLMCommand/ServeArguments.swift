@@ -18,7 +18,9 @@ struct ServeArguments: ParsableArguments {
     @Option(name: .customLong("tp"), help: "Tensor parallelism; 1 for now.")
     var tensorParallelism = 1
 
-    @Option(name: .customLong("max_total_token_num"), help: "Token slots of the cache; by default what memory holds.")
+    @Option(
+        name: .customLong("max_total_token_num"),
+        help: "Token slots of the cache; by default what memory holds.")
     var maxTotalTokens: Int?
 
     @Option(name: .customLong("mem_fraction"), help: "The part of the free memory to use.")
@@ -30,10 +32,13 @@ struct ServeArguments: ParsableArguments {
     @Option(name: .customLong("eos_id"), parsing: .upToNextOption, help: "Tokens that end an answer.")
     var endTokens: [Int32] = []
 
-    @Flag(name: .customLong("trust_remote_code"), help: "Accepted for compatibility; no code of a model ever runs.")
+    @Flag(
+        name: .customLong("trust_remote_code"),
+        help: "Accepted for compatibility; no code of a model ever runs.")
     var trustsRemoteCode = false
 
-    @Option(name: .customLong("data_type"), help: "How the cache stores numbers: float32, float16 or bfloat16.")
+    @Option(
+        name: .customLong("data_type"), help: "How the cache stores numbers: float32, float16 or bfloat16.")
     var dataType: String?
 
     @Option(name: .customLong("tokenizer_mode"), help: "Accepted for compatibility: auto, fast or slow.")
@@ -42,13 +47,19 @@ struct ServeArguments: ParsableArguments {
     @Option(name: .customLong("running_max_req_size"), help: "Requests that run at the same time.")
     var runningRequests = 256
 
-    @Option(name: .customLong("batch_max_tokens"), help: "Tokens computed in one step, prompts and answers together.")
+    @Option(
+        name: .customLong("batch_max_tokens"),
+        help: "Tokens computed in one step, prompts and answers together.")
     var tokensPerStep = 512
 
-    @Option(name: .customLong("model_name"), help: "What the model is called in answers; by default after its file.")
+    @Option(
+        name: .customLong("model_name"),
+        help: "What the model is called in answers; by default after its file.")
     var modelName: String?
 
-    @Option(name: .customLong("default_max_tokens"), help: "The most tokens of an answer whose request does not say.")
+    @Option(
+        name: .customLong("default_max_tokens"),
+        help: "The most tokens of an answer whose request does not say.")
     var defaultMaxTokens = 4096
 
     @Option(name: .customLong("chat_template"), help: "A file whose chat template replaces the model's.")
@@ -62,17 +73,27 @@ struct ServeArguments: ParsableArguments {
             guard holds else { throw ValidationError("--\(flag) must be \(expected), found \(found)") }
         }
         try require((0...65_535).contains(port), "port", "between 0 and 65535", port)
-        try require(tensorParallelism == 1, "tp", "1 (several ranks are not supported yet)", tensorParallelism)
-        try require(memoryFraction > 0 && memoryFraction < 1, "mem_fraction", "between 0 and 1", memoryFraction)
+        try require(
+            tensorParallelism == 1, "tp", "1 (several ranks are not supported yet)", tensorParallelism)
+        try require(
+            memoryFraction > 0 && memoryFraction < 1, "mem_fraction", "between 0 and 1", memoryFraction)
         let largest = Int(Int32.max)
-        try require((2...largest).contains(maxTotalTokens ?? 2), "max_total_token_num", "at least 2", maxTotalTokens ?? 0)
-        try require((2...largest).contains(maxRequestTokens ?? 2), "max_req_total_len", "at least 2", maxRequestTokens ?? 0)
-        try require((1...65_536).contains(runningRequests), "running_max_req_size", "between 1 and 65536", runningRequests)
-        try require((1...65_536).contains(tokensPerStep), "batch_max_tokens", "between 1 and 65536", tokensPerStep)
+        try require(
+            (2...largest).contains(maxTotalTokens ?? 2), "max_total_token_num", "at least 2",
+            maxTotalTokens ?? 0)
+        try require(
+            (2...largest).contains(maxRequestTokens ?? 2), "max_req_total_len", "at least 2",
+            maxRequestTokens ?? 0)
+        try require(
+            (1...65_536).contains(runningRequests), "running_max_req_size", "between 1 and 65536",
+            runningRequests)
+        try require(
+            (1...65_536).contains(tokensPerStep), "batch_max_tokens", "between 1 and 65536", tokensPerStep)
         try require(defaultMaxTokens > 0, "default_max_tokens", "at least 1", defaultMaxTokens)
         try require(threads ?? 1 > 0, "threads", "at least 1", threads ?? 0)
         let modes = ["auto", "fast", "slow"]
-        try require(modes.contains(tokenizerMode), "tokenizer_mode", modes.joined(separator: ", "), tokenizerMode)
+        try require(
+            modes.contains(tokenizerMode), "tokenizer_mode", modes.joined(separator: ", "), tokenizerMode)
         if let dataType {
             try require(Self.elements[dataType] != nil, "data_type", "float32, float16 or bfloat16", dataType)
         }
@@ -92,7 +113,8 @@ struct ServeArguments: ParsableArguments {
         options.engine.maxTotalTokens = maxTotalTokens
         options.engine.memoryFraction = memoryFraction
         options.engine.maxRequestTokens = maxRequestTokens
-        options.engine.limits = SchedulerLimits(runningSequences: runningRequests, tokensPerStep: tokensPerStep)
+        options.engine.limits = SchedulerLimits(
+            runningSequences: runningRequests, tokensPerStep: tokensPerStep)
         options.engine.cacheElement = dataType.flatMap { Self.elements[$0] }
         options.engine.threads = threads
         if !endTokens.isEmpty { options.endTokens = endTokens }

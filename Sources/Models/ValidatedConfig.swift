@@ -38,6 +38,8 @@ extension ValidatedConfig {
     }
 
     func requireMultiple(_ key: String, _ value: Int, of other: String, _ divisor: Int) throws(ConfigError) {
-        guard divisor > 0, value.isMultiple(of: divisor) else { throw .notMultiple(key, value, of: other, divisor) }
+        guard divisor > 0, value.isMultiple(of: divisor) else {
+            throw .notMultiple(key, value, of: other, divisor)
+        }
     }
 }

@@ -11,7 +11,9 @@ extension ReferenceBackend {
         _ q: Matrix, _ k: Matrix, _ v: Matrix, _ shape: AttentionShape, in pass: ForwardPass, layer: Int,
         into y: Matrix
     ) {
-        guard let cache = pass.cache as? ReferenceCache else { preconditionFailure("a cache of another backend") }
+        guard let cache = pass.cache as? ReferenceCache else {
+            preconditionFailure("a cache of another backend")
+        }
         cache.stored.withLock { stored in
             for (row, slot) in pass.newSlots.enumerated() {
                 stored[layer][Int(slot)] = ReferenceCache.Token(key: k[row], value: v[row])
@@ -27,7 +29,8 @@ extension ReferenceBackend {
     }
 
     /// `softmax(scale q kᵀ) v` of one query, head by head.
-    private func attended(_ q: [Float], _ tokens: [ReferenceCache.Token], _ shape: AttentionShape) -> [Float] {
+    private func attended(_ q: [Float], _ tokens: [ReferenceCache.Token], _ shape: AttentionShape) -> [Float]
+    {
         let group = shape.queryHeads / shape.keyValueHeads
         return (0..<shape.queryHeads).flatMap { head in
             let keys = head / group * shape.keyWidth, values = head / group * shape.valueWidth
@@ -37,7 +40,9 @@ extension ReferenceBackend {
             let weights = scores.map { exp($0 - top) }
             let total = weights.reduce(0, +)
             return (0..<shape.valueWidth).map { column in
-                Float(zip(weights, tokens).reduce(0.0) { $0 + $1.0 * Double($1.1.value[values + column]) } / total)
+                Float(
+                    zip(weights, tokens).reduce(0.0) { $0 + $1.0 * Double($1.1.value[values + column]) }
+                        / total)
             }
         }
     }

@@ -30,7 +30,8 @@ public final class ReferenceBackend: Backend {
             })
     }
 
-    public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable {
+    public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
+    {
         let cosines = makeMatrix(rows: positions.count, columns: rotation.pairs)
         let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
         for row in positions.indices {
@@ -102,7 +103,8 @@ public final class ReferenceBackend: Backend {
     public func argMax(_ x: Matrix) -> [Int32] {
         (0..<x.rows).map { row in
             let values = x[row]
-            return Int32(values.indices.max { values[$0] < values[$1] || (values[$0] == values[$1] && $0 > $1) } ?? 0)
+            return Int32(
+                values.indices.max { values[$0] < values[$1] || (values[$0] == values[$1] && $0 > $1) } ?? 0)
         }
     }
 
@@ -146,7 +148,9 @@ extension WeightMatrix {
     fileprivate var rows: [[Float]] {
         parts.flatMap { part in
             let start = part.buffer.address.assumingMemoryBound(to: Float.self)
-            return (0..<part.outputs).map { Array(UnsafeBufferPointer(start: start + $0 * inputs, count: inputs)) }
+            return (0..<part.outputs).map {
+                Array(UnsafeBufferPointer(start: start + $0 * inputs, count: inputs))
+            }
         }
     }
 }
@@ -158,7 +162,9 @@ extension HostWeight {
             case .float32: bytes.bytes.loadUnaligned(fromByteOffset: 4 * index, as: Float.self)
             case .float16: bytes.bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self).asFloat16
             case .bfloat16:
-                Float(bitPattern: UInt32(bytes.bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)) << 16)
+                Float(
+                    bitPattern: UInt32(bytes.bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self))
+                        << 16)
             default: preconditionFailure("the reference backend takes no \(encoding) weights")
             }
         }
@@ -173,7 +179,8 @@ extension UInt16 {
         switch exponent {
         case 0: return sign * fraction * 0x1p-24
         case 31: return fraction == 0 ? sign * .infinity : .nan
-        default: return sign * (1 + fraction / 1024) * Float(sign: .plus, exponent: exponent - 15, significand: 1)
+        default:
+            return sign * (1 + fraction / 1024) * Float(sign: .plus, exponent: exponent - 15, significand: 1)
         }
     }
 }

@@ -24,7 +24,8 @@ public struct SchedulerLimits: Sendable, Equatable {
     public var scoredTokensPerStep: Int
 
     public init(runningSequences: Int = 256, tokensPerStep: Int = 512, scoredTokensPerStep: Int = 32) {
-        precondition(runningSequences > 0 && tokensPerStep > 0 && scoredTokensPerStep > 0, "limits are positive")
+        precondition(
+            runningSequences > 0 && tokensPerStep > 0 && scoredTokensPerStep > 0, "limits are positive")
         // One token each must fit, or a prompt could wait for ever.
         self.runningSequences = min(runningSequences, tokensPerStep)
         self.tokensPerStep = tokensPerStep
@@ -54,7 +55,8 @@ public struct Scheduler: ~Copyable {
     public func canEverRun(maxSlots: Int) -> Bool { maxSlots <= pool.capacity }
 
     public mutating func add(_ sequence: ScheduledSequence) {
-        precondition(canEverRun(maxSlots: sequence.maxSlots), "a sequence of \(sequence.maxSlots) slots never runs")
+        precondition(
+            canEverRun(maxSlots: sequence.maxSlots), "a sequence of \(sequence.maxSlots) slots never runs")
         waiting.append(sequence)
     }
 

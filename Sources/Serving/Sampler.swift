@@ -42,7 +42,8 @@ struct Sampler {
         for (token, count) in counts where logits.indices.contains(Int(token)) {
             var logit = logits[Int(token)]
             logit = logit > 0 ? logit / parameters.repetitionPenalty : logit * parameters.repetitionPenalty
-            logits[Int(token)] = logit - Float(count) * parameters.frequencyPenalty - parameters.presencePenalty
+            logits[Int(token)] =
+                logit - Float(count) * parameters.frequencyPenalty - parameters.presencePenalty
         }
         for token in endTokens where logits.indices.contains(Int(token)) {
             if let penalty = parameters.lengthPenalty, generated > penalty.start {
@@ -88,7 +89,8 @@ struct Sampler {
             var kept: [Int] = []
             for index in leading {
                 let probability = Double(exp(logits[index] - total))
-                let isUnlikely = logits[index] < logits[leading[0]] + log(max(parameters.minP, .leastNormalMagnitude))
+                let isUnlikely =
+                    logits[index] < logits[leading[0]] + log(max(parameters.minP, .leastNormalMagnitude))
                 if !kept.isEmpty, mass > Double(parameters.topP) || (parameters.minP > 0 && isUnlikely) {
                     return kept
                 }

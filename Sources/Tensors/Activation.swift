@@ -20,7 +20,8 @@ public enum Activation: String, Sendable, Codable, CaseIterable {
         let container = try decoder.singleValueContainer()
         let name = try container.decode(String.self)
         guard let known = Activation(name: name) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "unknown activation '\(name)'")
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "unknown activation '\(name)'")
         }
         self = known
     }

@@ -33,7 +33,8 @@ public struct HostWeight: Sendable {
     public let bytes: HostBytes
 
     public init(outputs: Int, inputs: Int, encoding: Encoding, bytes: HostBytes) {
-        precondition(encoding.rowBytes(inputs).map { $0 * outputs } == bytes.count, "bytes of \(outputs)x\(inputs)")
+        precondition(
+            encoding.rowBytes(inputs).map { $0 * outputs } == bytes.count, "bytes of \(outputs)x\(inputs)")
         (self.outputs, self.inputs, self.encoding, self.bytes) = (outputs, inputs, encoding, bytes)
     }
 }

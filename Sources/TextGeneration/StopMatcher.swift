@@ -41,6 +41,8 @@ struct StopMatcher {
     private func heldBack() -> Int {
         let longest = min(pending.count, (stops.map(\.count).max() ?? 1) - 1)
         guard longest > 0 else { return 0 }
-        return (1...longest).reversed().first { count in stops.contains { $0.starts(with: pending.suffix(count)) } } ?? 0
+        return (1...longest).reversed().first { count in
+            stops.contains { $0.starts(with: pending.suffix(count)) }
+        } ?? 0
     }
 }

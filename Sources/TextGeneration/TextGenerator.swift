@@ -47,9 +47,12 @@ public struct TextGenerator: Sendable {
     private func engineRequest(_ request: TextRequest, prompt: [Int32]) -> GenerationRequest {
         var result = GenerationRequest(prompt: prompt, maxNewTokens: request.maxNewTokens)
         result.sampling = request.sampling
-        result.stopSequences = request.stopTokens + request.stopTexts.compactMap { specialToken($0).map { [$0] } }
+        result.stopSequences =
+            request.stopTokens + request.stopTexts.compactMap { specialToken($0).map { [$0] } }
         (result.endTokens, result.ignoresEndTokens) = (endTokens, request.ignoresEndTokens)
-        (result.topLogProbabilities, result.scoresPrompt) = (request.topLogProbabilities, request.scoresPrompt)
+        (result.topLogProbabilities, result.scoresPrompt) = (
+            request.topLogProbabilities, request.scoresPrompt
+        )
         return result
     }
 
@@ -63,7 +66,8 @@ public struct TextGenerator: Sendable {
     /// The prompt for a conversation: its template's text, whose special tokens count.
     public func prompt(_ conversation: ChatTemplate.Input) throws(ChatTemplateError) -> TextRequest.Prompt {
         guard let chatTemplate else {
-            throw .failed("this model has no chat template; use a plain prompt, or name one with --chat_template")
+            throw .failed(
+                "this model has no chat template; use a plain prompt, or name one with --chat_template")
         }
         var input = conversation
         input.messages = LiteralText(tokenizer).marked(input.messages)

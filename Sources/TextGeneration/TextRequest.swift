@@ -28,7 +28,9 @@ public struct TextRequest: Sendable {
     /// Whether the log probabilities of the prompt's own tokens are reported.
     public var scoresPrompt = false
 
-    public init(prompt: Prompt, maxNewTokens: Int) { (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens) }
+    public init(prompt: Prompt, maxNewTokens: Int) {
+        (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)
+    }
 }
 
 /// How tokens become the text of an answer.

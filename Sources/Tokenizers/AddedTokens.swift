@@ -53,7 +53,8 @@ struct AddedTokenMatcher: Sendable {
         guard !isEmpty else { return text.isEmpty ? [] : [.text(0..<text.count)] }
         var (parts, start, index): ([Part], Int, Int) = ([], 0, 0)
         while index < text.count {
-            guard begins[Int(text[index])], let (token, end) = longest(text, at: index, special: special) else {
+            guard begins[Int(text[index])], let (token, end) = longest(text, at: index, special: special)
+            else {
                 index += 1
                 continue
             }
@@ -89,7 +90,9 @@ struct AddedTokenMatcher: Sendable {
     }
 
     /// With the spaces that the token swallows.
-    private func extended(_ range: Range<Int>, _ token: AddedToken, _ text: [UInt8], from start: Int) -> Range<Int> {
+    private func extended(_ range: Range<Int>, _ token: AddedToken, _ text: [UInt8], from start: Int)
+        -> Range<Int>
+    {
         var (lower, upper) = (range.lowerBound, range.upperBound)
         while token.takesSpaceLeft, lower > start, isSpace(text[lower - 1]) { lower -= 1 }
         while token.takesSpaceRight, upper < text.count, isSpace(text[upper]) { upper += 1 }

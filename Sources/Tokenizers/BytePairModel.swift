@@ -83,7 +83,8 @@ struct BytePairModel: Sendable {
             let range = start..<start + width
             chain.append(
                 Symbol(
-                    range: range, token: vocabulary.id(of: piece[range]), previous: index == 0 ? nil : index - 1,
+                    range: range, token: vocabulary.id(of: piece[range]),
+                    previous: index == 0 ? nil : index - 1,
                     next: range.upperBound == piece.endIndex ? nil : index + 1))
             start = range.upperBound
         }
@@ -112,20 +113,26 @@ struct BytePairModel: Sendable {
     }
 
     private func propose(
-        _ left: Int, _ right: Int, _ chain: [Symbol], _ piece: ArraySlice<UInt8>, _ candidates: inout Heap<Candidate>
+        _ left: Int, _ right: Int, _ chain: [Symbol], _ piece: ArraySlice<UInt8>,
+        _ candidates: inout Heap<Candidate>
     ) {
         let (a, b) = (chain[left], chain[right])
         let width = a.range.count + b.range.count
         switch merges {
         case .ranked(let table):
-            guard let first = a.token, let second = b.token, let (rank, token) = table[first, second] else { return }
+            guard let first = a.token, let second = b.token, let (rank, token) = table[first, second] else {
+                return
+            }
             candidates.insert(
                 Candidate(priority: Double(rank), left: left, right: right, width: width, token: token))
         case .scored(let scores):
-            guard let token = vocabulary.id(of: piece[a.range.lowerBound..<b.range.upperBound]) else { return }
+            guard let token = vocabulary.id(of: piece[a.range.lowerBound..<b.range.upperBound]) else {
+                return
+            }
             candidates.insert(
                 Candidate(
-                    priority: -Double(scores[Int(token)]), left: left, right: right, width: width, token: token))
+                    priority: -Double(scores[Int(token)]), left: left, right: right, width: width,
+                    token: token))
         }
     }
 

@@ -19,7 +19,9 @@ public struct GGUFVocabulary: Sendable {
     public init(model: String, tokens: [String]) { (self.model, self.tokens) = (model, tokens) }
 
     public func makeTokenizer() throws(TokenizerError) -> Tokenizer {
-        guard types.map({ $0.count == tokens.count }) ?? true, scores.map({ $0.count == tokens.count }) ?? true else {
+        guard types.map({ $0.count == tokens.count }) ?? true,
+            scores.map({ $0.count == tokens.count }) ?? true
+        else {
             throw .malformed("GGUF: as many token types and scores as tokens expected")
         }
         switch model {
@@ -87,7 +89,8 @@ public struct GGUFVocabulary: Sendable {
         let replace = Normalizer.replace(" ", by: "▁")
         let (prefix, suffix) = try surroundings(addsBOS: true)
         return Tokenizer(
-            addedTokens: addedTokens, normalizer: prefixesSpace ? .sequence([.prepend("▁"), replace]) : replace,
+            addedTokens: addedTokens,
+            normalizer: prefixesSpace ? .sequence([.prepend("▁"), replace]) : replace,
             preTokenizer: nil,
             model: BytePairModel(
                 vocabulary: vocabulary,
@@ -97,7 +100,8 @@ public struct GGUFVocabulary: Sendable {
                 merges: .scored(scores), takesWholePieces: false),
             prefix: prefix, suffix: suffix,
             decoder: TokenDecoder(
-                style: .text(mark: Array("▁".utf8), fallsBackToBytes: true), strippedSpaces: prefixesSpace ? 1 : 0))
+                style: .text(mark: Array("▁".utf8), fallsBackToBytes: true),
+                strippedSpaces: prefixesSpace ? 1 : 0))
     }
 }
 
@@ -119,7 +123,9 @@ private struct ByteLevelScheme {
         case "qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan":
             preTokenizer = try .isolating("\(contractions)|\(words)|\\p{N}|\(rest)")
         case "smollm", "starcoder", "refact", "command-r", "codeshell":
-            preTokenizer = .sequence([try .digits(individually: true), try .isolating(PreTokenizer.gpt2Pattern)])
+            preTokenizer = .sequence([
+                try .digits(individually: true), try .isolating(PreTokenizer.gpt2Pattern),
+            ])
         case "gpt-2", "mpt", "olmo", "jais", "phi-2":
             preTokenizer = try .isolating(PreTokenizer.gpt2Pattern)
         case "default":

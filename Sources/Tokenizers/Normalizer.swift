@@ -51,7 +51,9 @@ indirect enum Normalizer: Sendable {
         return String(decoding: result, as: UTF8.self)
     }
 
-    private func replaceMatches(_ text: String, _ pattern: Pattern, _ new: String) throws(TokenizerError) -> String {
+    private func replaceMatches(_ text: String, _ pattern: Pattern, _ new: String) throws(TokenizerError)
+        -> String
+    {
         let source = Array(text.utf8)
         var (result, end): ([UInt8], Int) = ([], 0)
         for match in try pattern.matches(in: source[...]) {

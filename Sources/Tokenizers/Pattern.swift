@@ -36,7 +36,8 @@ final class Pattern: @unchecked Sendable {
             var start = 0
             while start <= buffer.count {
                 let status = pcre2_match_8(
-                    code, base, buffer.count, start, PCRE2_NO_UTF_CHECK | UInt32(PCRE2_NOTEMPTY), data, context)
+                    code, base, buffer.count, start, PCRE2_NO_UTF_CHECK | UInt32(PCRE2_NOTEMPTY), data,
+                    context)
                 if status < 0 { return status }
                 guard let bounds = pcre2_get_ovector_pointer_8(data) else { return PCRE2_ERROR_NOMATCH }
                 found.append(text.startIndex + bounds[0]..<text.startIndex + bounds[1])
@@ -51,7 +52,8 @@ final class Pattern: @unchecked Sendable {
     /// Rewrites what Oniguruma, which tokenizer.json means, reads otherwise: `\s` and `\S` are Unicode's
     /// White_Space (PCRE2 also counts U+180E), and a class within a class is part of it.
     private static func translated(_ source: String) throws(TokenizerError) -> String {
-        let spaces = #"\x09-\x0d\x20\x85\xa0\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"#
+        let spaces =
+            #"\x09-\x0d\x20\x85\xa0\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"#
         var (result, isEscaped, depth) = (String.UnicodeScalarView(), false, 0)
         for scalar in source.unicodeScalars {
             if isEscaped {

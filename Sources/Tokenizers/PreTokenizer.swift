@@ -55,7 +55,9 @@ indirect enum PreTokenizer: Sendable {
         return arranged(parts, behavior).map { Array(piece[$0]) }
     }
 
-    private static func arranged(_ parts: [(range: Range<Int>, isMatch: Bool)], _ behavior: Behavior) -> [Range<Int>] {
+    private static func arranged(_ parts: [(range: Range<Int>, isMatch: Bool)], _ behavior: Behavior)
+        -> [Range<Int>]
+    {
         var result: [Range<Int>] = []
         var lastWasMatch = false
         for (range, isMatch) in parts {
@@ -79,7 +81,9 @@ indirect enum PreTokenizer: Sendable {
         return result
     }
 
-    private static func metaspace(_ piece: [UInt8], _ mark: [UInt8], prepends: Bool, splits: Bool) -> [[UInt8]] {
+    private static func metaspace(_ piece: [UInt8], _ mark: [UInt8], prepends: Bool, splits: Bool)
+        -> [[UInt8]]
+    {
         var text: [UInt8] = []
         for byte in piece { if byte == UInt8(ascii: " ") { text += mark } else { text.append(byte) } }
         if prepends, !text.starts(with: mark) { text = mark + text }

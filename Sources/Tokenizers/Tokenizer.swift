@@ -80,7 +80,8 @@ public struct Tokenizer: Sendable {
             case .token(let id): tokens.append(id)
             case .text(let range):
                 let marked = String(decoding: bytes[range], as: UTF8.self)
-                let plain = String(String.UnicodeScalarView(marked.unicodeScalars.filter { $0 != literalMark }))
+                let plain = String(
+                    String.UnicodeScalarView(marked.unicodeScalars.filter { $0 != literalMark }))
                 // The stage after this one looks for the tokens of normalised text only.
                 try encode(plain, isStart: range.lowerBound == 0, special: plain == marked, into: &tokens)
             }
@@ -126,7 +127,9 @@ public struct Tokenizer: Sendable {
 
     /// A decoder for tokens that come one at a time; `continuing` means that they follow other text, so that
     /// a leading space belongs to them.
-    public func makeStreamingDecoder(skipsSpecialTokens: Bool = true, continuing: Bool = false) -> StreamingDecoder {
+    public func makeStreamingDecoder(skipsSpecialTokens: Bool = true, continuing: Bool = false)
+        -> StreamingDecoder
+    {
         StreamingDecoder(self, skipsSpecialTokens: skipsSpecialTokens, continuing: continuing)
     }
 }

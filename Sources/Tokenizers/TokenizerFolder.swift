@@ -29,7 +29,8 @@ public struct TokenizerFolder: Sendable {
         if let data = FileManager.default.contents(atPath: path + "/chat_template.jinja") {
             return String(decoding: data, as: UTF8.self)
         }
-        let entry = try Self.json(path + "/chat_template.json")?["chat_template"] ?? configuration["chat_template"]
+        let entry =
+            try Self.json(path + "/chat_template.json")?["chat_template"] ?? configuration["chat_template"]
         if let template = entry?.string { return template }
         let named = entry?.array ?? []
         return (named.first { $0["name"]?.string == "default" } ?? named.first)?["template"]?.string

@@ -54,7 +54,9 @@ struct PreTokenizerJSON {
         guard depth < deepestNesting else { throw .malformed("pre-tokenizers are nested too deeply") }
         switch json["type"]?.string {
         case "Sequence":
-            for step in json["pretokenizers"]?.array ?? [] { try collect(step, into: &steps, depth: depth + 1) }
+            for step in json["pretokenizers"]?.array ?? [] {
+                try collect(step, into: &steps, depth: depth + 1)
+            }
         case "Split": steps.append(try split(json))
         case "ByteLevel":
             isByteLevel = true
@@ -117,7 +119,8 @@ extension TokenDecoder {
             switch step["type"]?.string {
             case "ByteLevel": isBytes = true
             case "Replace":
-                guard let text = step["pattern"]?["String"]?.string, step["content"]?.string == " ", mark == nil
+                guard let text = step["pattern"]?["String"]?.string, step["content"]?.string == " ",
+                    mark == nil
                 else { throw .unsupported("a decoder that replaces anything but one mark by a space") }
                 mark = Array(text.utf8)
             case "ByteFallback": fallsBack = true

@@ -16,7 +16,8 @@ extension Tokenizer {
             addedTokens: added, normalizer: try Normalizer(json: json["normalizer"]),
             preTokenizer: steps.preTokenizer,
             model: try BytePairModel(json: model, vocabulary, byteLevel: steps.isByteLevel),
-            prefix: processor.prefix, suffix: processor.suffix, decoder: try TokenDecoder(json: json["decoder"]))
+            prefix: processor.prefix, suffix: processor.suffix,
+            decoder: try TokenDecoder(json: json["decoder"]))
     }
 
     private static func addedTokens(_ json: JSONValue) throws(TokenizerError) -> [AddedToken] {
@@ -51,7 +52,8 @@ extension Tokenizer {
             try set(id, byteLevel ? ByteAlphabet.bytes(of: token) : Array(token.utf8))
         }
         for token in added {
-            try set(Int(token.id), byteLevel ? ByteAlphabet.bytes(of: token.content) : Array(token.content.utf8))
+            try set(
+                Int(token.id), byteLevel ? ByteAlphabet.bytes(of: token.content) : Array(token.content.utf8))
         }
         return Vocabulary(tokens)
     }
@@ -82,7 +84,9 @@ extension Tokenizer {
         }
     }
 
-    private static func template(_ json: JSONValue) throws(TokenizerError) -> (prefix: [Int32], suffix: [Int32]) {
+    private static func template(_ json: JSONValue) throws(TokenizerError) -> (
+        prefix: [Int32], suffix: [Int32]
+    ) {
         var (prefix, suffix, sawText): ([Int32], [Int32], Bool) = ([], [], false)
         for item in json["single"]?.array ?? [] {
             if item["Sequence"] != nil {
@@ -125,7 +129,8 @@ extension BytePairModel {
         }
         self.init(
             vocabulary: vocabulary, symbols: symbols,
-            merges: .ranked(try Self.mergeTable(json["merges"]?.array ?? [], vocabulary, byteLevel: byteLevel)),
+            merges: .ranked(
+                try Self.mergeTable(json["merges"]?.array ?? [], vocabulary, byteLevel: byteLevel)),
             takesWholePieces: json["ignore_merges"]?.bool ?? false)
     }
 
@@ -156,7 +161,8 @@ func mergeParts(_ merge: String) -> [String] {
 
 extension Vocabulary {
     /// The pair's tokens and their union; nil when the vocabulary lacks one, as some files' do.
-    func merge(_ left: String, _ right: String, byteLevel: Bool) -> (left: Int32, right: Int32, token: Int32)? {
+    func merge(_ left: String, _ right: String, byteLevel: Bool) -> (left: Int32, right: Int32, token: Int32)?
+    {
         let first = byteLevel ? ByteAlphabet.bytes(of: left) : Array(left.utf8)
         let second = byteLevel ? ByteAlphabet.bytes(of: right) : Array(right.utf8)
         guard let left = id(of: first), let right = id(of: second), let token = id(of: first + second) else {

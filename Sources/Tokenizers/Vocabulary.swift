@@ -69,7 +69,8 @@ enum ByteAlphabet {
     static let scalarOfByte: [Unicode.Scalar] = {
         var next: UInt32 = 256
         return (0..<256).map { (byte: UInt32) in
-            let isPrintable = (33...126).contains(byte) || (161...172).contains(byte) || (174...255).contains(byte)
+            let isPrintable =
+                (33...126).contains(byte) || (161...172).contains(byte) || (174...255).contains(byte)
             if !isPrintable { next += 1 }
             return Unicode.Scalar(isPrintable ? byte : next - 1) ?? " "
         }
@@ -86,7 +87,9 @@ enum ByteAlphabet {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(token.utf8.count)
         for scalar in token.unicodeScalars {
-            guard scalar.value < 512, let byte = byteOfScalar[Int(scalar.value)] else { return Array(token.utf8) }
+            guard scalar.value < 512, let byte = byteOfScalar[Int(scalar.value)] else {
+                return Array(token.utf8)
+            }
             bytes.append(byte)
         }
         return bytes

@@ -38,7 +38,8 @@ public func openCheckpoint(_ path: String) throws(CheckpointError) -> any Checkp
         if names.contains("config.json") { return try HuggingFaceCheckpoint(folder: path, names: names) }
         let candidates = names.filter { $0.hasSuffix(".gguf") }
         guard candidates.count == 1 else {
-            throw .malformed(file: path, "expected config.json or one .gguf file, found \(candidates.count) .gguf files")
+            throw .malformed(
+                file: path, "expected config.json or one .gguf file, found \(candidates.count) .gguf files")
         }
         return try GGUFCheckpoint(path: path + "/" + candidates[0])
     }

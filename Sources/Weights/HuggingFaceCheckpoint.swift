@@ -50,7 +50,8 @@ struct HuggingFaceCheckpoint: Checkpoint {
         }
         let shards = names.filter { $0.hasSuffix(".safetensors") }
         guard !shards.isEmpty else {
-            throw .malformed(file: folder, "no weights: expected model.safetensors or pytorch_model.bin, or an index")
+            throw .malformed(
+                file: folder, "no weights: expected model.safetensors or pytorch_model.bin, or an index")
         }
         return shards
     }

@@ -116,7 +116,9 @@ import Testing
     @Test(arguments: KernelSet.available)
     func quantizedRowsAreTheSame(_ set: KernelSet) {
         var random = Random(11)
-        for (inputs, shared) in [(32, 32), (64, 32), (224, 32), (256, 32), (256, 256), (288, 32), (1024, 256)] {
+        for (inputs, shared) in [
+            (32, 32), (64, 32), (224, 32), (256, 32), (256, 256), (288, 32), (1024, 256),
+        ] {
             var x = random.floats(3 * inputs, in: -9...9)
             // Halves between steps, zero blocks and blocks of one magnitude.
             for i in 0..<32 { x[i] = i == 0 ? 127 : Float(i) + 0.5 }

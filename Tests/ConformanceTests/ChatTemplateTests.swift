@@ -32,7 +32,9 @@ import Testing
                 #expect(entry["expected_error"]?.string != nil, "\(label): \(error)")
                 // The recorded text begins with the Python type of the error.
                 let recorded = entry["expected_error"]?.string?.components(separatedBy: ": ").dropFirst()
-                #expect(error.description.hasSuffix(recorded?.joined(separator: ": ") ?? ""), "\(label): \(error)")
+                #expect(
+                    error.description.hasSuffix(recorded?.joined(separator: ": ") ?? ""), "\(label): \(error)"
+                )
             }
         }
     }

@@ -22,7 +22,9 @@ enum Goldens {
         }
     }
 
-    static func path(_ parts: String...) -> String { parts.reduce(root) { $0.appendingPathComponent($1) }.path }
+    static func path(_ parts: String...) -> String {
+        parts.reduce(root) { $0.appendingPathComponent($1) }.path
+    }
 
     static func json(_ parts: String...) throws -> JSONValue {
         let url = parts.reduce(root) { $0.appendingPathComponent($1) }

@@ -36,7 +36,9 @@ import Testing
             let expected = try await [Scored(alone, requests[0]), Scored(alone, requests[1])]
             let together = try await withThrowingTaskGroup(of: (Int, Scored).self) { group in
                 let shared = try engine(model, tokensPerStep: 512, element: element)
-                for (index, request) in requests.enumerated() { group.addTask { (index, try await Scored(shared, request)) } }
+                for (index, request) in requests.enumerated() {
+                    group.addTask { (index, try await Scored(shared, request)) }
+                }
                 var results: [Int: Scored] = [:]
                 for try await (index, scored) in group { results[index] = scored }
                 #expect(shared.statistics.freeSlots == shared.statistics.totalSlots)

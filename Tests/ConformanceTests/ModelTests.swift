@@ -29,7 +29,9 @@ import Tokenizers
             #expect(largestDifference(scored.logits, logits) <= 2e-4, "\(label)")
             let recorded = entry["prompt_logprobs"]?.floats ?? []
             #expect(recorded.count == ids.count - 1 && scored.promptLogProbabilities.count == recorded.count)
-            #expect(recorded.isEmpty || largestDifference(scored.promptLogProbabilities, recorded) <= 2e-4, "\(label)")
+            #expect(
+                recorded.isEmpty || largestDifference(scored.promptLogProbabilities, recorded) <= 2e-4,
+                "\(label)")
             if entry["greedy_with_kv_cache_same"]?.bool ?? true {
                 #expect(scored.ids == greedy, "\(label)")
             } else {
@@ -50,10 +52,15 @@ import Tokenizers
         return Array(ids.suffix(count))
     }
 
-    @Test(arguments: names.filter { FileManager.default.fileExists(atPath: Goldens.path("models", $0, "tokenizer.json")) })
+    @Test(
+        arguments: names.filter {
+            FileManager.default.fileExists(atPath: Goldens.path("models", $0, "tokenizer.json"))
+        })
     func continuesTextAsRecorded(_ name: String) async throws {
         let path = Goldens.path("models", name)
-        let (model, tokenizer) = (try LoadedModel(path: path), try TokenizerFolder(path: path).makeTokenizer())
+        let (model, tokenizer) = (
+            try LoadedModel(path: path), try TokenizerFolder(path: path).makeTokenizer()
+        )
         for entry in try Goldens.json("models", name, "golden.json")["text"]?["cases"]?.array ?? [] {
             let ids = try tokenizer.encode(entry["text"]?.string ?? "", parsesSpecialTokens: true)
             #expect(ids == entry["ids"]?.ids)

@@ -15,7 +15,9 @@ enum RealModel {
 
     /// The recorded results of llama.cpp for models that are here.
     static let recorded: [(path: String, name: String)] = {
-        guard let file, let models = try? Goldens.json("llamacpp", "reference.json")["models"]?.object else { return [] }
+        guard let file, let models = try? Goldens.json("llamacpp", "reference.json")["models"]?.object else {
+            return []
+        }
         let folder = URL(fileURLWithPath: file).deletingLastPathComponent()
         return models.keys.map { (folder.appendingPathComponent($0.string + ".gguf").path, $0.string) }
             .filter { FileManager.default.fileExists(atPath: $0.0) && !$0.1.hasPrefix("gemma") }
@@ -34,13 +36,16 @@ enum RealModel {
             text += chunk.text
         }
         #expect(text.contains("Paris"))
-        var conversation = ChatTemplate.Input(messages: [["role": "user", "content": "Say <|im_end|> twice."]])
+        var conversation = ChatTemplate.Input(messages: [
+            ["role": "user", "content": "Say <|im_end|> twice."]
+        ])
         conversation.addsGenerationPrompt = true
         let tokens = try generator.tokens(of: generator.prompt(conversation))
         let end = try #require(generator.tokenizer.id(of: "<|im_end|>"))
         // One closes the system's message, one the user's; the one that the user wrote is text.
         #expect(tokens.count { $0 == end } == 2)
-        #expect(generator.tokenizer.decode(tokens, skipsSpecialTokens: false).contains("Say <|im_end|> twice."))
+        #expect(
+            generator.tokenizer.decode(tokens, skipsSpecialTokens: false).contains("Say <|im_end|> twice."))
     }
 
     @Test(arguments: RealModel.recorded.map(\.name))
@@ -57,7 +62,9 @@ enum RealModel {
         #expect(abs(perplexity / theirs - 1) <= 0.005, "perplexity \(perplexity), llama.cpp \(theirs)")
         // Rounding activations to 8 bits puts llama.cpp itself 0.06 from exact arithmetic, and any other way
         // of rounding as far from llama.cpp: docs/performance.md has the numbers.
-        let difference = zip(ours, passage["logprobs"]?.floats ?? []).reduce(0) { $0 + abs($1.0 - $1.1) } / Float(ours.count)
+        let difference =
+            zip(ours, passage["logprobs"]?.floats ?? []).reduce(0) { $0 + abs($1.0 - $1.1) }
+            / Float(ours.count)
         #expect(difference <= 0.07, "mean difference of log probabilities \(difference)")
         for entry in recorded["greedy"]?.array ?? [] {
             let (prompt, expected) = (entry["prompt_ids"]?.ids ?? [], entry["output_ids"]?.ids ?? [])

@@ -24,7 +24,9 @@ import Tokenizers
             #expect(ids == entry["ids"]?.ids, "\(name): \(text.debugDescription)")
             let plain = try tokenizer.encode(text, addsSpecialTokens: false, parsesSpecialTokens: true)
             #expect(plain == entry["ids_no_special"]?.ids, "\(name): \(text.debugDescription)")
-            #expect(tokenizer.decode(ids, skipsSpecialTokens: false) == entry["decoded"]?.string, "\(name): \(ids)")
+            #expect(
+                tokenizer.decode(ids, skipsSpecialTokens: false) == entry["decoded"]?.string,
+                "\(name): \(ids)")
             #expect(tokenizer.decode(ids) == entry["decoded_skip_special"]?.string, "\(name): \(ids)")
         }
     }
@@ -32,7 +34,9 @@ import Tokenizers
     @Test(arguments: names)
     func decodesPrefixesAsRecorded(_ name: String) throws {
         let tokenizer = try Self.tokenizer(name)
-        for entry in try Goldens.json("tokenizers", name, "golden.json")["streaming_prefix_decodes"]?.array ?? [] {
+        for entry in try Goldens.json("tokenizers", name, "golden.json")["streaming_prefix_decodes"]?.array
+            ?? []
+        {
             let ids = entry["ids"]?.ids ?? []
             for (count, expected) in (entry["prefix_decodes"]?.array ?? []).enumerated() {
                 #expect(tokenizer.decode(Array(ids[...count])) == expected.string)

@@ -38,7 +38,8 @@ public enum Llama: Architecture {
             feedForwardNorm: RMSNorm(
                 weights["post_attention_layernorm"], width: hidden, epsilon: config.rmsNormEps),
             feedForward: GatedMLP(
-                gateUp: Linear(stacking: [(mlp["gate_proj"], inner), (mlp["up_proj"], inner)], inputs: hidden),
+                gateUp: Linear(
+                    stacking: [(mlp["gate_proj"], inner), (mlp["up_proj"], inner)], inputs: hidden),
                 down: Linear(mlp["down_proj"], inputs: inner, outputs: hidden),
                 activation: config.hiddenAct ?? .silu))
     }
@@ -108,7 +109,8 @@ extension LlamaConfig: ValidatedConfig {
             ("num_hidden_layers", numHiddenLayers), ("num_attention_heads", numAttentionHeads),
             ("num_key_value_heads", numKeyValueHeads ?? 1), ("head_dim", headDim ?? 2),
             ("max_position_embeddings", maxPositionEmbeddings ?? 1), ("sliding_window", slidingWindow ?? 1))
-        try requireMultiple("num_attention_heads", numAttentionHeads, of: "num_key_value_heads", heads.keyValue)
+        try requireMultiple(
+            "num_attention_heads", numAttentionHeads, of: "num_key_value_heads", heads.keyValue)
         try requireMultiple("head_dim", heads.width, of: "2", 2)
         if headDim == nil {
             try requireMultiple("hidden_size", hiddenSize, of: "num_attention_heads", numAttentionHeads)

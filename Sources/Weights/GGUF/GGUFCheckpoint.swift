@@ -104,7 +104,8 @@ extension GGUFFile {
         else { return }
         let width = metadata.integer(key("attention.key_length")) ?? hidden / heads
         guard rotated == width else {
-            throw .malformed(file: path, "\(key("rope.dimension_count")) is \(rotated), expected the head's \(width)")
+            throw .malformed(
+                file: path, "\(key("rope.dimension_count")) is \(rotated), expected the head's \(width)")
         }
     }
 }

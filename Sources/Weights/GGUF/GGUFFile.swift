@@ -33,7 +33,9 @@ struct GGUFFile: TensorFile {
         for _ in 0..<count {
             let name = try reader.string(try reader.count())
             let dimensions: UInt32 = try reader.integer()
-            guard dimensions <= 4 else { throw .malformed(file: path, "tensor \(name) has \(dimensions) dimensions") }
+            guard dimensions <= 4 else {
+                throw .malformed(file: path, "tensor \(name) has \(dimensions) dimensions")
+            }
             var shape: [Int] = []
             for _ in 0..<dimensions { shape.append(try reader.count()) }
             listed.append((name, shape.reversed(), try reader.integer(), try reader.count()))
@@ -45,7 +47,8 @@ struct GGUFFile: TensorFile {
         let start = (reader.position + alignment - 1) / alignment * alignment
         var entries: [String: TensorEntry] = [:]
         for (name, shape, type, offset) in listed {
-            let entry = try entry(name, shape, type, offset, start: start, available: reader.source.count, path)
+            let entry = try entry(
+                name, shape, type, offset, start: start, available: reader.source.count, path)
             guard entries.updateValue(entry, forKey: name) == nil else {
                 throw .malformed(file: path, "tensor \(name) occurs twice")
             }
@@ -54,18 +57,21 @@ struct GGUFFile: TensorFile {
     }
 
     private static func entry(
-        _ name: String, _ shape: [Int], _ type: UInt32, _ offset: Int, start: Int, available: Int, _ path: String
+        _ name: String, _ shape: [Int], _ type: UInt32, _ offset: Int, start: Int, available: Int,
+        _ path: String
     ) throws(CheckpointError) -> TensorEntry {
         guard let encoding = encoding(type) else {
             return TensorEntry(type: "ggml \(type)", encoding: nil, shape: shape, range: 0..<0)
         }
-        guard let inputs = shape.last, let row = encoding.rowBytes(inputs), let rows = elementCount(shape.dropLast())
+        guard let inputs = shape.last, let row = encoding.rowBytes(inputs),
+            let rows = elementCount(shape.dropLast())
         else {
             throw .malformed(
                 file: path, "tensor \(name): rows of shape \(shape) do not fill \(encoding) blocks")
         }
         let (count, overflow) = rows.multipliedReportingOverflow(by: row)
-        guard !overflow, start <= available, offset <= available - start, count <= available - start - offset else {
+        guard !overflow, start <= available, offset <= available - start, count <= available - start - offset
+        else {
             throw .malformed(
                 file: path,
                 "tensor \(name) of shape \(shape) ends beyond the file; expected \(count) bytes at \(offset), "

@@ -118,7 +118,9 @@ extension GGUFMetadata {
         let count = try reader.count()
         let start = reader.position
         if type == GGUFType.string {
-            guard count <= reader.remaining / 8 else { throw .malformed(file: file, "\(key): too long an array") }
+            guard count <= reader.remaining / 8 else {
+                throw .malformed(file: file, "\(key): too long an array")
+            }
             for _ in 0..<count { try reader.skip(try reader.count()) }
         } else if let size = GGUFType.size(type), count <= reader.remaining / size {
             try reader.skip(count * size)

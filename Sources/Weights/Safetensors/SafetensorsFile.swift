@@ -16,7 +16,9 @@ struct SafetensorsFile: TensorFile {
         do { parsed = try JSONValue(parsing: header.bytes) } catch {
             throw .malformed(file: path, "header: \(error)")
         }
-        guard let members = parsed.object else { throw .malformed(file: path, "the header is no JSON object") }
+        guard let members = parsed.object else {
+            throw .malformed(file: path, "the header is no JSON object")
+        }
         let start = reader.position
         var entries: [String: TensorEntry] = [:]
         for (key, value) in members where key != "__metadata__" {
@@ -34,16 +36,20 @@ struct SafetensorsFile: TensorFile {
         guard let type = value["dtype"]?.string, let shape, shape.count == value["shape"]?.array?.count,
             let offsets, offsets.count == 2, let count = elementCount(shape)
         else {
-            throw .malformed(file: path, "tensor \(name): the header's dtype, shape or data_offsets is malformed")
+            throw .malformed(
+                file: path, "tensor \(name): the header's dtype, shape or data_offsets is malformed")
         }
         let (start, end) = (offsets[0], offsets[1])
         guard start >= 0, end >= start, end <= fileCount - dataStart else {
             throw .malformed(
                 file: path,
-                "tensor \(name) lies at \(start)..<\(end), expected within the \(fileCount - dataStart) bytes of data")
+                "tensor \(name) lies at \(start)..<\(end), expected within the \(fileCount - dataStart) bytes of data"
+            )
         }
         let encoding = encoding(type)
-        if let encoding, count.multipliedReportingOverflow(by: encoding.blockBytes).partialValue != end - start {
+        if let encoding,
+            count.multipliedReportingOverflow(by: encoding.blockBytes).partialValue != end - start
+        {
             throw .malformed(
                 file: path, "tensor \(name): \(type) of shape \(shape) does not fill \(end - start) bytes")
         }

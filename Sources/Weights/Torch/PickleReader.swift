@@ -170,7 +170,9 @@ struct PickleReader {
         case "torch._utils._rebuild_tensor_v2":
             stack.append(.tensor(try tensor(arguments)))
         case "torch._utils._rebuild_parameter":
-            guard let first = arguments.first, case .tensor = first else { throw refused("a parameter without a tensor") }
+            guard let first = arguments.first, case .tensor = first else {
+                throw refused("a parameter without a tensor")
+            }
             stack.append(first)
         default:
             throw refused("the call of \(name) is not one of a state dict's, and nothing here is executed")
@@ -184,7 +186,8 @@ struct PickleReader {
             case .tuple(let strides) = arguments[3]
         else { throw refused("a tensor is described in an unknown way") }
         return PickledTensor(
-            storage: storage, offset: offset, shape: try shape.map(integer), strides: try strides.map(integer))
+            storage: storage, offset: offset, shape: try shape.map(integer), strides: try strides.map(integer)
+        )
     }
 
     private func integer(_ value: Value) throws(CheckpointError) -> Int {
@@ -204,7 +207,9 @@ struct PickleReader {
             throw refused("items are set on something that is no dictionary")
         }
         for index in stride(from: 0, to: values.count, by: 2) {
-            guard case .string(let name) = values[index], case .tensor(let tensor) = values[index + 1] else { continue }
+            guard case .string(let name) = values[index], case .tensor(let tensor) = values[index + 1] else {
+                continue
+            }
             dictionary.tensors.append((name, tensor))
         }
     }

@@ -37,12 +37,14 @@ struct TorchArchive: TensorFile {
         }
         guard let count = elementCount(tensor.shape), tensor.isContiguous else {
             throw .malformed(
-                file: path, "tensor \(name): shape \(tensor.shape) with strides \(tensor.strides) is not contiguous")
+                file: path,
+                "tensor \(name): shape \(tensor.shape) with strides \(tensor.strides) is not contiguous")
         }
         let capacity = storage.count / encoding.blockBytes
         guard tensor.offset >= 0, tensor.offset <= capacity, count <= capacity - tensor.offset else {
             throw .malformed(
-                file: path, "tensor \(name): \(count) elements at \(tensor.offset) exceed the storage's \(capacity)")
+                file: path,
+                "tensor \(name): \(count) elements at \(tensor.offset) exceed the storage's \(capacity)")
         }
         let start = storage.lowerBound + tensor.offset * encoding.blockBytes
         return TensorEntry(

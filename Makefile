@@ -1,0 +1,46 @@
+# make run [MODEL=/path] [HOST=127.0.0.1] [PORT=8000] [ARGS="..."]    serve a model
+# make test                                                           build and run every test
+# make check                                                          what continuous integration runs
+# make format                                                         format the sources
+# make bench                                                          measure kernels and generation
+
+MODEL ?=
+HOST ?= 127.0.0.1
+PORT ?= 8000
+ARGS ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+# One build serves everything: release mode, testable, imports checked against the declared layers.
+FLAGS = -c release -Xswiftc -enable-testing -j $(JOBS) --explicit-target-dependency-import-check error
+BINARY = .build/release/lightllm
+SOURCES = Package.swift Sources Tests Examples
+
+.PHONY: run build test check format lint bench libraries
+
+run: build
+	@model="$(MODEL)"; [ -n "$$model" ] || model=$$(python3 Scripts/fetch-model.py) || exit 1; \
+	exec $(BINARY) serve --model_dir "$$model" --host $(HOST) --port $(PORT) $(ARGS)
+
+build: libraries
+	swift build $(FLAGS) --product lightllm
+
+test: libraries
+	swift build $(FLAGS) --build-tests
+	@model=$$(python3 Scripts/fetch-model.py) || exit 1; \
+	LIGHTLLM_MODEL="$$model" swift test $(FLAGS) --skip-build
+
+check: lint test
+
+format:
+	swift format --in-place --parallel --recursive $(SOURCES)
+
+lint:
+	swift format lint --strict --parallel --recursive $(SOURCES)
+	Scripts/check-tree.sh
+
+bench: build
+	@model="$(MODEL)"; [ -n "$$model" ] || model=$$(python3 Scripts/fetch-model.py) || exit 1; \
+	$(BINARY) bench --model_dir "$$model"
+
+libraries:
+	@Scripts/install-libraries.sh
