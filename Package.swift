@@ -83,6 +83,9 @@ let package = Package(
             name: "EmbeddingExample", dependencies: ["LightLLM"], path: "Examples/Embedding",
             swiftSettings: strict),
         tests("CKernelsTests", ["CKernels"]),
+        tests("JSONTests", ["JSON", collections]),
+        tests("SchedulingTests", ["Scheduling"]),
+        tests("WeightsTests", ["Weights", "Tensors", "JSON"]),
         tests(
             "ConformanceTests",
             [

@@ -34,8 +34,10 @@ public enum Encoding: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// Bytes of a row of `elements`, or nil when they do not fill whole blocks.
+    /// Bytes of a row of `elements`, or nil when they do not fill whole blocks or are too many to count.
     public func rowBytes(_ elements: Int) -> Int? {
-        elements.isMultiple(of: blockElements) ? elements / blockElements * blockBytes : nil
+        guard elements >= 0, elements.isMultiple(of: blockElements) else { return nil }
+        let (bytes, overflow) = (elements / blockElements).multipliedReportingOverflow(by: blockBytes)
+        return overflow ? nil : bytes
     }
 }
