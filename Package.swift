@@ -86,6 +86,9 @@ let package = Package(
         tests("JSONTests", ["JSON", collections]),
         tests("SchedulingTests", ["Scheduling"]),
         tests("WeightsTests", ["Weights", "Tensors", "JSON"]),
+        tests("BackendTests", ["CPUBackend", "ReferenceBackend", "Tensors"]),
+        tests("TokenizersTests", ["Tokenizers", "JSON"]),
+        tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests(
             "ConformanceTests",
             [

@@ -1,0 +1,194 @@
+import CPUBackend
+import Foundation
+import ReferenceBackend
+import Tensors
+import Testing
+
+/// Values that look random and are the same every time.
+struct Noise {
+    private var state: UInt64
+    init(_ seed: Int) { state = UInt64(seed) &* 0x9E37_79B9_7F4A_7C15 &+ 1 }
+
+    mutating func next() -> Float {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return Float(Int64(bitPattern: state) >> 40) / Float(1 << 23)
+    }
+
+    mutating func floats(_ count: Int) -> [Float] { (0..<count).map { _ in next() } }
+}
+
+/// The backends under test; all must agree with the reference.
+enum Candidate: String, CaseIterable, Sendable {
+    case best, scalar, oneThread
+
+    func make() -> any Backend {
+        switch self {
+        case .best: CPUBackend(threads: 3)
+        case .scalar: CPUBackend(threads: 2, kernels: .scalar)
+        case .oneThread: CPUBackend(threads: 1)
+        }
+    }
+}
+
+extension Backend {
+    func matrix(_ rows: [[Float]]) -> Matrix {
+        let parts = rows.map { row in
+            HostWeight(
+                outputs: 1, inputs: row.count, encoding: .float32,
+                bytes: HostBytes(copying: row.withUnsafeBytes { Array($0) }))
+        }
+        let flat = makeVector(parts)
+        let width = rows.first?.count ?? 0
+        return Matrix(rows: rows.count, columns: width, backend: self, buffer: flat.buffer)
+    }
+
+    func rows(_ x: Matrix) -> [[Float]] {
+        (0..<x.rows).map { row in
+            var values: [Float] = []
+            read(x, row: row, into: &values)
+            return values
+        }
+    }
+}
+
+func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: String) {
+    #expect(a.count == b.count && zip(a, b).allSatisfy { $0.count == $1.count }, "\(what): shapes differ")
+    let worst = zip(a.joined(), b.joined()).map { abs($0 - $1) / max(1, abs($1)) }.max() ?? 0
+    #expect(worst <= tolerance, "\(what): \(worst)")
+}
+
+@Suite struct BackendTests {
+    static let widths = [1, 7, 8, 31, 33, 64, 100, 257]
+
+    @Test(arguments: Candidate.allCases)
+    func multiplies(_ candidate: Candidate) {
+        let (ours, reference) = (candidate.make(), ReferenceBackend())
+        for inputs in Self.widths {
+            for (rows, outputs) in [(1, 1), (3, 5), (17, 70)] {
+                var noise = Noise(inputs * rows)
+                let x = (0..<rows).map { _ in noise.floats(inputs) }
+                let weights = noise.floats(inputs * (outputs + 2))
+                let bias = noise.floats(outputs + 2)
+                func part(_ range: Range<Int>, _ encoding: Encoding) -> HostWeight {
+                    let values = weights[range.lowerBound * inputs..<range.upperBound * inputs]
+                    let bytes = encoding == .float32 ? bytes(Array(values)) : bfloat16(Array(values))
+                    return HostWeight(
+                        outputs: range.count, inputs: inputs, encoding: encoding, bytes: HostBytes(copying: bytes))
+                }
+                let parts = [part(0..<outputs, .float32), part(outputs..<outputs + 2, .bfloat16)]
+                let results = [ours, reference].map { backend in
+                    let y = backend.makeMatrix(rows: rows, columns: outputs + 2)
+                    backend.linear(backend.matrix(x), backend.makeWeight(parts), bias: backend.matrix([bias]), into: y)
+                    return backend.rows(y)
+                }
+                expectClose(results[0], results[1], 1e-5, "linear \(rows)x\(inputs)x\(outputs)")
+            }
+        }
+    }
+
+    private func bytes(_ values: [Float]) -> [UInt8] { values.withUnsafeBytes { Array($0) } }
+
+    private func bfloat16(_ values: [Float]) -> [UInt8] {
+        values.flatMap { value in withUnsafeBytes(of: UInt16(value.bitPattern >> 16).littleEndian) { Array($0) } }
+    }
+
+    @Test(arguments: Candidate.allCases)
+    func normalisesAddsAndGates(_ candidate: Candidate) {
+        let (ours, reference) = (candidate.make(), ReferenceBackend())
+        for width in Self.widths {
+            var noise = Noise(width)
+            let (a, b) = ((0..<5).map { _ in noise.floats(width) }, (0..<5).map { _ in noise.floats(width) })
+            let weight = noise.floats(width)
+            let results = [ours, reference].map { backend -> [[[Float]]] in
+                let (x, y, scale) = (backend.matrix(a), backend.matrix(b), backend.matrix([weight]))
+                let norm = backend.makeMatrix(rows: 5, columns: width)
+                backend.rmsNorm(x, weight: scale, epsilon: 1e-5, into: norm)
+                let (sum, fused) = backend.addThenRMSNorm(x, y, weight: scale, epsilon: 1e-5)
+                let gated = Activation.allCases.map { function in
+                    let out = backend.makeMatrix(rows: 5, columns: width)
+                    backend.gated(x, y, function, into: out)
+                    return backend.rows(out)
+                }
+                let picked = backend.makeMatrix(rows: 3, columns: width)
+                backend.gatherRows([4, 0, 4], of: x, into: picked)
+                return [backend.rows(norm), backend.rows(sum), backend.rows(fused), backend.rows(picked)] + gated
+            }
+            for (mine, theirs) in zip(results[0], results[1]) { expectClose(mine, theirs, 2e-5, "rows of \(width)") }
+            let x = ours.matrix(a)
+            #expect(ours.argMax(x) == reference.argMax(reference.matrix(a)))
+            expectClose([ours.logSumExp(x)], [reference.logSumExp(reference.matrix(a))], 1e-5, "logSumExp")
+            // Fused or not, the bits are the same.
+            let (sum, fused) = ours.addThenRMSNorm(x, ours.matrix(b), weight: ours.matrix([weight]), epsilon: 1e-5)
+            let apart = ours.makeMatrix(rows: 5, columns: width)
+            ours.rmsNorm(sum, weight: ours.matrix([weight]), epsilon: 1e-5, into: apart)
+            #expect(ours.rows(fused) == ours.rows(apart))
+        }
+    }
+
+    @Test(arguments: Candidate.allCases)
+    func attendsOverScatteredSlots(_ candidate: Candidate) {
+        for (queryHeads, keyValueHeads, width) in [(1, 1, 2), (4, 2, 8), (6, 2, 20), (3, 3, 33)] {
+            for reach in [AttentionShape.Reach.causal, .causalWindow(5)] {
+                for pairing in [Rotation.Pairing.halves, .neighbours] where width.isMultiple(of: 2) {
+                    let results = [candidate.make(), ReferenceBackend() as any Backend].map {
+                        attention($0, queryHeads, keyValueHeads, width, reach, pairing)
+                    }
+                    expectClose(results[0], results[1], 2e-5, "attention \(queryHeads)/\(keyValueHeads)x\(width)")
+                }
+            }
+        }
+    }
+
+    /// Two sequences, one of which is computed in two steps.
+    private func attention(
+        _ backend: any Backend, _ queryHeads: Int, _ keyValueHeads: Int, _ width: Int, _ reach: AttentionShape.Reach,
+        _ pairing: Rotation.Pairing
+    ) -> [[Float]] {
+        var noise = Noise(queryHeads * width)
+        let layout = CacheLayout(layers: 2, keyWidth: keyValueHeads * width, valueWidth: keyValueHeads * width)
+        let cache = backend.makeCache(layout, slots: 64, element: .float32)
+        let shape = AttentionShape(
+            queryHeads: queryHeads, keyValueHeads: keyValueHeads, keyWidth: width, valueWidth: width,
+            scale: 1 / Float(width).squareRoot(), reach: reach)
+        let rotation = Rotation(
+            frequencies: .fixed((0..<width / 2).map { 1 / Float($0 + 1) }), magnitude: 1.25, columns: 0..<width,
+            pairing: pairing)
+        let (first, second): ([Int32], [Int32]) = ((0..<20).map { (63 - 3 * $0) }, (0..<9).map { 4 + 2 * $0 })
+        var results: [[Float]] = []
+        for (ranges, slots) in [([0..<13, 0..<4], [first, second]), ([13..<20, 4..<9], [first, second])] {
+            let counts = ranges.map(\.count)
+            let positions = ranges.flatMap { $0.map { Int32($0) } }
+            let pass = ForwardPass(
+                tokens: positions, positions: positions, lengths: positions.map { $0 + 1 },
+                newSlots: Array(slots[0][ranges[0]]) + Array(slots[1][ranges[1]]),
+                sequences: [
+                    .init(rows: 0..<counts[0], contextSlots: slots[0]),
+                    .init(rows: counts[0]..<counts[0] + counts[1], contextSlots: slots[1]),
+                ], sampledRows: [], cache: cache, backend: backend)
+            func random(_ columns: Int) -> Matrix { backend.matrix(positions.map { _ in noise.floats(columns) }) }
+            let (q, k, v) = (random(queryHeads * width), random(layout.keyWidth), random(layout.valueWidth))
+            pass.rotate(q, heads: queryHeads, by: rotation)
+            pass.rotate(k, heads: keyValueHeads, by: rotation)
+            results += backend.rows(pass.attend(q, k, v, shape, layer: 1))
+        }
+        return results
+    }
+
+    /// The same rows give the same bits, whatever the threads and however many share a call.
+    @Test func resultsDoNotDependOnThreadsOrCompany() {
+        var noise = Noise(3)
+        let x = (0..<40).map { _ in noise.floats(96) }
+        let weights = noise.floats(96 * 130)
+        let weight = HostWeight(
+            outputs: 130, inputs: 96, encoding: .float32, bytes: HostBytes(copying: bytes(weights)))
+        func product(_ backend: any Backend, _ rows: [[Float]]) -> [[Float]] {
+            let y = backend.makeMatrix(rows: rows.count, columns: 130)
+            backend.linear(backend.matrix(rows), backend.makeWeight([weight]), bias: nil, into: y)
+            return backend.rows(y)
+        }
+        let expected = product(CPUBackend(threads: 1), x)
+        for threads in [2, 3, 8] { #expect(product(CPUBackend(threads: threads), x) == expected) }
+        let backend = CPUBackend(threads: 2)
+        for row in x.indices { #expect(product(backend, [x[row]]) == [expected[row]]) }
+    }
+}
