@@ -87,6 +87,11 @@ let package = Package(
         tests("SchedulingTests", ["Scheduling"]),
         tests("WeightsTests", ["Weights", "Tensors", "JSON"]),
         tests("BackendTests", ["CPUBackend", "ReferenceBackend", "Tensors"]),
+        tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
+        tests("TextGenerationTests", ["TextGeneration"]),
+        tests(
+            "CommandTests",
+            ["LightLLMCommand", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests("TokenizersTests", ["Tokenizers", "JSON"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests(

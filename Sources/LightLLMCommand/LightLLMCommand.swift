@@ -11,7 +11,7 @@ struct LightLLMCommand: AsyncParsableCommand {
 
     static func main() async {
         do {
-            var command = try parseAsRoot(normalizedFlags(Array(CommandLine.arguments.dropFirst())))
+            var command = try parseAsRoot(try normalizedFlags(Array(CommandLine.arguments.dropFirst())))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
