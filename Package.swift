@@ -12,6 +12,9 @@ let collections: Target.Dependency = .product(name: "OrderedCollections", packag
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 
 /// A target of ours; its tests live in `Tests/<name>Tests`.
@@ -34,7 +37,9 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.5.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     ],
     targets: [
@@ -49,20 +54,16 @@ let package = Package(
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
-        layer("ChatTemplates", ["JSON", collections]),
         layer("Tokenizers", ["JSON", "CPCRE2", collections, heap]),
+        layer("ChatTemplates", ["JSON", collections]),
         // Tier 2
         layer("Layers", ["Tensors", "Weights"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
-        layer("Serving", ["Scheduling", "Layers", "Tensors", deque]),
+        layer("Serving", ["Scheduling", "Layers", "Tensors"]),
+        // Tier 4
         layer("TextGeneration", ["Serving", "Tokenizers", "ChatTemplates", "JSON", collections]),
-        layer(
-            "HTTPAPI",
-            [
-                "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird,
-                logging,
-            ]),
+        // Tier 5: neither sees the other; the library never drags in a server.
         layer(
             "LightLLM",
             [
@@ -70,36 +71,47 @@ let package = Package(
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
+        layer(
+            "HTTPAPI",
+            [
+                "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird,
+                httpTypes, nio, logging,
+            ]),
+        // Tier 6: where a model, a backend and a server meet.
         .executableTarget(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
                 "Tensors",
-                "Scheduling", logging, hummingbird, collections,
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Scheduling", logging, hummingbird, collections, argumentParser,
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "EmbeddingExample", dependencies: ["LightLLM"], path: "Examples/Embedding",
             swiftSettings: strict),
+
         tests("CKernelsTests", ["CKernels"]),
         tests("JSONTests", ["JSON", collections]),
         tests("SchedulingTests", ["Scheduling"]),
         tests("WeightsTests", ["Weights", "Tensors", "JSON"]),
         tests("BackendTests", ["CPUBackend", "ReferenceBackend", "Tensors"]),
+        tests("TokenizersTests", ["Tokenizers", "JSON"]),
+        tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
         tests("TextGenerationTests", ["TextGeneration"]),
         tests(
-            "CommandTests",
-            ["LightLLMCommand", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
-        tests("TokenizersTests", ["Tokenizers", "JSON"]),
-        tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
+            "HTTPAPITests",
+            [
+                "HTTPAPI", "LightLLM", "JSON", collections, hummingbird, httpTypes, nio, logging,
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ]),
+        tests("CommandTests", ["LightLLMCommand", argumentParser]),
         tests(
             "ConformanceTests",
             [
                 "LightLLM", "Layers", "Models", "Serving", "Scheduling", "Tensors", "TextGeneration",
-                "Tokenizers", "ChatTemplates",
-                "JSON", collections,
+                "Tokenizers",
+                "ChatTemplates", "JSON", collections,
             ]),
     ]
 )

@@ -29,21 +29,25 @@ private func servingFlag(_ name: String) throws -> String {
 
 private let servingFlags = [
     "model_dir", "host", "port", "tp", "max_total_token_num", "mem_fraction", "max_req_total_len", "eos_id",
-    "trust_remote_code", "data_type", "tokenizer_mode", "running_max_req_size", "batch_max_tokens", "model_name",
+    "trust_remote_code", "data_type", "tokenizer_mode", "running_max_req_size", "batch_max_tokens",
+    "model_name",
     "default_max_tokens", "chat_template", "threads", "help", "version",
 ]
 
 private let unsupportedFlags: Set<String> = [
-    "run_mode", "zmq_mode", "pd_master_ip", "pd_master_port", "pd_decode_rpyc_port", "load_way", "dp", "nccl_port",
+    "run_mode", "zmq_mode", "pd_master_ip", "pd_master_port", "pd_decode_rpyc_port", "load_way", "dp",
+    "nccl_port",
     "mode", "disable_log_stats", "log_stats_interval", "router_token_ratio", "router_max_new_token_len",
-    "router_max_wait_tokens", "use_dynamic_prompt_cache", "disable_dynamic_prompt_cache", "chunked_prefill_size",
+    "router_max_wait_tokens", "use_dynamic_prompt_cache", "disable_dynamic_prompt_cache",
+    "chunked_prefill_size",
     "disable_chunked_prefill", "splitfuse_block_size", "splitfuse_mode", "beam_mode", "diverse_mode",
     "token_healing_mode", "simple_constraint_mode", "output_constraint_mode", "first_token_constraint_mode",
     "enable_multimodal", "cache_capacity", "cache_reserved_ratio", "return_all_prompt_logprobs",
     "use_reward_model", "long_truncation_mode", "use_tgi_api", "health_monitor", "metric_gateway", "job_name",
     "grouping_key", "push_interval", "visual_infer_batch_size", "visual_gpu_ids", "visual_tp", "visual_dp",
     "visual_nccl_ports", "enable_monitor_auth", "disable_cudagraph", "graph_max_batch_size",
-    "graph_max_len_in_batch", "quant_type", "quant_cfg", "static_quant", "max_req_input_len", "httpserver_workers",
+    "graph_max_len_in_batch", "quant_type", "quant_cfg", "static_quant", "max_req_input_len",
+    "httpserver_workers",
     "tool_call_parser", "nnodes", "node_rank",
 ]
 
@@ -62,6 +66,8 @@ struct ModelArguments: ParsableArguments {
     }
 
     func validate() throws {
-        if let threads, threads < 1 { throw ValidationError("--threads must be at least 1, found \(threads)") }
+        if let threads, threads < 1 {
+            throw ValidationError("--threads must be at least 1, found \(threads)")
+        }
     }
 }

@@ -73,12 +73,14 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
                     let values = weights[range.lowerBound * inputs..<range.upperBound * inputs]
                     let bytes = encoding == .float32 ? bytes(Array(values)) : bfloat16(Array(values))
                     return HostWeight(
-                        outputs: range.count, inputs: inputs, encoding: encoding, bytes: HostBytes(copying: bytes))
+                        outputs: range.count, inputs: inputs, encoding: encoding,
+                        bytes: HostBytes(copying: bytes))
                 }
                 let parts = [part(0..<outputs, .float32), part(outputs..<outputs + 2, .bfloat16)]
                 let results = [ours, reference].map { backend in
                     let y = backend.makeMatrix(rows: rows, columns: outputs + 2)
-                    backend.linear(backend.matrix(x), backend.makeWeight(parts), bias: backend.matrix([bias]), into: y)
+                    backend.linear(
+                        backend.matrix(x), backend.makeWeight(parts), bias: backend.matrix([bias]), into: y)
                     return backend.rows(y)
                 }
                 expectClose(results[0], results[1], 1e-5, "linear \(rows)x\(inputs)x\(outputs)")
@@ -89,7 +91,9 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
     private func bytes(_ values: [Float]) -> [UInt8] { values.withUnsafeBytes { Array($0) } }
 
     private func bfloat16(_ values: [Float]) -> [UInt8] {
-        values.flatMap { value in withUnsafeBytes(of: UInt16(value.bitPattern >> 16).littleEndian) { Array($0) } }
+        values.flatMap { value in
+            withUnsafeBytes(of: UInt16(value.bitPattern >> 16).littleEndian) { Array($0) }
+        }
     }
 
     @Test(arguments: Candidate.allCases)
@@ -111,14 +115,18 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
                 }
                 let picked = backend.makeMatrix(rows: 3, columns: width)
                 backend.gatherRows([4, 0, 4], of: x, into: picked)
-                return [backend.rows(norm), backend.rows(sum), backend.rows(fused), backend.rows(picked)] + gated
+                return [backend.rows(norm), backend.rows(sum), backend.rows(fused), backend.rows(picked)]
+                    + gated
             }
-            for (mine, theirs) in zip(results[0], results[1]) { expectClose(mine, theirs, 2e-5, "rows of \(width)") }
+            for (mine, theirs) in zip(results[0], results[1]) {
+                expectClose(mine, theirs, 2e-5, "rows of \(width)")
+            }
             let x = ours.matrix(a)
             #expect(ours.argMax(x) == reference.argMax(reference.matrix(a)))
             expectClose([ours.logSumExp(x)], [reference.logSumExp(reference.matrix(a))], 1e-5, "logSumExp")
             // Fused or not, the bits are the same.
-            let (sum, fused) = ours.addThenRMSNorm(x, ours.matrix(b), weight: ours.matrix([weight]), epsilon: 1e-5)
+            let (sum, fused) = ours.addThenRMSNorm(
+                x, ours.matrix(b), weight: ours.matrix([weight]), epsilon: 1e-5)
             let apart = ours.makeMatrix(rows: 5, columns: width)
             ours.rmsNorm(sum, weight: ours.matrix([weight]), epsilon: 1e-5, into: apart)
             #expect(ours.rows(fused) == ours.rows(apart))
@@ -133,7 +141,8 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
                     let results = [candidate.make(), ReferenceBackend() as any Backend].map {
                         attention($0, queryHeads, keyValueHeads, width, reach, pairing)
                     }
-                    expectClose(results[0], results[1], 2e-5, "attention \(queryHeads)/\(keyValueHeads)x\(width)")
+                    expectClose(
+                        results[0], results[1], 2e-5, "attention \(queryHeads)/\(keyValueHeads)x\(width)")
                 }
             }
         }
@@ -141,17 +150,20 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
 
     /// Two sequences, one of which is computed in two steps.
     private func attention(
-        _ backend: any Backend, _ queryHeads: Int, _ keyValueHeads: Int, _ width: Int, _ reach: AttentionShape.Reach,
+        _ backend: any Backend, _ queryHeads: Int, _ keyValueHeads: Int, _ width: Int,
+        _ reach: AttentionShape.Reach,
         _ pairing: Rotation.Pairing
     ) -> [[Float]] {
         var noise = Noise(queryHeads * width)
-        let layout = CacheLayout(layers: 2, keyWidth: keyValueHeads * width, valueWidth: keyValueHeads * width)
+        let layout = CacheLayout(
+            layers: 2, keyWidth: keyValueHeads * width, valueWidth: keyValueHeads * width)
         let cache = backend.makeCache(layout, slots: 64, element: .float32)
         let shape = AttentionShape(
             queryHeads: queryHeads, keyValueHeads: keyValueHeads, keyWidth: width, valueWidth: width,
             scale: 1 / Float(width).squareRoot(), reach: reach)
         let rotation = Rotation(
-            frequencies: .fixed((0..<width / 2).map { 1 / Float($0 + 1) }), magnitude: 1.25, columns: 0..<width,
+            frequencies: .fixed((0..<width / 2).map { 1 / Float($0 + 1) }), magnitude: 1.25,
+            columns: 0..<width,
             pairing: pairing)
         let (first, second): ([Int32], [Int32]) = ((0..<20).map { (63 - 3 * $0) }, (0..<9).map { 4 + 2 * $0 })
         var results: [[Float]] = []
@@ -165,7 +177,9 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
                     .init(rows: 0..<counts[0], contextSlots: slots[0]),
                     .init(rows: counts[0]..<counts[0] + counts[1], contextSlots: slots[1]),
                 ], sampledRows: [], cache: cache, backend: backend)
-            func random(_ columns: Int) -> Matrix { backend.matrix(positions.map { _ in noise.floats(columns) }) }
+            func random(_ columns: Int) -> Matrix {
+                backend.matrix(positions.map { _ in noise.floats(columns) })
+            }
             let (q, k, v) = (random(queryHeads * width), random(layout.keyWidth), random(layout.valueWidth))
             pass.rotate(q, heads: queryHeads, by: rotation)
             pass.rotate(k, heads: keyValueHeads, by: rotation)

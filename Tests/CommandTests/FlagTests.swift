@@ -14,7 +14,8 @@ import Testing
             ["--max_total_token_num", "99"], ["--max-total-token-num", "99"], ["--max_total_token_num=99"],
             ["--max-total-token-num=99"], ["--max_total", "99"], ["--max_total_tok=99"],
         ] {
-            let parsed = try LightLLMCommand.parseAsRoot(normalizedFlags(["serve", "--model_dir", "x"] + arguments))
+            let parsed = try LightLLMCommand.parseAsRoot(
+                normalizedFlags(["serve", "--model_dir", "x"] + arguments))
             #expect((parsed as? Serve)?.arguments.maxTotalTokens == 99, "\(arguments)")
         }
         #expect(try parse("--model_dir=x", "--mem_faction", "0.5").memoryFraction == 0.5)
@@ -25,8 +26,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ["--tp", "2"], ["--port", "99999"], ["--mem_fraction", "1.5"], ["--data_type", "int8"], ["--max_total_token_num", "0"],
-        ["--running_max_req_size", "0"], ["--tokenizer_mode", "odd"], ["--port"], ["--batch_max_tokens", "x"],
+        ["--tp", "2"], ["--port", "99999"], ["--mem_fraction", "1.5"], ["--data_type", "int8"],
+        ["--max_total_token_num", "0"],
+        ["--running_max_req_size", "0"], ["--tokenizer_mode", "odd"], ["--port"],
+        ["--batch_max_tokens", "x"],
     ])
     func badValuesAreRefused(_ arguments: [String]) {
         #expect(throws: (any Error).self) {
@@ -34,7 +37,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["--enable_multimodal", "--use_tgi_api", "--splitfuse-mode", "--mode=triton_int8kv", "--nccl_port"])
+    @Test(arguments: [
+        "--enable_multimodal", "--use_tgi_api", "--splitfuse-mode", "--mode=triton_int8kv", "--nccl_port",
+    ])
     func knownButUnsupportedFlagsAreNamed(_ flag: String) {
         #expect { try normalizedFlags(["--model_dir", "x", flag]) } throws: { error in
             "\(error)".contains(flag.split(separator: "=")[0].replacing("-", with: "_").dropFirst(2))

@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct JSONTests {
     @Test(arguments: [
-        "null", "true", "false", "0", "-1", "1.5", "1e-05", "\"\"", "\"a\\\"\\\\b\\n\"", "[]", "[1,[2,{}]]", "{}",
+        "null", "true", "false", "0", "-1", "1.5", "1e-05", "\"\"", "\"a\\\"\\\\b\\n\"", "[]", "[1,[2,{}]]",
+        "{}",
         "{\"b\":1,\"a\":[null]}", "\"é日本😁\"", "9223372036854775807",
     ])
     func survivesARoundTrip(_ text: String) throws {
@@ -24,7 +25,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", " ", "{", "[", "[1,]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "tru", "nul", "01", "1.", "-", "+1", ".5", "\"", "\"\\x\"",
+        "", " ", "{", "[", "[1,]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "tru", "nul", "01", "1.", "-", "+1",
+        ".5", "\"", "\"\\x\"",
         "\"\\u12\"", "\"\u{1}\"", "1 2", "[1 2]", "{\"a\":1,}", "'a'", "NaN", "Infinity", "[1]]",
     ])
     func refusesWhatIsNoJSON(_ text: String) {
@@ -37,11 +39,15 @@ import Testing
     }
 
     @Test func limitsDepth() throws {
-        let deep = { (depth: Int) in String(repeating: "[", count: depth) + String(repeating: "]", count: depth) }
+        let deep = { (depth: Int) in
+            String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
+        }
         #expect(throws: Never.self) { try JSONValue(parsing: deep(128)) }
         #expect(throws: JSONError.self) { try JSONValue(parsing: deep(129)) }
         #expect(throws: JSONError.self) { try JSONValue(parsing: deep(1_000_000)) }
-        #expect(throws: JSONError.self) { try JSONValue(parsing: String(repeating: "{\"a\":", count: 100_000)) }
+        #expect(throws: JSONError.self) {
+            try JSONValue(parsing: String(repeating: "{\"a\":", count: 100_000))
+        }
     }
 
     @Test func keepsKeysThatOnlyLookAlikeApart() throws {
@@ -53,7 +59,8 @@ import Testing
 
     /// No prefix and no single changed byte of a document may do worse than throw.
     @Test func survivesDamage() {
-        let bytes = Array(#"{"messages":[{"role":"user","content":"h\u00e9 \ud83d\ude00"}],"n":-1.5e3,"t":true}"#.utf8)
+        let bytes = Array(
+            #"{"messages":[{"role":"user","content":"h\u00e9 \ud83d\ude00"}],"n":-1.5e3,"t":true}"#.utf8)
         for count in bytes.indices { _ = try? JSONValue(parsing: Array(bytes[..<count])) }
         for index in bytes.indices {
             for byte in [UInt8(0), 0x22, 0x5C, 0x7B, 0x80, 0xFF] {

@@ -49,16 +49,20 @@ private struct Random: RandomNumberGenerator {
         var random = Random(state: UInt64(seed))
         let pool = SlotPool(capacity: Int.random(in: 20...200, using: &random))
         let limits = SchedulerLimits(
-            runningSequences: Int.random(in: 1...8, using: &random), tokensPerStep: Int.random(in: 8...40, using: &random),
+            runningSequences: Int.random(in: 1...8, using: &random),
+            tokensPerStep: Int.random(in: 8...40, using: &random),
             scoredTokensPerStep: Int.random(in: 1...5, using: &random))
         var scheduler = Scheduler(pool: pool, limits: limits)
         var alive: [SequenceID] = []
         var arrived: [SequenceID] = [], firstComputed: [SequenceID] = []
         for number in 0..<400 {
             if number < 300, Bool.random(using: &random) {
-                let (prompt, new) = (Int.random(in: 1...30, using: &random), Int.random(in: 1...20, using: &random))
+                let (prompt, new) = (
+                    Int.random(in: 1...30, using: &random), Int.random(in: 1...20, using: &random)
+                )
                 let sequence = ScheduledSequence(
-                    id: SequenceID(UInt64(number)), prompt: Array(repeating: 7, count: prompt), maxNewTokens: new,
+                    id: SequenceID(UInt64(number)), prompt: Array(repeating: 7, count: prompt),
+                    maxNewTokens: new,
                     scoresPrompt: number % 3 == 0)
                 if scheduler.canEverRun(maxSlots: sequence.maxSlots) {
                     scheduler.add(sequence)
@@ -123,7 +127,8 @@ private struct Random: RandomNumberGenerator {
     @Test func cutsPromptsAndLetsAnswersPass() {
         var scheduler = Scheduler(
             pool: SlotPool(capacity: 100), limits: SchedulerLimits(runningSequences: 4, tokensPerStep: 5))
-        let long = ScheduledSequence(id: SequenceID(1), prompt: Array(repeating: 1, count: 12), maxNewTokens: 3)
+        let long = ScheduledSequence(
+            id: SequenceID(1), prompt: Array(repeating: 1, count: 12), maxNewTokens: 3)
         let short = ScheduledSequence(id: SequenceID(2), prompt: [1], maxNewTokens: 3)
         scheduler.add(short)
         scheduler.add(long)

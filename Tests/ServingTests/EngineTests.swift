@@ -81,7 +81,8 @@ import Testing
     }
 
     @Test func reportsPromptScores() async throws {
-        let engine = makeEngine(limits: SchedulerLimits(runningSequences: 4, tokensPerStep: 4, scoredTokensPerStep: 3))
+        let engine = makeEngine(
+            limits: SchedulerLimits(runningSequences: 4, tokensPerStep: 4, scoredTokensPerStep: 3))
         var request = GenerationRequest(prompt: [3, 3, 6, 12, 24, 17, 1], maxNewTokens: 2)
         (request.scoresPrompt, request.reportsLogits, request.topLogProbabilities) = (true, true, 2)
         var scores: [ScoredToken] = [], logits: [Float] = [], tokens: [ScoredToken] = []
@@ -114,4 +115,3 @@ import Testing
         #expect(engine.statistics.freeSlots == 60)
     }
 }
-

@@ -57,7 +57,9 @@ import Testing
 
     @Test func penaltiesFollowTheFormula() {
         var parameters = SamplingParameters()
-        (parameters.repetitionPenalty, parameters.frequencyPenalty, parameters.presencePenalty) = (2, 0.25, 0.5)
+        (parameters.repetitionPenalty, parameters.frequencyPenalty, parameters.presencePenalty) = (
+            2, 0.25, 0.5
+        )
         (parameters.penalizesPrompt, parameters.logitBias) = (true, [0: 10, 99: 5])
         var sampler = Sampler(parameters, endTokens: [], prompt: [1, 1, 3, 200])
         var values = logits

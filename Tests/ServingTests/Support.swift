@@ -30,7 +30,9 @@ struct CountingModel: LanguageModel {
         for (index, row) in pass.sampledRows.enumerated() {
             let position = Int(pass.positions[Int(row)])
             let sum = Int((means[Int(row)][0] * Float(position + 1)).rounded())
-            logits[index] = (0..<vocabularySize).map { -Float(($0 - sum % vocabularySize + vocabularySize) % vocabularySize) }
+            logits[index] = (0..<vocabularySize).map {
+                -Float(($0 - sum % vocabularySize + vocabularySize) % vocabularySize)
+            }
         }
         return logits
     }
@@ -61,11 +63,14 @@ extension Matrix {
 func makeEngine(slots: Int = 500, limits: SchedulerLimits = SchedulerLimits(), most: Int = 200) -> Engine {
     Engine(
         model: CountingModel(), backend: ReferenceBackend(),
-        configuration: EngineConfiguration(slots: slots, cacheElement: .float32, limits: limits, maxRequestTokens: most))
+        configuration: EngineConfiguration(
+            slots: slots, cacheElement: .float32, limits: limits, maxRequestTokens: most))
 }
 
 /// The tokens and the end of an answer.
-func answer(_ engine: Engine, _ request: GenerationRequest) async throws -> (tokens: [Int32], finish: FinishReason?) {
+func answer(_ engine: Engine, _ request: GenerationRequest) async throws -> (
+    tokens: [Int32], finish: FinishReason?
+) {
     var result: (tokens: [Int32], finish: FinishReason?) = ([], nil)
     for await event in try engine.submit(request) {
         guard case .token(let token, let finish) = event else { continue }

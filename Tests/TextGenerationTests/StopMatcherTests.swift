@@ -21,7 +21,8 @@ import Testing
         let cases: [(String, [String], String, Bool)] = [
             ("one two three", ["two"], "one ", true), ("one two three", ["four"], "one two three", false),
             ("aab", ["ab"], "a", true), ("aaaab", ["aab", "b"], "aa", true), ("stop", ["stop"], "", true),
-            ("almost sto", ["stop"], "almost sto", false), ("abc", ["", "c"], "ab", true), ("", ["x"], "", false),
+            ("almost sto", ["stop"], "almost sto", false), ("abc", ["", "c"], "ab", true),
+            ("", ["x"], "", false),
             ("ababac", ["abac"], "ab", true),
         ]
         for (text, stops, expected, isFound) in cases {

@@ -25,7 +25,10 @@ private func naiveEncode(_ piece: [UInt8], _ vocabulary: Vocabulary, _ table: Me
         var tokens: [[UInt8]] = (0..<4).map { [UInt8(ascii: "a") + $0] }
         var merges: [(left: Int32, right: Int32, token: Int32)] = []
         while tokens.count < 40 {
-            let (left, right) = (Int.random(in: 0..<tokens.count, using: &generator), Int.random(in: 0..<tokens.count, using: &generator))
+            let (left, right) = (
+                Int.random(in: 0..<tokens.count, using: &generator),
+                Int.random(in: 0..<tokens.count, using: &generator)
+            )
             let union = tokens[left] + tokens[right]
             if union.count > 9 { continue }
             if let known = tokens.firstIndex(of: union) {
@@ -41,14 +44,17 @@ private func naiveEncode(_ piece: [UInt8], _ vocabulary: Vocabulary, _ table: Me
     @Test(arguments: 1...30)
     func joinsAsTheDefinitionSays(_ seed: Int) {
         let (vocabulary, table) = random(UInt64(seed))
-        let model = BytePairModel(vocabulary: vocabulary, symbols: .bytes, merges: .ranked(table), takesWholePieces: false)
+        let model = BytePairModel(
+            vocabulary: vocabulary, symbols: .bytes, merges: .ranked(table), takesWholePieces: false)
         var generator = SystemLikeGenerator(state: UInt64(seed) &* 77)
         for _ in 0..<40 {
             let count = Int.random(in: 0...60, using: &generator)
-            let piece = (0..<count).map { _ in UInt8(ascii: "a") + UInt8.random(in: 0..<4, using: &generator) }
+            let piece = (0..<count).map { _ in UInt8(ascii: "a") + UInt8.random(in: 0..<4, using: &generator)
+            }
             var tokens: [Int32] = []
             model.encode(piece[...], into: &tokens)
-            #expect(tokens == naiveEncode(piece, vocabulary, table), "\(String(decoding: piece, as: UTF8.self))")
+            #expect(
+                tokens == naiveEncode(piece, vocabulary, table), "\(String(decoding: piece, as: UTF8.self))")
         }
     }
 
@@ -56,7 +62,8 @@ private func naiveEncode(_ piece: [UInt8], _ vocabulary: Vocabulary, _ table: Me
     @Test func longPiecesStayFast() throws {
         let vocabulary = Vocabulary([Array("a".utf8), Array("aa".utf8), Array("aaaa".utf8)])
         let table = MergeTable([(0, 0, 1), (1, 1, 2)])
-        let model = BytePairModel(vocabulary: vocabulary, symbols: .bytes, merges: .ranked(table), takesWholePieces: false)
+        let model = BytePairModel(
+            vocabulary: vocabulary, symbols: .bytes, merges: .ranked(table), takesWholePieces: false)
         let piece = [UInt8](repeating: UInt8(ascii: "a"), count: 400_000)
         var tokens: [Int32] = []
         let time = ContinuousClock().measure { model.encode(piece[...], into: &tokens) }
@@ -67,7 +74,8 @@ private func naiveEncode(_ piece: [UInt8], _ vocabulary: Vocabulary, _ table: Me
     @Test func scoresDecideWhereTheyRule() {
         let tokens = ["<unk>", "a", "b", "c", "ab", "bc", "abc"].map { Array($0.utf8) }
         let model = BytePairModel(
-            vocabulary: Vocabulary(tokens), symbols: .characters(unknown: 0, fusesUnknown: true, byteTokens: []),
+            vocabulary: Vocabulary(tokens),
+            symbols: .characters(unknown: 0, fusesUnknown: true, byteTokens: []),
             merges: .scored([0, 0, 0, 0, -2, -1, -3]), takesWholePieces: false)
         var result: [Int32] = []
         model.encode(Array("abcab??é".utf8)[...], into: &result)
@@ -87,7 +95,9 @@ private struct SystemLikeGenerator: RandomNumberGenerator {
     @Test func readsOnigurumaAsItMeansIt() throws {
         func pieces(_ pattern: String, _ text: String) throws -> [String] {
             let bytes = Array(text.utf8)
-            return try Pattern(pattern).matches(in: bytes[...]).map { String(decoding: bytes[$0], as: UTF8.self) }
+            return try Pattern(pattern).matches(in: bytes[...]).map {
+                String(decoding: bytes[$0], as: UTF8.self)
+            }
         }
         #expect(try pieces(#"\s+"#, "a \u{2003}\u{3000}b\u{180E}c") == [" \u{2003}\u{3000}"])
         #expect(try pieces(#"[^(\s|[.,])]+"#, "ab.c d|e") == ["ab", "c", "d", "e"])
@@ -122,7 +132,9 @@ private struct SystemLikeGenerator: RandomNumberGenerator {
 
     @Test func areTextWhereMarked() throws {
         let tokenizer = try Self.tokenizer()
-        let (begin, end) = (try #require(tokenizer.id(of: "<|begin|>")), try #require(tokenizer.id(of: "<|end|>")))
+        let (begin, end) = (
+            try #require(tokenizer.id(of: "<|begin|>")), try #require(tokenizer.id(of: "<|end|>"))
+        )
         let tokens = try tokenizer.encode("<|begin|>say <*|end|> now<|end|>", literalMark: "*")
         #expect(tokens.first == begin && tokens.last == end && tokens.count { $0 == end } == 1)
         #expect(tokenizer.decode(tokens, skipsSpecialTokens: false) == "<|begin|>say <|end|> now<|end|>")
@@ -152,8 +164,12 @@ private struct SystemLikeGenerator: RandomNumberGenerator {
     }
 
     @Test func ggufVocabulariesAreChecked() {
-        #expect(throws: TokenizerError.self) { try GGUFVocabulary(model: "bert", tokens: ["a"]).makeTokenizer() }
-        #expect(throws: TokenizerError.self) { try GGUFVocabulary(model: "llama", tokens: ["a"]).makeTokenizer() }
+        #expect(throws: TokenizerError.self) {
+            try GGUFVocabulary(model: "bert", tokens: ["a"]).makeTokenizer()
+        }
+        #expect(throws: TokenizerError.self) {
+            try GGUFVocabulary(model: "llama", tokens: ["a"]).makeTokenizer()
+        }
         var vocabulary = GGUFVocabulary(model: "gpt2", tokens: ["a"])
         vocabulary.pre = "unheard-of"
         #expect(throws: TokenizerError.self) { try vocabulary.makeTokenizer() }

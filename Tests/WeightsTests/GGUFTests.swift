@@ -31,7 +31,9 @@ import Testing
     }
 
     @Test func refusesTensorsThatDoNotFit() throws {
-        for (dimensions, offset) in [([4, 3], 1_000), ([5_000, 1], nil), ([4, .max], nil), ([4, 3], .max)]
+        for (dimensions, offset) in [
+            ([4, 3], 1_000), ([5_000, 1], nil), ([4, .max], nil), ([4, 3], .max),
+        ]
             as [([UInt64], UInt64?)]
         {
             var builder = GGUFBuilder.llama()
@@ -49,7 +51,9 @@ import Testing
         var builder = GGUFBuilder.llama()
         builder.addTensor("x", dimensions: [4], type: 99, [])
         let checkpoint = try openCheckpoint(folder.write("model.gguf", builder.bytes))
-        #expect(throws: CheckpointError.unsupportedType(tensor: "x", "ggml 99")) { try checkpoint.tensor("x") }
+        #expect(throws: CheckpointError.unsupportedType(tensor: "x", "ggml 99")) {
+            try checkpoint.tensor("x")
+        }
     }
 
     @Test func refusesOtherVersionsAndFiles() throws {

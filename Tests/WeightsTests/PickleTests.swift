@@ -8,12 +8,16 @@ private struct Pickle {
     var bytes: [UInt8] = [0x80, 2]
 
     mutating func op(_ text: String) { bytes += text.utf8 }
-    mutating func string(_ text: String) { bytes += [0x58] + littleEndian(UInt32(text.utf8.count)) + Array(text.utf8) }
+    mutating func string(_ text: String) {
+        bytes += [0x58] + littleEndian(UInt32(text.utf8.count)) + Array(text.utf8)
+    }
     mutating func global(_ module: String, _ name: String) { op("c\(module)\n\(name)\n") }
     mutating func byte(_ value: UInt8) { bytes += [0x4B, value] }
 
     /// `{"w": tensor of this shape}`.
-    static func stateDict(shape: [UInt8] = [2, 3], strides: [UInt8] = [3, 1], call: String = "_rebuild_tensor_v2") -> Pickle {
+    static func stateDict(
+        shape: [UInt8] = [2, 3], strides: [UInt8] = [3, 1], call: String = "_rebuild_tensor_v2"
+    ) -> Pickle {
         var pickle = Pickle()
         pickle.op("}(")
         pickle.string("w")
@@ -96,7 +100,9 @@ private struct Pickle {
             directory += Array(repeating: 0, count: 10) + littleEndian(offset) + Array(name.utf8)
         }
         let end = littleEndian(UInt32(0x0605_4B50)) + [0, 0, 0, 0, 2, 0, 2, 0]
-        let bytes = file + directory + end + littleEndian(UInt32(directory.count)) + littleEndian(UInt32(file.count)) + [0, 0]
+        let bytes =
+            file + directory + end + littleEndian(UInt32(directory.count)) + littleEndian(UInt32(file.count))
+            + [0, 0]
         let folder = try TemporaryFolder()
         let archive = try TorchArchive(path: folder.write("model.bin", bytes))
         let tensor = try #require(try archive.tensor("w"))

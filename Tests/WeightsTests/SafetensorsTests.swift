@@ -16,7 +16,8 @@ import Testing
 
     @Test func readsTensorsInPlace() throws {
         let data = [Float(1), 2, 3, 4, 5, 6].flatMap { littleEndian($0.bitPattern) }
-        let header = #"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#
+        let header =
+            #"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#
         let tensor = try #require(try file(header, data: data).tensor("a"))
         #expect(tensor.shape == [2, 3] && tensor.encoding == .float32)
         #expect(Array(tensor.bytes.bytes) == data)
@@ -47,7 +48,8 @@ import Testing
     }
 
     @Test func namesUnsupportedTypesWhenTheyAreUsed() throws {
-        let file = try file(#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#, data: Array(repeating: 0, count: 8))
+        let file = try file(
+            #"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#, data: Array(repeating: 0, count: 8))
         #expect(throws: CheckpointError.unsupportedType(tensor: "a", "I64")) { try file.tensor("a") }
     }
 }
@@ -63,10 +65,12 @@ import Testing
         for (name, shape) in tensors {
             let count = 4 * shape.reduce(1, *)
             entries.append(
-                "\"\(name)\":{\"dtype\":\"F32\",\"shape\":\(shape),\"data_offsets\":[\(offset),\(offset + count)]}")
+                "\"\(name)\":{\"dtype\":\"F32\",\"shape\":\(shape),\"data_offsets\":[\(offset),\(offset + count)]}"
+            )
             offset += count
         }
-        let bytes = safetensors("{" + entries.joined(separator: ",") + "}", data: Array(repeating: 0, count: offset))
+        let bytes = safetensors(
+            "{" + entries.joined(separator: ",") + "}", data: Array(repeating: 0, count: offset))
         _ = try folder.write("model.safetensors", bytes)
         return try openCheckpoint(folder.path)
     }
@@ -75,7 +79,9 @@ import Testing
         let store = WeightStore(try checkpoint(["a.weight": [2, 3], "b.weight": [4]]))
         let scope = WeightScope(store)["a"]
         #expect(scope.contains("weight") && !scope.contains("bias"))
-        #expect(throws: CheckpointError.missingTensor("a.bias", expected: [2])) { try scope.tensor("bias", shape: [2]) }
+        #expect(throws: CheckpointError.missingTensor("a.bias", expected: [2])) {
+            try scope.tensor("bias", shape: [2])
+        }
         #expect(throws: CheckpointError.wrongShape("a.weight", expected: [3, 2], found: [2, 3])) {
             try scope.tensor("weight", shape: [3, 2])
         }
@@ -89,7 +95,8 @@ import Testing
         #expect(throws: CheckpointError.self) { try openCheckpoint(folder.path) }
         _ = try folder.write("config.json", Array("{}".utf8))
         #expect(throws: CheckpointError.self) { try openCheckpoint(folder.path) }
-        _ = try folder.write("model.safetensors.index.json", Array(#"{"weight_map":{"a":"../../secret"}}"#.utf8))
+        _ = try folder.write(
+            "model.safetensors.index.json", Array(#"{"weight_map":{"a":"../../secret"}}"#.utf8))
         #expect(throws: CheckpointError.self) { try openCheckpoint(folder.path) }
     }
 }

@@ -17,7 +17,9 @@ final class TemporaryFolder {
     }
 }
 
-func littleEndian<T: FixedWidthInteger>(_ value: T) -> [UInt8] { withUnsafeBytes(of: value.littleEndian, Array.init) }
+func littleEndian<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
+    withUnsafeBytes(of: value.littleEndian, Array.init)
+}
 
 /// A safetensors file with this header and data.
 func safetensors(_ header: String, data: [UInt8]) -> [UInt8] {
@@ -44,7 +46,9 @@ struct GGUFBuilder {
     mutating func add(_ key: String, _ value: Float) { add(key, type: 6, littleEndian(value.bitPattern)) }
     mutating func add(_ key: String, _ value: String) { add(key, type: 8, Self.string(value)) }
 
-    mutating func addTensor(_ name: String, dimensions: [UInt64], type: UInt32, _ bytes: [UInt8], offset: UInt64? = nil) {
+    mutating func addTensor(
+        _ name: String, dimensions: [UInt64], type: UInt32, _ bytes: [UInt8], offset: UInt64? = nil
+    ) {
         infos += Self.string(name) + littleEndian(UInt32(dimensions.count))
         for dimension in dimensions { infos += littleEndian(dimension) }
         infos += littleEndian(type) + littleEndian(offset ?? UInt64(data.count))
@@ -53,7 +57,8 @@ struct GGUFBuilder {
     }
 
     var bytes: [UInt8] {
-        var file = Array("GGUF".utf8) + littleEndian(version) + littleEndian(tensorCount) + littleEndian(pairCount)
+        var file =
+            Array("GGUF".utf8) + littleEndian(version) + littleEndian(tensorCount) + littleEndian(pairCount)
         file += pairs + infos
         file += Array(repeating: 0, count: (32 - file.count % 32) % 32)
         return file + data
@@ -64,7 +69,8 @@ struct GGUFBuilder {
         var builder = GGUFBuilder()
         builder.add("general.architecture", "llama")
         for (key, value) in [
-            ("block_count", 1), ("embedding_length", 4), ("feed_forward_length", 6), ("attention.head_count", 2),
+            ("block_count", 1), ("embedding_length", 4), ("feed_forward_length", 6),
+            ("attention.head_count", 2),
             ("attention.head_count_kv", 1), ("context_length", 64), ("rope.dimension_count", 2),
         ] as [(String, UInt32)] {
             builder.add("llama." + key, value)

@@ -1,0 +1,75 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import JSON
+import LightLLM
+import Logging
+import NIOCore
+
+@testable import HTTPAPI
+
+/// A server of the tiny model.
+struct TestServer {
+    let generator: TextGenerator
+
+    init(slots: Int = 4096, runningRequests: Int = 64) throws {
+        let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("Fixtures/goldens/models/tiny_llama").path
+        var options = TextOptions()
+        (options.engine.maxTotalTokens, options.engine.maxRequestTokens, options.engine.threads) = (
+            slots, 256, 2
+        )
+        options.engine.limits.runningSequences = runningRequests
+        generator = try LoadedTextModel(path: path, options: options).generator
+    }
+
+    /// Runs the server on a free port, and checks that afterwards every slot is free.
+    func run(_ body: @escaping @Sendable (any TestClientProtocol) async throws -> Void) async throws {
+        var configuration = Server.Configuration()
+        (configuration.port, configuration.modelName) = (0, "tiny")
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let server = Server(generator, configuration: configuration, logger: logger)
+        try await server.application { _ in }.test(.live) { client in try await body(client) }
+        for _ in 0..<1000
+        where generator.engine.statistics.freeSlots != generator.engine.statistics.totalSlots {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        guard generator.engine.statistics.freeSlots == generator.engine.statistics.totalSlots else {
+            throw TestFailure(message: "\(generator.engine.statistics) when nothing runs")
+        }
+    }
+}
+
+struct TestFailure: Error { let message: String }
+
+extension TestClientProtocol {
+    /// Posts JSON; the status and the answer, which must be JSON too.
+    func post(_ path: String, _ body: JSONValue) async throws -> (
+        status: HTTPResponse.Status, json: JSONValue
+    ) {
+        let (status, text) = try await postText(path, body.serialized)
+        return (status, try JSONValue(parsing: text))
+    }
+
+    func postText(_ path: String, _ body: String) async throws -> (status: HTTPResponse.Status, text: String)
+    {
+        try await execute(
+            uri: path, method: .post, headers: [.contentType: "application/json"],
+            body: ByteBuffer(string: body)
+        ) { ($0.status, String(buffer: $0.body)) }
+    }
+
+    func get(_ path: String) async throws -> (status: HTTPResponse.Status, text: String) {
+        try await execute(uri: path, method: .get) { ($0.status, String(buffer: $0.body)) }
+    }
+}
+
+/// The events of a stream.
+func events(_ text: String) throws -> [JSONValue] {
+    try text.components(separatedBy: "\n\n").filter { !$0.isEmpty && !$0.hasSuffix("[DONE]") }.map { event in
+        guard event.hasPrefix("data:") else { throw TestFailure(message: "no event: \(event)") }
+        return try JSONValue(parsing: String(event.dropFirst(5)))
+    }
+}
