@@ -15,6 +15,7 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 
 /// A target of ours; its tests live in `Tests/<name>Tests`.
@@ -40,6 +41,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.5.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     ],
     targets: [
@@ -75,7 +77,7 @@ let package = Package(
             "HTTPAPI",
             [
                 "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird,
-                httpTypes, nio, logging,
+                httpTypes, nio, lifecycle, logging,
             ]),
         // Tier 6: where a model, a backend and a server meet.
         .executableTarget(
@@ -109,7 +111,8 @@ let package = Package(
         tests(
             "ConformanceTests",
             [
-                "LightLLM", "Layers", "Models", "Serving", "Scheduling", "Tensors", "TextGeneration",
+                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors",
+                "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,
             ]),

@@ -18,8 +18,12 @@ extension Server {
         let top = try fields.int("logprobs", in: 0...20)
         let echoes = try fields.bool("echo") ?? false
         let addsSpecialTokens = try fields.bool("add_special_tokens") ?? true
+        let parsesSpecialTokens = try fields.bool("parse_special_tokens") ?? true
+        func text(_ text: String) -> TextRequest.Prompt {
+            .text(text, addsSpecialTokens: addsSpecialTokens, parsesSpecialTokens: parsesSpecialTokens)
+        }
         var requests: [TextRequest] = []
-        for prompt in try Self.prompts(&fields, addsSpecialTokens: addsSpecialTokens) {
+        for prompt in try Self.prompts(&fields, text) {
             var request = try parameters.textRequest(
                 try generator.tokens(of: prompt), generator, defaultMaxTokens: configuration.defaultMaxTokens)
             request.topLogProbabilities = top ?? 0
@@ -47,12 +51,11 @@ extension Server {
 
     /// One text, several, one list of token ids, or several.
     private static func prompts(
-        _ fields: inout RequestFields, addsSpecialTokens: Bool
+        _ fields: inout RequestFields, _ text: (String) -> TextRequest.Prompt
     ) throws(APIError) -> [TextRequest.Prompt] {
         guard let value = fields.value("prompt") else {
             throw .invalid("prompt is missing", parameter: "prompt")
         }
-        func text(_ text: String) -> TextRequest.Prompt { .text(text, addsSpecialTokens: addsSpecialTokens) }
         if let single = value.string { return [text(single)] }
         guard let items = value.array else { throw fields.wrong("prompt", "text or token ids", value) }
         guard !items.isEmpty else { throw .invalid("Prompt cannot be empty", parameter: "prompt") }

@@ -35,7 +35,9 @@ extension Server {
             throw APIError.invalid("text is missing", parameter: "text")
         }
         let addsSpecialTokens = try fields.bool("add_special_tokens") ?? true
-        let tokens = try generator.tokens(of: .text(text, addsSpecialTokens: addsSpecialTokens))
+        let parsesSpecialTokens = try fields.bool("parse_special_tokens") ?? true
+        let tokens = try generator.tokens(
+            of: .text(text, addsSpecialTokens: addsSpecialTokens, parsesSpecialTokens: parsesSpecialTokens))
         return .json(["ntokens": .integer(tokens.count)], ignored: fields.ignored)
     }
 

@@ -9,6 +9,7 @@ struct NativeParameters {
     let returnsDetails: Bool
     private let request: TextRequest
     private let addsSpecialTokens: Bool
+    private let parsesSpecialTokens: Bool
 
     private static let unsupported = [
         "regular_constraint", "allowed_token_ids", "guided_grammar", "guided_json", "move_kv_to_decode_node",
@@ -21,6 +22,7 @@ struct NativeParameters {
         returnsDetails = try fields.bool("return_details") ?? false
         count = try Self.count(&fields)
         addsSpecialTokens = try fields.bool("add_special_tokens") ?? true
+        parsesSpecialTokens = try fields.bool("parse_special_tokens") ?? true
         let most = try fields.int("max_new_tokens") ?? 16
         guard most >= 1 else {
             throw .invalid("max_new_tokens must be at least 1 , got \(most).", parameter: "max_new_tokens")
@@ -41,7 +43,9 @@ struct NativeParameters {
     func textRequest(inputs: JSONValue?) throws(APIError) -> TextRequest {
         var request = request
         switch inputs {
-        case .string(let text)?: request.prompt = .text(text, addsSpecialTokens: addsSpecialTokens)
+        case .string(let text)?:
+            request.prompt = .text(
+                text, addsSpecialTokens: addsSpecialTokens, parsesSpecialTokens: parsesSpecialTokens)
         case .array(let items)?:
             guard let tokens = items.allTokens else {
                 throw .invalid("inputs must be a string or a list of token ids", parameter: "inputs")

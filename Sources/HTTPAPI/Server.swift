@@ -4,6 +4,7 @@ import JSON
 public import Logging
 import NIOCore
 import Serving
+import ServiceLifecycle
 public import TextGeneration
 
 /// LightLLM's and OpenAI's routes for one model.
@@ -38,6 +39,7 @@ public struct Server: Sendable {
             server: .http1(configuration: .init(additionalChannelHandlers: [DisconnectDetector()])),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: port), serverName: "lightllm"),
+            services: [EngineShutdown(engine: generator.engine)],
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) },
             logger: logger)
     }
@@ -87,6 +89,16 @@ public struct Server: Sendable {
         }
         context.cancelOnDisconnect(streams)
         return streams
+    }
+}
+
+/// Ends what is being generated once the server is asked to stop, so that it does not wait for long answers.
+private struct EngineShutdown: Service {
+    let engine: Engine
+
+    func run() async throws {
+        try await gracefulShutdown()
+        engine.stop()
     }
 }
 

@@ -43,6 +43,13 @@ public struct LoadedModel: Sendable {
         let cap = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
         let budget = MemoryBudget.ofMachine().slots(
             for: network, weightBytes: weightBytes, options, most: cap)
+        if let wanted = options.maxTotalTokens {
+            var everything = options
+            everything.memoryFraction = 1
+            let most = MemoryBudget.ofMachine().slots(
+                for: network, weightBytes: weightBytes, everything, most: Int(Int32.max))
+            guard wanted <= most else { throw .tooManySlots(wanted, most: most) }
+        }
         let slots = options.maxTotalTokens ?? budget
         guard slots >= 2 else { throw .noMemory(slots: slots) }
         return Engine(
@@ -67,12 +74,15 @@ public struct LoadedModel: Sendable {
 /// Why no engine can be made of a model.
 public enum EngineError: Error, Equatable, CustomStringConvertible {
     case noMemory(slots: Int)
+    case tooManySlots(Int, most: Int)
 
     public var description: String {
         switch self {
         case .noMemory(let slots):
             "the memory holds \(slots) tokens of key-value cache; expected at least 2. "
                 + "Raise --mem_fraction, free memory, or take a smaller model."
+        case .tooManySlots(let slots, let most):
+            "a key-value cache of \(slots) tokens was asked for; the free memory holds \(most)"
         }
     }
 }

@@ -5,8 +5,8 @@ import OrderedCollections
 import Serving
 import Tensors
 public import TextGeneration
-import Tokenizers
-import Weights
+public import Tokenizers
+public import Weights
 
 /// How a model is loaded for text.
 public struct TextOptions: Sendable {
@@ -104,7 +104,7 @@ private struct TextParts {
 
 extension GGUFVocabulary {
     /// The tokenizer's part of a GGUF header.
-    init(_ metadata: GGUFMetadata) throws(TokenizerError) {
+    public init(_ metadata: GGUFMetadata) throws(TokenizerError) {
         guard let tokens = metadata.strings("tokenizer.ggml.tokens") else {
             throw .malformed("GGUF: tokenizer.ggml.tokens is missing")
         }

@@ -24,8 +24,8 @@ struct MemoryBudget {
         let available = Double(available ?? 4 << 30) * options.memoryFraction
         let element = options.cacheElement ?? .float16
         let perToken = model.cacheLayout.bytesPerToken(element)
-        // Logits of every running request, and the widest activations of a step, in float32.
-        let activations = 4 * options.limits.runningSequences * model.vocabularySize + (64 << 20)
+        // A step's logits, should every row be wanted, and its other activations, in float32.
+        let activations = 4 * options.limits.tokensPerStep * model.vocabularySize + (128 << 20)
         let left = available - Double(weightBytes) - Double(activations)
         return min(most, max(0, Int(left / Double(max(perToken, 1)))))
     }

@@ -6,6 +6,7 @@ import OrderedCollections
 import Serving
 import Testing
 import Tokenizers
+import Weights
 
 /// Models that `make test` fetches: `LIGHTLLM_MODEL` names the default one's file, whose folder may hold
 /// others.
@@ -46,6 +47,18 @@ enum RealModel {
         #expect(tokens.count { $0 == end } == 2)
         #expect(
             generator.tokenizer.decode(tokens, skipsSpecialTokens: false).contains("Say <|im_end|> twice."))
+    }
+
+    /// The tokenizer in the file gives the tokens that llama.cpp was given.
+    @Test(arguments: RealModel.recorded.map(\.name))
+    func tokenizesAsLlamaCpp(_ name: String) throws {
+        let path = try #require(RealModel.recorded.first { $0.name == name }?.path)
+        let reference = try Goldens.json("llamacpp", "reference.json")
+        let metadata = try #require(try openCheckpoint(path).metadata)
+        let tokenizer = try GGUFVocabulary(metadata).makeTokenizer()
+        let passage = try #require(reference["passage_text"]?.string)
+        let recorded = try #require(reference["models"]?[name])
+        #expect(try tokenizer.encode(passage) == recorded["passage"]?["ids"]?.ids)
     }
 
     @Test(arguments: RealModel.recorded.map(\.name))
