@@ -16,6 +16,7 @@ let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-h
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 
 /// A target of ours; its tests live in `Tests/<name>Tests`.
@@ -77,7 +78,7 @@ let package = Package(
             "HTTPAPI",
             [
                 "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird,
-                httpTypes, nio, lifecycle, logging,
+                httpTypes, nio, lifecycle, signals, logging,
             ]),
         // Tier 6: where a model, a backend and a server meet.
         .executableTarget(

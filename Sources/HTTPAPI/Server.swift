@@ -1,10 +1,11 @@
 import HTTPTypes
-public import Hummingbird
+import Hummingbird
 import JSON
 public import Logging
 import NIOCore
 import Serving
 import ServiceLifecycle
+import UnixSignals
 public import TextGeneration
 
 /// LightLLM's and OpenAI's routes for one model.
@@ -32,16 +33,25 @@ public struct Server: Sendable {
     }
 
     /// The application; `onRunning` is called with the port once it listens.
-    public func application(onRunning: @escaping @Sendable (Int) async -> Void) -> some ApplicationProtocol {
+    func application(onRunning: @escaping @Sendable (Int) async -> Void) -> some ApplicationProtocol {
         let port = configuration.port
         return Application(
             router: router(),
             server: .http1(configuration: .init(additionalChannelHandlers: [DisconnectDetector()])),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: port), serverName: "lightllm"),
-            services: [EngineShutdown(engine: generator.engine)],
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) },
             logger: logger)
+    }
+
+    /// Serves until the process is told to stop (SIGINT, SIGTERM).
+    public func run(onRunning: @escaping @Sendable (Int) async -> Void) async throws {
+        // Stopped from the last to the first: the engine lets go of its requests, then the server of its
+        // connections.
+        let group = ServiceGroup(
+            services: [application(onRunning: onRunning), EngineShutdown(engine: generator.engine)],
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        try await group.run()
     }
 
     /// What answers requests.

@@ -31,8 +31,7 @@ struct Serve: AsyncParsableCommand {
         )
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
-        try await server.application { port in announce(host, port, model) }.runService()
-        generator.engine.stop()
+        try await server.run { port in announce(host, port, model) }
     }
 
     private func report(_ loaded: LoadedTextModel, _ engine: EngineConfiguration) {
