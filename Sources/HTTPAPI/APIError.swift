@@ -29,7 +29,7 @@ struct APIError: Error {
         }
     }
 
-    private init(status: HTTPResponse.Status, message: String, parameter: String? = nil) {
+    init(status: HTTPResponse.Status, message: String, parameter: String? = nil) {
         (self.status, self.message, self.parameter) = (status, message, parameter)
     }
 

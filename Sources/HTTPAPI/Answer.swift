@@ -46,22 +46,28 @@ extension Server {
         }
     }
 
-    /// The events of several answers as they come, each with its number.
-    func merged(_ streams: [TextStream]) -> AsyncStream<(Int, TextEvent)> {
-        AsyncStream { continuation in
+    /// The events of several answers as they come, each with its number. Throws when one breaks off.
+    func merged(_ streams: [TextStream]) -> AsyncThrowingStream<(Int, TextEvent), any Error> {
+        AsyncThrowingStream { continuation in
             let task = Task {
-                await withTaskGroup(of: Void.self) { group in
+                await withTaskGroup(of: Bool.self) { group in
                     for (index, stream) in streams.enumerated() {
                         group.addTask {
+                            var isFinished = false
                             var timer = metrics.begin(stream.promptTokens.count)
                             for await event in stream {
                                 if case .chunk(let chunk) = event {
                                     timer.countToken()
-                                    if chunk.finish != nil { metrics.end(timer) }
+                                    isFinished = chunk.finish != nil
+                                    if isFinished { metrics.end(timer) }
                                 }
                                 continuation.yield((index, event))
                             }
+                            return isFinished
                         }
+                    }
+                    for await isFinished in group where !isFinished {
+                        continuation.finish(throwing: RequestError.engineStopped)
                     }
                 }
                 continuation.finish()

@@ -68,6 +68,11 @@ extension Server {
         }
     }
 
+    /// What a request sets by fields of their own, or not at all.
+    private static let reservedVariables = [
+        "messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token",
+    ]
+
     /// The conversation for the template: texts in parts are joined, other parts refused.
     private func conversation(_ fields: inout RequestFields) throws(APIError) -> ChatTemplate.Input {
         guard let value = fields.value("messages") else {
@@ -84,6 +89,10 @@ extension Server {
         if let variables = fields.value("chat_template_kwargs") {
             guard let members = variables.object else {
                 throw fields.wrong("chat_template_kwargs", "an object", variables)
+            }
+            for reserved in Self.reservedVariables where members[JSONKey(reserved)] != nil {
+                throw .invalid(
+                    "chat_template_kwargs may not set \(reserved)", parameter: "chat_template_kwargs")
             }
             input.variables = members
         }
@@ -151,7 +160,8 @@ private struct ChatReply: Sendable {
     }
 
     func stream(
-        _ merged: AsyncStream<(Int, TextEvent)>, count: Int, usage: Bool, to events: inout EventWriter
+        _ merged: AsyncThrowingStream<(Int, TextEvent), any Error>, count: Int, usage: Bool,
+        to events: inout EventWriter
     ) async throws {
         func chunk(_ index: Int, _ delta: JSONValue, _ logprobs: JSONValue, _ finish: FinishReason?)
             -> JSONValue
@@ -171,7 +181,7 @@ private struct ChatReply: Sendable {
             try await events.send(chunk(index, ["role": "assistant", "content": ""], nil, nil))
         }
         var completion = 0
-        for await case (let index, .chunk(let part)) in merged {
+        for try await case (let index, .chunk(let part)) in merged {
             completion += 1
             guard !part.text.isEmpty || part.finish != nil || reportsLogProbabilities else { continue }
             let delta: JSONValue = part.text.isEmpty ? [:] : ["content": .string(part.text)]

@@ -119,7 +119,8 @@ private struct CompletionReply: Sendable {
     private func echo(_ tokens: [Int32]) -> String { generator.tokenizer.decode(tokens) }
 
     func stream(
-        _ merged: AsyncStream<(Int, TextEvent)>, prompts: [[Int32]], usage: Bool, to events: inout EventWriter
+        _ merged: AsyncThrowingStream<(Int, TextEvent), any Error>, prompts: [[Int32]], usage: Bool,
+        to events: inout EventWriter
     ) async throws {
         func choice(_ index: Int, _ text: String, _ logprobs: JSONValue, _ finish: FinishReason?) -> JSONValue
         {
@@ -139,7 +140,7 @@ private struct CompletionReply: Sendable {
             }
         }
         var completion = 0
-        for await (index, event) in merged {
+        for try await (index, event) in merged {
             switch event {
             case .prompt(let tokens):
                 logs[index].addPrompt(tokens)

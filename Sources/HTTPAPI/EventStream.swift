@@ -32,7 +32,7 @@ extension Response {
             body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
     }
 
-    /// A stream of events that `body` sends. The status is sent already, so that an error can only end it.
+    /// A stream of events that `body` sends. An error becomes its last event.
     static func events(
         prefix: String, ignored: [String],
         _ body: @escaping @Sendable (inout EventWriter) async throws -> Void
@@ -43,7 +43,12 @@ extension Response {
             status: .ok, headers: fields,
             body: ResponseBody { writer in
                 var events = EventWriter(writer: writer, prefix: prefix)
-                try await body(&events)
+                do {
+                    try await body(&events)
+                } catch {
+                    // The status is long sent; clients read errors from the stream.
+                    try await events.send(APIError(error).body(native: false))
+                }
                 try await events.writer.finish(nil)
             })
     }

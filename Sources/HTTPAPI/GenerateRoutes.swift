@@ -90,7 +90,7 @@ extension Server {
         let stream = try start([request], context)[0]
         return .events(prefix: "data:", ignored: ignored) { events in
             var number = 0
-            for await case (_, .chunk(let chunk)) in merged([stream]) {
+            for try await case (_, .chunk(let chunk)) in merged([stream]) {
                 number += 1
                 try await events.send([
                     "token": .object(

@@ -3,6 +3,7 @@ import Hummingbird
 import JSON
 public import Logging
 import NIOCore
+import OrderedCollections
 import Serving
 import ServiceLifecycle
 import UnixSignals
@@ -74,7 +75,9 @@ public struct Server: Sendable {
                 do {
                     buffer = try await request.body.collect(upTo: configuration.largestBody)
                 } catch is NIOTooManyBytesError {
-                    throw APIError.invalid("the body is larger than \(configuration.largestBody) bytes")
+                    throw APIError(
+                        status: .contentTooLarge,
+                        message: "the body is larger than \(configuration.largestBody) bytes")
                 }
                 return try await handler(try JSONValue(parsing: Array(buffer.readableBytesView)), context)
             } catch {
@@ -121,7 +124,9 @@ private struct UnknownPath: RouterMiddleware {
             return try await next(request, context)
         } catch let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed {
             let text = error.status == .notFound ? "Not Found" : "Method Not Allowed"
-            return .json(["detail": .string(text)], status: error.status)
+            var body = APIError(status: error.status, message: text).body(native: false).object ?? [:]
+            body["detail"] = .string(text)
+            return .json(.object(body), status: error.status)
         }
     }
 }

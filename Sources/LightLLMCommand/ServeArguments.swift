@@ -45,7 +45,7 @@ struct ServeArguments: ParsableArguments {
     var tokenizerMode = "auto"
 
     @Option(name: .customLong("running_max_req_size"), help: "Requests that run at the same time.")
-    var runningRequests = 256
+    var runningRequests = 1000
 
     @Option(
         name: .customLong("batch_max_tokens"),

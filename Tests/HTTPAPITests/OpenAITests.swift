@@ -1,5 +1,7 @@
 import HTTPTypes
+import HummingbirdTesting
 import JSON
+import LightLLM
 import OrderedCollections
 import Testing
 
@@ -140,11 +142,30 @@ import Testing
                 #expect(status == .ok, "\(path)")
             }
             let nothing = try await client.get("/nothing").text
-            #expect(nothing == #"{"detail":"Not Found"}"#)
+            #expect(try JSONValue(parsing: nothing)["detail"]?.string == "Not Found")
             let metrics = try await client.get("/metrics").text
             #expect(metrics.contains("lightllm_kv_slots_free 4096"))
             let tokens = try await client.post("/tokens", ["text": 5])
             #expect(tokens.status == .badRequest)
+        }
+    }
+
+    /// Clients that leave in the middle, of every route: what they took must come back.
+    @Test func leavingClientsGiveBackWhatTheyTook() async throws {
+        // One runs at a time, so that most leave while they wait.
+        let server = try TestServer(slots: 1024, runningRequests: 1)
+        try await server.run { client in
+            let port = try #require(client.port)
+            for path in ["/generate", "/generate_stream", "/v1/completions"] {
+                let body =
+                    #"{"inputs":"a","prompt":["a","b"],"max_tokens":200,"ignore_eos":true,"#
+                    + #""parameters":{"max_new_tokens":200,"ignore_eos":true}}"#
+                for _ in 0..<8 { try leave(port: port, path: path, body: body) }
+            }
+            for _ in 0..<1000 where server.generator.engine.statistics.cancelledRequests < 4 {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            #expect(server.generator.engine.statistics.cancelledRequests >= 4)
         }
     }
 

@@ -66,6 +66,24 @@ extension TestClientProtocol {
     }
 }
 
+/// Sends a request and closes the connection without waiting for the answer.
+func leave(port: Int, path: String, body: String) throws {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    (address.sin_family, address.sin_port) = (sa_family_t(AF_INET), UInt16(port).bigEndian)
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    let status = withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+    }
+    guard status == 0 else { throw TestFailure(message: "cannot connect: \(errno)") }
+    let text = "POST \(path) HTTP/1.1\r\nHost: x\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+    _ = Array(text.utf8).withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, 0) }
+    usleep(1000)
+}
+
 /// The events of a stream.
 func events(_ text: String) throws -> [JSONValue] {
     try text.components(separatedBy: "\n\n").filter { !$0.isEmpty && !$0.hasSuffix("[DONE]") }.map { event in
