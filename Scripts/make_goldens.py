@@ -222,13 +222,17 @@ def write_tokenizer(tokenizer):
 
 # Models
 
-def rope_frequencies(config):
+def rope_frequencies(config, length):
     width, theta = config["head_dim"], config["rope_theta"]
     plain = theta ** -(np.arange(0, width, 2) / width)
     scaling = config.get("rope_scaling")
     if scaling is None:
         return plain, 1.0
-    factor, original = scaling["factor"], scaling["original_max_position_embeddings"]
+    factor, trained = scaling["factor"], config["max_position_embeddings"]
+    if scaling["rope_type"] == "dynamic":
+        growth = max(factor * length / trained - (factor - 1), 1)
+        return (theta * growth ** (width / (width - 2))) ** -(np.arange(0, width, 2) / width), 1.0
+    original = scaling["original_max_position_embeddings"]
     if scaling["rope_type"] == "llama3":
         low, high, result = scaling["low_freq_factor"], scaling["high_freq_factor"], []
         for f in plain:
@@ -246,7 +250,7 @@ def rope_frequencies(config):
 
 def forward(config, weights, ids):
     heads, kv, width = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
-    frequencies, magnitude = rope_frequencies(config)
+    frequencies, magnitude = rope_frequencies(config, len(ids))
     angles = np.outer(np.arange(len(ids)), frequencies)
     cos, sin = np.cos(angles)[:, None] * magnitude, np.sin(angles)[:, None] * magnitude
 
@@ -270,6 +274,8 @@ def forward(config, weights, ids):
             group = head // (heads // kv)
             scores = q[:, head] @ k[:, group].T / math.sqrt(width)
             scores[np.triu_indices(len(ids), 1)] = -np.inf
+            if config.get("sliding_window"):
+                scores[np.tril_indices(len(ids), -config["sliding_window"])] = -np.inf
             p = np.exp(scores - scores.max(-1, keepdims=True))
             out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, group]
         x = x + linear(out.reshape(len(ids), -1), name + "self_attn.o_proj")
@@ -468,6 +474,11 @@ def main():
         "tiny_qwen2", base | dict(
             model_type="qwen2", rope_scaling=yarn, tie_word_embeddings=True, torch_dtype="bfloat16", rms_norm_eps=1e-6),
         2, True, True, 1, tokenizer)
+    dynamic = dict(rope_type="dynamic", factor=2.0)
+    write_model(
+        "tiny_mistral", base | dict(
+            model_type="mistral", rope_scaling=dynamic, max_position_embeddings=32, sliding_window=16, hidden_size=16,
+            num_hidden_layers=1), 3, False, True, 1, tokenizer)
     write_templates()
 
 

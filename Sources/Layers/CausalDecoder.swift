@@ -32,10 +32,19 @@ public struct CausalDecoder<Layer: DecoderLayer, N: Normalization>: LanguageMode
     let layers: [Layer]
     let norm: N
     let head: Linear
+    let rotation: Rotation?
 
-    public init(embedding: Embedding, layers: [Layer], norm: N, head: Linear, cache: CacheLayout) {
+    /// `rotation` is the one that the layers use, if they use one.
+    public init(
+        embedding: Embedding, layers: [Layer], norm: N, head: Linear, rotation: Rotation?, cache: CacheLayout
+    ) {
         (self.embedding, self.layers, self.norm, self.head) = (embedding, layers, norm, head)
+        self.rotation = rotation
         (cacheLayout, vocabularySize) = (cache, head.weight.outputs)
+    }
+
+    public func keepsCache(from length: Int, to newLength: Int) -> Bool {
+        rotation?.isSame(atLength: length, newLength) ?? true
     }
 
     public func callAsFunction(_ pass: ForwardPass) -> Matrix {

@@ -6,6 +6,13 @@ public protocol LanguageModel: Sendable {
     var vocabularySize: Int { get }
     /// Logits for the rows the pass wants to sample: `sampledRows` x `vocabularySize`.
     func callAsFunction(_ pass: ForwardPass) -> Matrix
+    /// Whether what was cached while a sequence had `length` tokens still holds when it has `newLength`. It
+    /// does not where positions are encoded by the sequence's length; then the sequence is computed anew.
+    func keepsCache(from length: Int, to newLength: Int) -> Bool
+}
+
+extension LanguageModel {
+    public func keepsCache(from length: Int, to newLength: Int) -> Bool { true }
 }
 
 /// A family of checkpoints that share a config and a set of weight names.

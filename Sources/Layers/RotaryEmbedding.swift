@@ -96,8 +96,9 @@ extension Rotation {
         return geometry.rotation(.fixed(zip(plain, factors).map { $0 / $1 }))
     }
 
-    /// The base grows once the sequence is longer than the model was trained for. The length counted is the
-    /// prompt's for prompt tokens and the position's afterwards, as a cached decode in Hugging Face has it.
+    /// The base grows once the sequence is longer than the model was trained for. Each further token changes
+    /// it for all, so the sequence is then computed anew: continuing an answer gives what sending it again as
+    /// a prompt would.
     private static func dynamicNTK(
         _ geometry: RopeGeometry, _ scaling: RopeScaling
     ) throws(RotaryError) -> Rotation {

@@ -31,7 +31,8 @@ public final class ScheduledSequence {
     /// The slots it needs at most: the last token generated is never fed back.
     public var maxSlots: Int { maxCount - 1 }
 
-    var isPrefilling: Bool { computed < promptCount }
+    /// Whether more than the last token is to be computed.
+    var isPrefilling: Bool { computed < promptCount || computed < tokens.count - 1 }
 
     /// Makes sure that the first `count` tokens have slots.
     func reserve(_ count: Int, in pool: SlotPool) -> Bool {
@@ -43,6 +44,9 @@ public final class ScheduledSequence {
     func advance(to count: Int) { computed = count }
 
     func append(_ token: Int32) { tokens.append(token) }
+
+    /// Forgets what was computed; the slots stay.
+    func restart() { computed = 0 }
 
     func release() { lease = nil }
 }

@@ -72,7 +72,7 @@ public struct Scheduler: ~Copyable {
         }
         for sequence in running where sequence.isPrefilling && room > 0 {
             let most = sequence.scoresPrompt ? min(room, limits.scoredTokensPerStep) : room
-            let chunk = min(most, sequence.promptCount - sequence.computed)
+            let chunk = min(most, sequence.tokens.count - sequence.computed)
             items.append(item(sequence, upTo: sequence.computed + chunk))
             room -= chunk
         }
@@ -84,6 +84,9 @@ public struct Scheduler: ~Copyable {
         item.sequence.advance(to: item.range.upperBound)
         if let token { item.sequence.append(token) }
     }
+
+    /// Has all tokens of the sequence computed again, because what is cached of them no longer holds.
+    public mutating func restart(_ sequence: ScheduledSequence) { sequence.restart() }
 
     /// Forgets the sequence; its slots are free at once. Unknown ids are ignored.
     public mutating func remove(_ id: SequenceID) {

@@ -45,6 +45,11 @@ final class ActiveRequest {
     }
 }
 
+extension Step.Item {
+    /// Whether every token of the part has its logits reported: the prompt's, the first time it is computed.
+    var scoresPrompt: Bool { sequence.scoresPrompt && sequence.tokens.count == sequence.promptCount }
+}
+
 extension ForwardPass {
     /// Lays the step's tokens back to back and points each at its slot. Also returns, for each item, how many
     /// of its rows give logits: the last one when a token is to be sampled, all when the prompt is scored.
@@ -57,11 +62,10 @@ extension ForwardPass {
             let (sequence, first) = (item.sequence, tokens.count)
             tokens += sequence.tokens[item.range]
             positions += item.range.lazy.map { Int32($0) }
-            lengths += item.range.lazy.map { Int32(max($0 + 1, sequence.promptCount)) }
+            lengths += item.range.lazy.map { _ in Int32(sequence.tokens.count) }
             newSlots += sequence.slots[item.range]
             sequences.append(Sequence(rows: first..<tokens.count, contextSlots: sequence.slots))
-            let scoresAll = sequence.scoresPrompt && item.range.lowerBound < sequence.promptCount
-            let rows = scoresAll ? item.range.count : (item.isLast ? 1 : 0)
+            let rows = item.scoresPrompt ? item.range.count : (item.isLast ? 1 : 0)
             sampledRows += (tokens.count - rows..<tokens.count).lazy.map { Int32($0) }
             outputs.append(rows)
         }

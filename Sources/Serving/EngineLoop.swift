@@ -79,9 +79,10 @@ struct EngineLoop: ~Copyable {
         _ item: Step.Item, _ logits: Matrix, rows: Range<Int>, _ greedy: GreedyChoices?
     ) {
         guard let request = requests[item.sequence.id] else { return }
-        let promptTokens = min(item.range.upperBound, item.sequence.promptCount) - item.range.lowerBound
-        statistics.promptTokens += max(promptTokens, 0)
-        if item.sequence.scoresPrompt, item.range.lowerBound < item.sequence.promptCount {
+        if item.sequence.tokens.count == item.sequence.promptCount {
+            statistics.promptTokens += item.range.count
+        }
+        if item.scoresPrompt {
             request.events.yield(.prompt(promptScores(item, request, logits, rows)))
         }
         guard item.isLast, let last = rows.last else {
@@ -93,7 +94,11 @@ struct EngineLoop: ~Copyable {
         statistics.generatedTokens += 1
         let reason = request.finishReason(after: token.token)
         // Before the last event, so that whoever sees it also sees the slots free.
-        if reason != nil { finish(request) }
+        if reason != nil {
+            finish(request)
+        } else if !model.keepsCache(from: item.range.upperBound, to: item.sequence.tokens.count) {
+            scheduler.restart(item.sequence)
+        }
         request.events.yield(.token(token, finish: reason))
         if reason != nil { request.events.finish() }
     }

@@ -16,8 +16,8 @@ public struct ForwardPass: Sendable {
     /// One entry per row.
     public let tokens: [Int32]
     public let positions: [Int32]
-    /// One entry per row: the length that the row's sequence counts as, for rotary embeddings that depend
-    /// on it. The whole prompt's for a prompt token, whatever chunk brings it; `position + 1` afterwards.
+    /// One entry per row: how many tokens the row's sequence has, those of later chunks included, for rotary
+    /// embeddings that depend on it.
     public let lengths: [Int32]
     /// One entry per row: where its keys and values go.
     public let newSlots: [Int32]

@@ -31,6 +31,14 @@ public final class Rotation: Sendable {
 
     public var pairs: Int { columns.count / 2 }
 
+    /// Whether sequences of both lengths are rotated alike.
+    public func isSame(atLength a: Int, _ b: Int) -> Bool {
+        switch frequencies {
+        case .fixed: true
+        case .byLength(let values): values(a) == values(b)
+        }
+    }
+
     /// The frequencies for a sequence of `length` tokens.
     public func frequencies(atLength length: Int) -> [Float] {
         switch frequencies {

@@ -32,24 +32,9 @@ import Tokenizers
             #expect(
                 recorded.isEmpty || largestDifference(scored.promptLogProbabilities, recorded) <= 2e-4,
                 "\(label)")
-            if entry["greedy_with_kv_cache_same"]?.bool ?? true {
-                #expect(scored.ids == greedy, "\(label)")
-            } else {
-                // The base of dynamic scaling follows the length, so that computing everything anew for each
-                // token, as the record did, differs from continuing.
-                #expect(try await greedyAnew(model, ids, count: greedy.count) == greedy, "\(label)")
-            }
+            #expect(scored.ids == greedy, "\(label)")
             #expect(engine.statistics.freeSlots == engine.statistics.totalSlots)
         }
-    }
-
-    private func greedyAnew(_ model: LoadedModel, _ prompt: [Int32], count: Int) async throws -> [Int32] {
-        var ids = prompt
-        for _ in 0..<count {
-            let engine = try model.makeScoringEngine(tokens: ids.count + 1)
-            ids += try await Scored(engine, ids, maxNewTokens: 1).ids
-        }
-        return Array(ids.suffix(count))
     }
 
     @Test(

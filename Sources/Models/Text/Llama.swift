@@ -17,7 +17,7 @@ public enum Llama: Architecture {
             head: Linear(
                 weights[config.tiesHead ? "model.embed_tokens" : "lm_head"], inputs: config.hiddenSize,
                 outputs: config.vocabSize),
-            cache: config.cacheLayout)
+            rotation: rotation, cache: config.cacheLayout)
     }
 
     static func layer(
