@@ -19,6 +19,9 @@ struct Bench: AsyncParsableCommand {
     @Option(name: .customLong("batch"), help: "Requests that run together in the last measurement.")
     var batch = 16
 
+    @Option(name: .customLong("temperature"), help: "Above 0 measures sampling as well.")
+    var temperature: Float = 0
+
     @Option(name: .customLong("repetitions"), help: "Measurements, of which the median is reported.")
     var repetitions = 5
 
@@ -66,6 +69,7 @@ struct Bench: AsyncParsableCommand {
                 let tokens = (0..<prompt).map { Int32(($0 * 7919 + number * 31 + 1) % engine.vocabularySize) }
                 var request = GenerationRequest(prompt: tokens, maxNewTokens: new)
                 request.ignoresEndTokens = true
+                request.sampling.temperature = temperature > 0 ? temperature : nil
                 let stream = try engine.submit(request)
                 group.addTask { for await _ in stream {} }
             }

@@ -68,6 +68,7 @@ public struct LlamaConfig: Decodable, Sendable {
     var hiddenAct: Activation?
     var slidingWindow: Int?
     var maxWindowLayers: Int?
+    var layerTypes: [String]?
     var tieWordEmbeddings: Bool?
 
     var tiesHead: Bool { tieWordEmbeddings ?? false }
@@ -82,10 +83,11 @@ public struct LlamaConfig: Decodable, Sendable {
         CacheLayout(layers: numHiddenLayers, keyWidth: heads.keyValueWidth, valueWidth: heads.keyValueWidth)
     }
 
-    /// Layers from `max_window_layers` on use the window; without that key all do.
+    /// Layers whose type says so use the window; without types those from `max_window_layers` on, or all.
     func reach(layer: Int) -> AttentionShape.Reach {
-        guard let slidingWindow, layer >= maxWindowLayers ?? 0 else { return .causal }
-        return .causalWindow(slidingWindow)
+        guard let slidingWindow else { return .causal }
+        let slides = layerTypes.map { $0[layer] == "sliding_attention" } ?? (layer >= maxWindowLayers ?? 0)
+        return slides ? .causalWindow(slidingWindow) : .causal
     }
 
     /// The rotation all layers share. GGUF files of LLaMA 3.1 bring its frequency divisors as a tensor.
@@ -112,6 +114,9 @@ extension LlamaConfig: ValidatedConfig {
         try requireMultiple(
             "num_attention_heads", numAttentionHeads, of: "num_key_value_heads", heads.keyValue)
         try requireMultiple("head_dim", heads.width, of: "2", 2)
+        if let layerTypes, layerTypes.count != numHiddenLayers {
+            throw .malformed("layer_types has \(layerTypes.count) entries, expected \(numHiddenLayers)")
+        }
         if headDim == nil {
             try requireMultiple("hidden_size", hiddenSize, of: "num_attention_heads", numAttentionHeads)
         }
