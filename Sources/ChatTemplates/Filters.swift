@@ -7,7 +7,8 @@ extension Interpreter {
     mutating func apply(_ name: String, to value: Value, _ arguments: EvaluatedArguments)
         throws(ChatTemplateError) -> Value
     {
-        try spend(value.size)
+        try weigh(value)
+        for argument in arguments.positional { try weigh(argument) }
         if let result = try textFilter(name, value, arguments) { return result }
         if let result = try sequenceFilter(name, value, arguments) { return result }
         switch name {
@@ -69,7 +70,7 @@ extension Interpreter {
         case "capitalize": return .string(value.text.capitalizedSentence)
         case "title": return .string(value.text.titleCased)
         case "replace": return try method("replace", of: .string(value.text), arguments)
-        case "indent": return .string(indented(value.text, arguments))
+        case "indent": return .string(try indented(value.text, arguments))
         case "escape", "e", "forceescape":
             let pairs = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&#34;"), ("'", "&#39;")]
             return .string(pairs.reduce(value.text) { $0.replacing($1.0, with: $1.1) })
@@ -77,7 +78,9 @@ extension Interpreter {
         }
     }
 
-    private func indented(_ text: String, _ arguments: EvaluatedArguments) -> String {
+    private mutating func indented(_ text: String, _ arguments: EvaluatedArguments) throws(ChatTemplateError)
+        -> String
+    {
         let width = arguments.value(0, "width")
         let margin: String
         if case .string(let text)? = width {
@@ -88,6 +91,7 @@ extension Interpreter {
         let indentsFirst = arguments.value(1, "first")?.isTrue ?? false
         let indentsBlank = arguments.value(2, "blank")?.isTrue ?? false
         let lines = text.components(separatedBy: "\n")
+        try reserve(margin.utf8.count + 16, times: lines.count)
         return lines.enumerated().map { index, line in
             if index == 0 { return indentsFirst ? margin + line : line }
             return line.isEmpty && !indentsBlank ? line : margin + line
@@ -139,13 +143,17 @@ extension Interpreter {
     {
         var items = try elements(of: value)
         if let attribute = arguments.value(1, "attribute") { items = try projected(items, attribute) }
-        let text = items.map(\.text).joined(separator: arguments.value(0, "d")?.text ?? "")
+        let separator = arguments.value(0, "d")?.text ?? ""
+        try reserve(separator.utf8.count, times: items.count)
+        for item in items { try weigh(item) }
+        let text = items.map(\.text).joined(separator: separator)
         try spend(text.utf8.count)
         return .string(text)
     }
 
     /// The attribute, which may be a path with dots, of each item.
-    private func projected(_ items: [Value], _ attribute: Value) throws(ChatTemplateError) -> [Value] {
+    private mutating func projected(_ items: [Value], _ attribute: Value) throws(ChatTemplateError) -> [Value]
+    {
         var result: [Value] = []
         let path: [Value] =
             if case .string(let text) = attribute {
@@ -276,7 +284,7 @@ extension Interpreter {
 
     /// `json.dumps` without ASCII escapes, as transformers configures it.
     private func tojson(_ value: Value, _ arguments: EvaluatedArguments) throws(ChatTemplateError) -> String {
-        var writer = TemplateJSONWriter()
+        var writer = TemplateJSONWriter(longest: limits.outputBytes)
         if let indent = arguments.value(0, "indent") {
             if case .string(let text) = indent {
                 writer.indent = text
@@ -297,6 +305,8 @@ extension Interpreter {
 
 /// Python's `json.dumps`.
 struct TemplateJSONWriter {
+    /// Bytes of text after which writing stops.
+    let longest: Int
     var indent: String?
     var itemSeparator = ", "
     var keySeparator = ": "
@@ -304,8 +314,10 @@ struct TemplateJSONWriter {
     var escapesNonASCII = false
     private(set) var text = ""
 
+    init(longest: Int) { self.longest = longest }
+
     mutating func write(_ value: Value, depth: Int) throws(ChatTemplateError) {
-        guard depth < 256 else { throw .limitReached("a value nests too deeply") }
+        guard text.utf8.count <= longest else { throw .limitReached("a value grows too large") }
         switch value {
         case .none: text += "null"
         case .bool(let value): text += value ? "true" : "false"

@@ -33,7 +33,10 @@ extension Interpreter {
             var members: Value.Members = [:]
             if case .dictionary(let given)? = arguments.positional.first { members = given }
             for (name, value) in arguments.named { members[JSONKey(name)] = value }
-            return name == "namespace" ? .namespace(Namespace(members)) : .dictionary(members)
+            guard name == "namespace" else { return .dictionary(members) }
+            try weigh(.dictionary(members))
+            try refuseNamespaces(in: .dictionary(members))
+            return .namespace(Namespace(members))
         }
     }
 
@@ -72,6 +75,8 @@ extension Interpreter {
     /// Whether `value is name` holds.
     mutating func test(_ name: String, _ value: Value, _ operands: [Value]) throws(ChatTemplateError) -> Bool
     {
+        try weigh(value)
+        for operand in operands { try weigh(operand) }
         switch name {
         case "defined": return !value.isUndefined
         case "undefined": return value.isUndefined

@@ -106,7 +106,7 @@ extension Interpreter {
     }
 
     /// `value[index]`: an item first, then a method.
-    func item(_ index: Value, of value: Value) throws(ChatTemplateError) -> Value {
+    mutating func item(_ index: Value, of value: Value) throws(ChatTemplateError) -> Value {
         if case .undefined(let message) = value { throw .failed("UndefinedError: \(message)") }
         if case .string(let name) = index {
             if let found = member(name, of: value) { return found }
@@ -119,6 +119,7 @@ extension Interpreter {
             let position = position < 0 ? position &+ values.count : position
             return values.indices.contains(position) ? values[position] : missing(index, of: value)
         case .string(let text):
+            try spend(text.utf8.count)
             let scalars = Array(text.unicodeScalars)
             let position = position < 0 ? position &+ scalars.count : position
             return scalars.indices.contains(position)
@@ -209,7 +210,7 @@ extension Interpreter {
         }
         switch (symbol, a, b) {
         case (.concatenate, _, _):
-            let text = a.text + b.text
+            let text = try text(of: a) + text(of: b)
             try spend(text.utf8.count)
             return .string(text)
         case (.add, .string(let a), .string(let b)):
@@ -233,7 +234,7 @@ extension Interpreter {
         }
     }
 
-    private mutating func reserve(_ size: Int, times count: Int) throws(ChatTemplateError) {
+    mutating func reserve(_ size: Int, times count: Int) throws(ChatTemplateError) {
         let (total, overflow) = size.multipliedReportingOverflow(by: max(count, 0))
         guard !overflow, total <= limits.outputBytes else { throw .limitReached("a value grows too large") }
         try spend(total)
@@ -306,6 +307,8 @@ extension Interpreter {
     private mutating func holds(_ symbol: ComparisonOperator, _ a: Value, _ b: Value)
         throws(ChatTemplateError) -> Bool
     {
+        try weigh(a)
+        try weigh(b)
         switch symbol {
         case .equal: return a.equals(b)
         case .notEqual: return !a.equals(b)

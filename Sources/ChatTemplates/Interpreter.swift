@@ -4,7 +4,7 @@ import OrderedCollections
 /// Renders a template's statements, within limits on steps, depth and output.
 struct Interpreter {
     struct Limits: Sendable {
-        /// Expressions and statements evaluated, and characters that they handle, in thousands.
+        /// Expressions and statements evaluated; 256 bytes that one handles count as another.
         var steps = 2_000_000
         var depth = 600
         var outputBytes = 8 << 20
@@ -39,6 +39,42 @@ struct Interpreter {
         guard steps <= limits.steps else { throw .limitReached("rendering takes too many steps") }
     }
 
+    /// Counts the work it is to go through all of `value`, as comparing and printing do, and limits its depth.
+    /// Lists may hold one list many times, so that this can be far more than the memory it takes.
+    mutating func weigh(_ value: Value, depth: Int = 0) throws(ChatTemplateError) {
+        guard depth <= 256 else { throw .limitReached("a value nests too deeply") }
+        switch value {
+        case .string(let text): try spend(text.utf8.count)
+        case .list(let values):
+            try spend(16 * values.count)
+            for value in values where value.isComposite { try weigh(value, depth: depth + 1) }
+        case .dictionary(let members):
+            try spend(64 * members.count)
+            for value in members.values where value.isComposite { try weigh(value, depth: depth + 1) }
+        case .method(let value, _): try weigh(value, depth: depth + 1)
+        default: break
+        }
+    }
+
+    /// A namespace within a namespace could make a circle, or a chain too long to be freed.
+    func refuseNamespaces(in value: Value) throws(ChatTemplateError) {
+        switch value {
+        case .namespace: throw .failed("a namespace cannot hold a namespace")
+        case .list(let values):
+            for value in values where value.isComposite { try refuseNamespaces(in: value) }
+        case .dictionary(let members):
+            for value in members.values where value.isComposite { try refuseNamespaces(in: value) }
+        case .method(let value, _): try refuseNamespaces(in: value)
+        default: break
+        }
+    }
+
+    /// Python's `str` of `value`.
+    mutating func text(of value: Value) throws(ChatTemplateError) -> String {
+        try weigh(value)
+        return value.text
+    }
+
     /// Runs `body` one level deeper.
     mutating func nested<T>(
         _ body: (inout Interpreter) throws(ChatTemplateError) -> T
@@ -70,7 +106,7 @@ struct Interpreter {
     private mutating func run(_ statement: Statement, _ scope: Scope) throws(ChatTemplateError) -> Signal {
         switch statement {
         case .text(let text): try write(text)
-        case .output(let expression): try write(try evaluate(expression, scope).text)
+        case .output(let expression): try write(try text(of: try evaluate(expression, scope)))
         case .conditional(let branches, let otherwise):
             for branch in branches where try evaluate(branch.condition, scope).isTrue {
                 return try run(branch.body, scope)
@@ -147,14 +183,15 @@ struct Interpreter {
 
     private mutating func assign(_ value: Value, to target: Target, _ scope: Scope) throws(ChatTemplateError)
     {
-        // Values grow deeper only through variables; freeing a deep one would exhaust the call stack.
-        guard !value.isDeeper(than: 256) else { throw .limitReached("a value nests too deeply") }
+        // Values grow only through variables, so here is where they are kept from growing too deep.
+        try weigh(value)
         switch target {
         case .name(let name): scope[name] = value
         case .member(let name, let member):
             guard case .namespace(let namespace)? = scope[name] else {
                 throw .failed("cannot assign attribute on non-namespace object")
             }
+            try refuseNamespaces(in: value)
             namespace.members[JSONKey(member)] = value
         case .tuple(let targets):
             let values = try elements(of: value)

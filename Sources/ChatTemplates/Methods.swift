@@ -31,7 +31,8 @@ extension Interpreter {
     mutating func method(
         _ name: String, of value: Value, _ arguments: EvaluatedArguments
     ) throws(ChatTemplateError) -> Value {
-        try spend(value.size)
+        try weigh(value)
+        for argument in arguments.positional { try weigh(argument) }
         switch value {
         case .string(let text): return try stringMethod(name, text, arguments)
         case .dictionary(let members): return try dictionaryMethod(name, members, arguments)
@@ -157,13 +158,14 @@ extension Interpreter {
         return false
     }
 
-    private func split(
+    private mutating func split(
         _ text: String, _ arguments: EvaluatedArguments, fromRight: Bool
     ) throws(ChatTemplateError) -> [Value] {
         let limit = arguments.value(1, "maxsplit")?.integer ?? -1
         let most = limit < 0 ? Int.max : limit
         let separator = arguments.value(0, "sep")
         guard let separator, case .string(let mark) = separator else {
+            try spend(64 * text.utf8.count)
             return words(text, most: most, fromRight: fromRight)
         }
         guard !mark.isEmpty else { throw .failed("ValueError: empty separator") }
@@ -174,6 +176,7 @@ extension Interpreter {
             found.append(range)
             start = range.upperBound
         }
+        try spend(64 * found.count)
         found = fromRight ? Array(found.suffix(most)) : Array(found.prefix(most))
         var (result, end): ([Value], Int) = ([], 0)
         for range in found {
@@ -276,21 +279,10 @@ extension Interpreter {
 }
 
 extension Value {
-    /// A measure of the work it is to look at all of the value.
-    var size: Int {
+    /// Whether going through the value is more than one step.
+    var isComposite: Bool {
         switch self {
-        case .string(let text): text.utf8.count
-        case .list(let values): values.count
-        case .dictionary(let members): members.count
-        default: 0
-        }
-    }
-
-    /// Whether lists and dictionaries nest more than `limit` deep.
-    func isDeeper(than limit: Int) -> Bool {
-        switch self {
-        case .list(let values): limit == 0 || values.contains { $0.isDeeper(than: limit - 1) }
-        case .dictionary(let members): limit == 0 || members.values.contains { $0.isDeeper(than: limit - 1) }
+        case .string, .list, .dictionary, .method, .namespace: true
         default: false
         }
     }

@@ -185,8 +185,7 @@ extension Value {
         case .dictionary(let members):
             let entries = members.map { quoted($0.key.string) + ": " + $0.value.representation }
             return "{" + entries.joined(separator: ", ") + "}"
-        case .namespace(let namespace):
-            return "<Namespace " + Value.dictionary(namespace.members).representation + ">"
+        case .namespace: return "<Namespace>"
         case .macro(let bound): return "<Macro '\(bound.macro.name)'>"
         case .function(let name): return "<function \(name)>"
         case .method(let value, let name): return "<built-in method \(name) of \(value.typeName) object>"

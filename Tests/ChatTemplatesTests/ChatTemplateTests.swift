@@ -69,6 +69,12 @@ import Testing
         "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}",
         "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
         "{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}",
+        "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}",
+        "{% set ns = namespace(x=1) %}{% for i in range(99999) %}{% set ns.x = [ns.x].index %}{% endfor %}",
+        "{{ ('\\n' * 4000000) | indent(1000) | length }}", "{{ ([1] * 9000) | join('x' * 9000) | length }}",
+        "{{ ([('x' * 7000000)] * 9000) | tojson }}", "{{ ([('x' * 7000000)] * 9000) | string | length }}",
+        "{% set x = [1] * 100000 %}{% for i in range(99999) %}{% set y = x %}{% endfor %}",
+        "{% set x = [1] * 100000 %}{% for i in range(99999) %}{{ x == x }}{% endfor %}",
     ])
     func limitsWork(_ source: String) {
         let time = ContinuousClock().measure {
@@ -77,6 +83,16 @@ import Testing
             }
         }
         #expect(time < .seconds(20), "\(source)")
+    }
+
+    @Test(arguments: [
+        "{% set ns = namespace(a=1) %}{% set ns.a = ns %}",
+        "{% set ns = namespace(a=1) %}{% set ns.a = [{'b': ns}] %}",
+        "{% set ns = namespace(x=1) %}{% for i in range(99999) %}{% set ns.x = namespace(x=ns.x) %}{% endfor %}",
+        "{% set ns = namespace(x=1) %}{% for i in range(9) %}{% set ns = namespace(x=ns) %}{% endfor %}",
+    ])
+    func namespacesHoldNoNamespaces(_ source: String) {
+        #expect { try render(source) } throws: { "\($0)".contains("cannot hold a namespace") }
     }
 
     @Test func nestingIsLimited() {
