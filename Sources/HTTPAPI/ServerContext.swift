@@ -15,9 +15,7 @@ struct ServerContext: RequestContext {
 
     /// Ends `streams` when the client goes away, which nothing else would notice before the next write.
     func cancelOnDisconnect(_ streams: [TextStream]) {
-        channel.pipeline.handler(type: DisconnectDetector.self).whenSuccess { detector in
-            detector.disconnected?.whenComplete { _ in for stream in streams { stream.cancel() } }
-        }
+        channel.pipeline.handler(type: DisconnectDetector.self).whenSuccess { $0.watch(streams) }
     }
 }
 
@@ -25,17 +23,25 @@ struct ServerContext: RequestContext {
 final class DisconnectDetector: ChannelInboundHandler, RemovableChannelHandler, @unchecked Sendable {
     // Unsafe: used on the channel's event loop only.
     typealias InboundIn = Any
-    private var promise: EventLoopPromise<Void>?
+    /// Those of the connection's latest request: one is answered at a time.
+    private var streams: [TextStream] = []
+    private var isGone = false
 
-    /// Succeeds when the client is gone; nil outside a pipeline.
-    var disconnected: EventLoopFuture<Void>? { promise?.futureResult }
+    func watch(_ streams: [TextStream]) {
+        self.streams = streams
+        if isGone { cancel() }
+    }
 
-    func handlerAdded(context: ChannelHandlerContext) { promise = context.eventLoop.makePromise() }
-
-    func handlerRemoved(context: ChannelHandlerContext) { promise?.succeed() }
+    func handlerRemoved(context: ChannelHandlerContext) { cancel() }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if let event = event as? ChannelEvent, event == .inputClosed { promise?.succeed() }
+        if let event = event as? ChannelEvent, event == .inputClosed { cancel() }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    private func cancel() {
+        isGone = true
+        for stream in streams { stream.cancel() }
+        streams = []
     }
 }

@@ -44,7 +44,9 @@ public final class Engine: Sendable {
         let (stream, continuation) = AsyncStream.makeStream(of: GenerationEvent.self)
         // Whoever ends the stream; the engine ignores requests that it has finished itself.
         continuation.onTermination = { [mailbox] _ in mailbox.post(.cancel(id)) }
-        mailbox.post(.submit(SequenceTicket(id: id, request: request, events: continuation)))
+        guard mailbox.post(.submit(SequenceTicket(id: id, request: request, events: continuation))) else {
+            throw .engineStopped
+        }
         return GenerationStream(events: stream) { continuation.finish() }
     }
 

@@ -31,6 +31,7 @@ struct EngineLoop: ~Copyable {
             for command in mailbox.take() { obey(command) }
             if let step = scheduler.next() { perform(step) } else if !isStopped { idle() }
         }
+        for case .submit(let ticket) in mailbox.close() { ticket.events.finish() }
         for request in requests.values { request.events.finish() }
     }
 

@@ -68,16 +68,14 @@ public enum GenerationEvent: Sendable {
 /// The events of one request. Iterate once; dropping the stream, or leaving the loop, cancels the request.
 public struct GenerationStream: AsyncSequence, Sendable {
     private let events: AsyncStream<GenerationEvent>
-    private let end: @Sendable () -> Void
+    /// Ends the request; its slots are free before the next step begins. Keeping this keeps no request.
+    public let cancel: @Sendable () -> Void
 
-    init(events: AsyncStream<GenerationEvent>, end: @escaping @Sendable () -> Void) {
-        (self.events, self.end) = (events, end)
+    init(events: AsyncStream<GenerationEvent>, cancel: @escaping @Sendable () -> Void) {
+        (self.events, self.cancel) = (events, cancel)
     }
 
     public func makeAsyncIterator() -> AsyncStream<GenerationEvent>.Iterator { events.makeAsyncIterator() }
-
-    /// Ends the request; its slots are free before the next step begins.
-    public func cancel() { end() }
 }
 
 /// Why the engine does not take a request.

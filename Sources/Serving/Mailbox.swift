@@ -10,24 +10,47 @@ enum Command: Sendable {
 
 /// Carries commands to the engine's thread.
 final class Mailbox: Sendable {
-    private let commands = Mutex<[Command]>([])
+    private struct State {
+        var commands: [Command] = []
+        var isClosed = false
+    }
+
+    private let state = Mutex(State())
     private let arrivals = DispatchSemaphore(value: 0)
 
-    func post(_ command: Command) {
-        commands.withLock { $0.append(command) }
-        arrivals.signal()
+    /// False, and nothing posted, once the mailbox is closed.
+    @discardableResult
+    func post(_ command: Command) -> Bool {
+        let isPosted = state.withLock { state in
+            if !state.isClosed { state.commands.append(command) }
+            return !state.isClosed
+        }
+        if isPosted { arrivals.signal() }
+        return isPosted
     }
 
     /// Everything posted since the last call, without waiting.
     func take() -> [Command] {
-        commands.withLock { commands in
-            defer { commands.removeAll(keepingCapacity: true) }
-            return commands
+        state.withLock { state in
+            defer { state.commands.removeAll(keepingCapacity: true) }
+            return state.commands
         }
     }
 
-    /// Returns once something may have been posted.
-    func wait() { arrivals.wait() }
+    /// Takes what is left; nothing can be posted afterwards.
+    func close() -> [Command] {
+        state.withLock { state in
+            state.isClosed = true
+            defer { state.commands = [] }
+            return state.commands
+        }
+    }
+
+    /// Returns once something is there to take.
+    func wait() {
+        // Commands taken without waiting leave signals behind.
+        while state.withLock({ $0.commands.isEmpty }) { arrivals.wait() }
+    }
 }
 
 /// A request on its way to the engine's thread.

@@ -18,7 +18,7 @@ public struct TextStream: AsyncSequence, Sendable {
 
         init(_ events: GenerationStream, _ request: TextRequest, _ generator: TextGenerator) {
             self.events = Mutex(events)
-            end = { events.cancel() }
+            end = events.cancel
             (self.request, self.generator) = (request, generator)
         }
     }

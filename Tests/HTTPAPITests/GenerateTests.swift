@@ -1,6 +1,7 @@
 import HTTPTypes
 import HummingbirdTesting
 import JSON
+import LightLLM
 import NIOCore
 import OrderedCollections
 import Testing
@@ -127,6 +128,22 @@ import Testing
                 #expect(response.headers[.init("x-ignored-fields")!] == "odd, parameters.strange")
             }
         }
+    }
+
+    /// A stop text ends the work, not only the answer.
+    @Test func stopTextsStopTheEngine() async throws {
+        let server = try TestServer(longest: 4000)
+        try await server.run { client in
+            let body: JSONValue = [
+                "prompt": "the slots", "max_tokens": 3900, "ignore_eos": true, "temperature": 0,
+                "stop": ["a", "e", "t", "s"],
+            ]
+            let (_, json) = try await client.post("/v1/completions", body)
+            #expect(json["choices"]?.array?[0]["finish_reason"]?.string == "stop")
+            #expect(json["usage"]?["completion_tokens"]?.int ?? 200 < 100)
+        }
+        #expect(server.generator.engine.statistics.cancelledRequests == 1)
+        #expect(server.generator.engine.statistics.finishedRequests == 0)
     }
 
     @Test func stopsAtTextAndTokens() async throws {

@@ -13,12 +13,12 @@ import NIOCore
 struct TestServer {
     let generator: TextGenerator
 
-    init(slots: Int = 4096, runningRequests: Int = 64) throws {
+    init(slots: Int = 4096, runningRequests: Int = 64, longest: Int = 256) throws {
         let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appendingPathComponent("Fixtures/goldens/models/tiny_llama").path
         var options = TextOptions()
         (options.engine.maxTotalTokens, options.engine.maxRequestTokens, options.engine.threads) = (
-            slots, 256, 2
+            slots, longest, 2
         )
         options.engine.limits.runningSequences = runningRequests
         generator = try LoadedTextModel(path: path, options: options).generator

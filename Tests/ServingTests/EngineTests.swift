@@ -102,6 +102,21 @@ import Testing
         #expect(abs(exp(Double(tokens[0].logProbability ?? 0)) - 1 / total) < 1e-6)
     }
 
+    /// Requests that race with the end of the engine are refused or ended; none waits for ever.
+    @Test func stoppingLeavesNobodyWaiting() async throws {
+        for _ in 0..<50 {
+            let engine = makeEngine()
+            await withTaskGroup(of: Void.self) { group in
+                for number in 0..<8 {
+                    group.addTask {
+                        if number == 4 { engine.stop() }
+                        _ = try? await answer(engine, GenerationRequest(prompt: [1], maxNewTokens: 150))
+                    }
+                }
+            }
+        }
+    }
+
     /// A request that is waiting leaves the queue, and those behind it run.
     @Test func waitingRequestsCanLeave() async throws {
         let engine = makeEngine(slots: 60, most: 60)
