@@ -28,7 +28,12 @@ final class WorkerPool: Sendable {
     /// Calls `body` with every part from 0 to `parts - 1`, on any thread and in any order, and returns when
     /// all calls have.
     func run(parts: Int, _ body: (Int) -> Void) {
-        precondition(parts <= Shared.maxParts, "\(parts) parts")
+        guard parts <= Shared.maxParts else {
+            for start in stride(from: 0, to: parts, by: Shared.maxParts) {
+                run(parts: min(parts - start, Shared.maxParts)) { body(start + $0) }
+            }
+            return
+        }
         guard parts > 1, width > 1 else {
             for part in 0..<parts { body(part) }
             return

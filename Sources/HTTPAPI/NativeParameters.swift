@@ -133,7 +133,7 @@ struct NativeParameters {
         let isTokens = value.array.map { !$0.isEmpty && $0[0].array != nil } ?? false
         guard isTokens else {
             request.stopTexts = (try fields.strings(field) ?? []).filter { !$0.isEmpty }
-            return
+            return try OpenAIParameters.limit(request.stopTexts.map(\.utf8.count), field)
         }
         for item in value.array ?? [] {
             guard let tokens = item.array?.allTokens else {
@@ -142,6 +142,7 @@ struct NativeParameters {
             }
             request.stopTokens.append(tokens)
         }
+        try OpenAIParameters.limit(request.stopTokens.map(\.count), field)
     }
 }
 
@@ -149,6 +150,9 @@ struct NativeParameters {
 func logitBias(_ fields: inout RequestFields) throws(APIError) -> [Int32: Float] {
     guard let value = fields.value("logit_bias") else { return [:] }
     guard let members = value.object else { throw fields.wrong("logit_bias", "an object", value) }
+    guard members.count <= 1024 else {
+        throw .invalid("logit_bias may hold 1024 tokens at most", parameter: "logit_bias")
+    }
     var result: [Int32: Float] = [:]
     for (key, bias) in members {
         guard let token = Int32(key.string), token >= 0, let number = bias.double, abs(number) <= 100 else {

@@ -32,18 +32,24 @@ struct OpenAIParameters {
         request.sampling = try Self.sampling(&fields, generator.standardSampling)
         request.ignoresEndTokens = try fields.bool("ignore_eos") ?? false
         request.stopTexts = (try fields.strings("stop") ?? []).filter { !$0.isEmpty }
-        guard request.stopTexts.count <= 16 else {
-            throw .invalid("stop may hold 16 texts at most", parameter: "stop")
-        }
+        try Self.limit(request.stopTexts.map(\.utf8.count), "stop")
         if let value = fields.value("stop_token_ids") {
             guard let tokens = value.array?.allTokens else {
                 throw fields.wrong("stop_token_ids", "a list of token ids", value)
             }
             request.stopTokens = tokens.map { [$0] }
+            try Self.limit(tokens.map { _ in 1 }, "stop_token_ids")
         }
         request.keepsStopText = try fields.bool("include_stop_str_in_output") ?? false
         request.detokenization.skipsSpecialTokens = try fields.bool("skip_special_tokens") ?? true
         self.request = request
+    }
+
+    /// Stops are looked for after every token, so there may not be many, nor long ones.
+    static func limit(_ lengths: [Int], _ field: String) throws(APIError) {
+        guard lengths.count <= 64, lengths.allSatisfy({ $0 <= 1024 }) else {
+            throw .invalid("\(field) may hold 64 entries of 1024 bytes or tokens at most", parameter: field)
+        }
     }
 
     private static func sampling(

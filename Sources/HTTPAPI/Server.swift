@@ -18,7 +18,7 @@ public struct Server: Sendable {
         public var modelName = "default_model_name"
         /// Tokens of an OpenAI answer whose request does not say how many, at most.
         public var defaultMaxTokens = 4096
-        public var largestBody = 32 << 20
+        public var largestBody = 8 << 20
 
         public init() {}
     }
@@ -93,6 +93,9 @@ public struct Server: Sendable {
 
     /// Starts the answers of one HTTP request, and ends them should its client go away.
     func start(_ requests: [TextRequest], _ context: ServerContext) throws -> [TextStream] {
+        guard requests.count <= 1024 else {
+            throw APIError.invalid("a request may have 1024 answers at most, this asks for \(requests.count)")
+        }
         var streams: [TextStream] = []
         do {
             for request in requests { streams.append(try generator.generate(request)) }

@@ -83,26 +83,16 @@ public struct TextGenerator: Sendable {
 struct LiteralText {
     /// The last code point for private use: no text that is exchanged means anything by it.
     static let mark: Unicode.Scalar = "\u{10FFFD}"
-    private let tokens: [String]
+    private let tokenizer: Tokenizer
 
-    init(_ tokenizer: Tokenizer) { tokens = tokenizer.specialTokenContents }
+    init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
 
     func marked(_ value: JSONValue) -> JSONValue {
         switch value {
-        case .string(let text): .string(marked(text))
+        case .string(let text): .string(tokenizer.marking(text, with: Self.mark))
         case .array(let values): .array(values.map { marked($0) })
         case .object(let members): .object(members.mapValues { marked($0) })
         default: value
         }
-    }
-
-    private func marked(_ text: String) -> String {
-        var text = text
-        for token in tokens where text.contains(token) {
-            guard let first = token.unicodeScalars.first else { continue }
-            let rest = String(String.UnicodeScalarView(token.unicodeScalars.dropFirst()))
-            text = text.replacing(token, with: "\(first)\(Self.mark)\(rest)")
-        }
-        return text
     }
 }

@@ -44,9 +44,18 @@ public struct TextStream: AsyncSequence, Sendable {
     public struct Iterator: AsyncIteratorProtocol {
         private var events: GenerationStream.AsyncIterator?
         private var text: AnswerText
+        private let lease: Lease?
 
         init(_ events: GenerationStream?, _ request: TextRequest, _ generator: TextGenerator) {
             (self.events, text) = (events?.makeAsyncIterator(), AnswerText(request, generator))
+            lease = events.map { Lease($0.cancel) }
+        }
+
+        /// Ends the request when the iterator goes, whoever keeps the stream.
+        private final class Lease: Sendable {
+            let end: @Sendable () -> Void
+            init(_ end: @escaping @Sendable () -> Void) { self.end = end }
+            deinit { end() }
         }
 
         public mutating func next() async -> TextEvent? { await next(isolation: nil) }
@@ -60,7 +69,10 @@ public struct TextStream: AsyncSequence, Sendable {
                 case .token(let token, let finish):
                     let chunk = text.append(token, finish)
                     // A stop text ends the answer before the engine knows.
-                    if chunk.finish != nil { events = nil }
+                    if chunk.finish != nil {
+                        events = nil
+                        lease?.end()
+                    }
                     return .chunk(chunk)
                 }
             }

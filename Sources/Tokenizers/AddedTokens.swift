@@ -67,6 +67,21 @@ struct AddedTokenMatcher: Sendable {
         return parts
     }
 
+    /// `text` with `mark` after the first character of every place where a special token begins.
+    func marking(_ text: [UInt8], with mark: [UInt8]) -> [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count)
+        var index = 0
+        while index < text.count {
+            let width = min(utf8Width(text[index]), text.count - index)
+            let isToken = begins[Int(text[index])] && longest(text, at: index, special: true) != nil
+            result += text[index..<index + width]
+            if isToken { result += mark }
+            index += width
+        }
+        return result
+    }
+
     private func longest(_ text: [UInt8], at start: Int, special: Bool) -> (AddedToken, Int)? {
         var (node, index): (Int, Int) = (0, start)
         var found: (AddedToken, Int)?

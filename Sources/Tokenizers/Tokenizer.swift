@@ -30,8 +30,12 @@ public struct Tokenizer: Sendable {
 
     public var vocabularySize: Int { vocabulary.count }
 
-    /// The special tokens as they are written.
-    public var specialTokenContents: [String] { addedTokens.filter(\.isSpecial).map(\.content) }
+    /// The text with `mark` in every special or other added token that it spells out, so that
+    /// `encode(_:literalMark:)` takes them for text.
+    public func marking(_ text: String, with mark: Unicode.Scalar) -> String {
+        let bytes = rawMatcher.marking(Array(text.utf8), with: Array(String(mark).utf8))
+        return String(decoding: bytes, as: UTF8.self)
+    }
 
     public func isSpecial(_ id: Int32) -> Bool { special.contains(id) }
 

@@ -146,6 +146,23 @@ import Testing
         #expect(server.generator.engine.statistics.finishedRequests == 0)
     }
 
+    /// So it does for whoever keeps the stream.
+    @Test func aKeptStreamKeepsNoRequest() async throws {
+        let server = try TestServer(longest: 4000)
+        var request = TextRequest(prompt: .text("the slots"), maxNewTokens: 3900)
+        (request.ignoresEndTokens, request.stopTexts) = (true, ["a", "e", "t", "s"])
+        let stopped = try server.generator.generate(request)
+        for await _ in stopped {}
+        request.stopTexts = []
+        let left = try server.generator.generate(request)
+        for await _ in left { break }
+        for _ in 0..<500 where server.generator.engine.statistics.running > 0 {
+            try await Task.sleep(for: .milliseconds(2))
+        }
+        #expect(server.generator.engine.statistics.cancelledRequests == 2)
+        withExtendedLifetime((stopped, left)) {}
+    }
+
     @Test func stopsAtTextAndTokens() async throws {
         try await TestServer().run { client in
             let body: JSONValue.Members = ["max_new_tokens": 40, "ignore_eos": true, "return_details": true]

@@ -127,7 +127,7 @@ private struct SystemLikeGenerator: RandomNumberGenerator {
         #expect(try tokenizer.encode(text).contains(end) == false)
         #expect(try tokenizer.encode(text, parsesSpecialTokens: true).contains(end))
         #expect(try tokenizer.decode(tokenizer.encode(text)) == text)
-        #expect(tokenizer.isSpecial(end) && tokenizer.specialTokenContents.contains("<|end|>"))
+        #expect(tokenizer.isSpecial(end))
     }
 
     @Test func areTextWhereMarked() throws {
@@ -138,6 +138,17 @@ private struct SystemLikeGenerator: RandomNumberGenerator {
         let tokens = try tokenizer.encode("<|begin|>say <*|end|> now<|end|>", literalMark: "*")
         #expect(tokens.first == begin && tokens.last == end && tokens.count { $0 == end } == 1)
         #expect(tokenizer.decode(tokens, skipsSpecialTokens: false) == "<|begin|>say <|end|> now<|end|>")
+    }
+
+    @Test func markingReachesEverySpecialToken() throws {
+        let tokenizer = try Self.tokenizer()
+        for text in ["<|end|>", "a<|end|><|begin|>é<|end|>", "<|end|<|end|>", "plain é", ""] {
+            let marked = tokenizer.marking(text, with: "\u{10FFFD}")
+            #expect(marked.replacing("\u{10FFFD}", with: "") == text)
+            let tokens = try tokenizer.encode(marked, literalMark: "\u{10FFFD}")
+            #expect(!tokens.contains { tokenizer.isSpecial($0) }, "\(text)")
+            #expect(tokenizer.decode(tokens) == text)
+        }
     }
 
     @Test func idsOutsideTheVocabularyAreHarmless() throws {

@@ -47,9 +47,7 @@ struct SafetensorsFile: TensorFile {
             )
         }
         let encoding = encoding(type)
-        if let encoding,
-            count.multipliedReportingOverflow(by: encoding.blockBytes).partialValue != end - start
-        {
+        if let encoding, encoding.rowBytes(count) != end - start {
             throw .malformed(
                 file: path, "tensor \(name): \(type) of shape \(shape) does not fill \(end - start) bytes")
         }
