@@ -13,8 +13,8 @@ var request = TextRequest(prompt: .text(CommandLine.arguments[2]), maxNewTokens:
 request.sampling.temperature = 0.7
 request.sampling.seed = 1
 
-// Any number of tasks may do this at once; their requests share the engine's batches. Leaving the loop
-// cancels the request and frees its memory.
+// Any number of tasks may do this at once; their requests share the engine's batches. A task that is
+// cancelled, or returns, ends its request and frees its memory.
 for await case .chunk(let chunk) in try model.generator.generate(request) {
     print(chunk.text, terminator: "")
 }

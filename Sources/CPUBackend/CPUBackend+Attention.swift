@@ -3,8 +3,10 @@ import Foundation
 public import Tensors
 
 extension CPUBackend {
-    public func makeCache(_ layout: CacheLayout, slots: Int, element: CacheElement) -> any KeyValueCache {
-        CPUCache(layout: layout, slots: slots, element: element)
+    public func makeCache(
+        _ layout: CacheLayout, slots: Int, element: CacheElement
+    ) throws(CacheMemoryError) -> any KeyValueCache {
+        try CPUCache(layout: layout, slots: slots, element: element)
     }
 
     public func attend(
@@ -95,15 +97,17 @@ final class CPUCache: KeyValueCache, @unchecked Sendable {
     private let address: UnsafeMutableRawPointer
     private let byteCount: Int
 
-    init(layout: CacheLayout, slots: Int, element: CacheElement) {
+    init(layout: CacheLayout, slots: Int, element: CacheElement) throws(CacheMemoryError) {
         (self.layout, self.slots, self.element) = (layout, slots, element)
-        byteCount = max(1, slots * layout.bytesPerToken(element))
-        let mapped = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        let bytesPerSlot = layout.bytesPerToken(element)
+        let (bytes, overflow) = slots.multipliedReportingOverflow(by: bytesPerSlot)
+        let mapped =
+            overflow
+            ? nil : mmap(nil, max(1, bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let mapped, mapped != MAP_FAILED else {
-            fatalError(
-                "the key-value cache of \(byteCount) bytes cannot be allocated; lower --max_total_token_num")
+            throw CacheMemoryError(slots: slots, bytesPerSlot: bytesPerSlot)
         }
-        address = mapped
+        (address, byteCount) = (mapped, max(1, bytes))
     }
 
     deinit { munmap(address, byteCount) }

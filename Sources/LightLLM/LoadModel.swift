@@ -34,25 +34,26 @@ public struct LoadedModel: Sendable {
         return keys.lazy.compactMap { config[$0]?.int }.first { $0 > 0 }
     }
 
-    /// An engine that runs this model. Throws when the memory does not hold one request.
-    public func makeEngine(_ options: EngineOptions = EngineOptions()) throws(EngineError) -> Engine {
+    /// An engine that runs this model. Throws `EngineError` or `CacheMemoryError` when the memory does not hold
+    /// what is asked for.
+    public func makeEngine(_ options: EngineOptions = EngineOptions()) throws -> Engine {
         var options = options
         options.cacheElement = options.cacheElement ?? defaultCacheElement
         let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
         let (most, overflow) = longest.multipliedReportingOverflow(by: options.limits.runningSequences)
         let cap = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
         let budget = MemoryBudget.ofMachine().slots(
-            for: network, weightBytes: weightBytes, options, most: cap)
+            for: network, weightBytes: checkpoint.byteCount, options, most: cap)
         if let wanted = options.maxTotalTokens {
             var everything = options
             everything.memoryFraction = 1
             let most = MemoryBudget.ofMachine().slots(
-                for: network, weightBytes: weightBytes, everything, most: Int(Int32.max))
-            guard wanted <= most else { throw .tooManySlots(wanted, most: most) }
+                for: network, weightBytes: checkpoint.byteCount, everything, most: Int(Int32.max))
+            guard wanted <= most else { throw EngineError.tooManySlots(wanted, most: most) }
         }
         let slots = options.maxTotalTokens ?? budget
-        guard slots >= 2 else { throw .noMemory(slots: slots) }
-        return Engine(
+        guard slots >= 2 else { throw EngineError.noMemory(slots: slots) }
+        return try Engine(
             model: network, backend: backend,
             configuration: EngineConfiguration(
                 slots: slots, cacheElement: options.cacheElement ?? .float16, limits: options.limits,
@@ -65,10 +66,6 @@ public struct LoadedModel: Sendable {
         return type == "float32" ? .float32 : .float16
     }
 
-    /// Bytes of weights, which share the memory with the cache once they are read.
-    private var weightBytes: Int {
-        checkpoint.tensorNames.reduce(0) { $0 + ((try? checkpoint.tensor($1))?.bytes.count ?? 0) }
-    }
 }
 
 /// Why no engine can be made of a model.

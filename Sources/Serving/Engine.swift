@@ -17,10 +17,12 @@ public final class Engine: Sendable {
     private let published: PublishedStatistics
 
     /// Allocates the cache and starts the thread.
-    public init(model: any LanguageModel, backend: any Backend, configuration: EngineConfiguration) {
+    public init(
+        model: any LanguageModel, backend: any Backend, configuration: EngineConfiguration
+    ) throws(CacheMemoryError) {
         (self.configuration, vocabularySize) = (configuration, model.vocabularySize)
         published = PublishedStatistics(slots: configuration.slots)
-        let cache = backend.makeCache(
+        let cache = try backend.makeCache(
             model.cacheLayout, slots: configuration.slots, element: configuration.cacheElement)
         let (mailbox, published, limits) = (mailbox, published, configuration.limits)
         let thread = Thread {

@@ -65,7 +65,7 @@ public enum GenerationEvent: Sendable {
     case token(ScoredToken, finish: FinishReason?)
 }
 
-/// The events of one request. Iterate once; dropping the stream, or leaving the loop, cancels the request.
+/// The events of one request. Iterate once. The request ends with `cancel()`, or when stream and iterator go.
 public struct GenerationStream: AsyncSequence, Sendable {
     private let events: AsyncStream<GenerationEvent>
     /// Ends the request; its slots are free before the next step begins. Keeping this keeps no request.

@@ -12,7 +12,9 @@ public protocol Backend: AnyObject, Sendable {
     func makeVector(_ parts: [HostWeight]) -> Matrix
     /// The parts stacked along the outputs. All have the same number of inputs.
     func makeWeight(_ parts: [HostWeight]) -> WeightMatrix
-    func makeCache(_ layout: CacheLayout, slots: Int, element: CacheElement) -> any KeyValueCache
+    func makeCache(
+        _ layout: CacheLayout, slots: Int, element: CacheElement
+    ) throws(CacheMemoryError) -> any KeyValueCache
     /// Cosines and sines for one row per entry of `positions`; `lengths` are the sequences' lengths.
     func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
 

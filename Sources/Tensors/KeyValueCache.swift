@@ -21,6 +21,18 @@ public enum CacheElement: Sendable, CaseIterable {
     public var bytes: Int { self == .float32 ? 4 : 2 }
 }
 
+/// A cache that the backend has no memory for.
+public struct CacheMemoryError: Error, Equatable, CustomStringConvertible {
+    public let slots: Int
+    public let bytesPerSlot: Int
+
+    public init(slots: Int, bytesPerSlot: Int) { (self.slots, self.bytesPerSlot) = (slots, bytesPerSlot) }
+
+    public var description: String {
+        "the key-value cache of \(slots) tokens, \(bytesPerSlot) bytes each, cannot be allocated"
+    }
+}
+
 /// Keys and values of past tokens, addressed by slot: one slot holds one token in every layer.
 public protocol KeyValueCache: AnyObject, Sendable {
     var layout: CacheLayout { get }

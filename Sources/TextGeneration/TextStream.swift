@@ -2,7 +2,8 @@ import Serving
 import Synchronization
 import Tokenizers
 
-/// An answer as it is generated. Iterate once; leaving the loop, or dropping the stream, cancels the request.
+/// An answer as it is generated. Iterate once. The request ends with `cancel()`, or when the iterator goes, at
+/// the latest with the function that loops.
 public struct TextStream: AsyncSequence, Sendable {
     public typealias Element = TextEvent
     /// The prompt as the model sees it.

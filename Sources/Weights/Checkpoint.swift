@@ -21,6 +21,8 @@ public protocol Checkpoint: Sendable {
     /// generation_config.json, if there is one.
     var generationConfiguration: JSONValue? { get }
     var tensorNames: [String] { get }
+    /// Bytes of the files that hold the tensors; they share the memory with the rest once they are read.
+    var byteCount: Int { get }
     /// Nil when there is no tensor of that name; throws when its data cannot be used.
     func tensor(_ name: String) throws(CheckpointError) -> HostTensor?
     /// The header of a GGUF file, which also carries the tokenizer; nil for other formats.

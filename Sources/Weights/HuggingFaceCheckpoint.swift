@@ -33,6 +33,8 @@ struct HuggingFaceCheckpoint: Checkpoint {
         (self.files, self.fileOfTensor) = (files, fileOfTensor)
     }
 
+    var byteCount: Int { files.reduce(0) { $0 + $1.bytes.count } }
+
     var tensorNames: [String] { Array(fileOfTensor.keys) }
 
     func tensor(_ name: String) throws(CheckpointError) -> HostTensor? {

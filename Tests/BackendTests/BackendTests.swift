@@ -134,12 +134,12 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
     }
 
     @Test(arguments: Candidate.allCases)
-    func attendsOverScatteredSlots(_ candidate: Candidate) {
+    func attendsOverScatteredSlots(_ candidate: Candidate) throws {
         for (queryHeads, keyValueHeads, width) in [(1, 1, 2), (4, 2, 8), (6, 2, 20), (3, 3, 33)] {
             for reach in [AttentionShape.Reach.causal, .causalWindow(5)] {
                 for pairing in [Rotation.Pairing.halves, .neighbours] where width.isMultiple(of: 2) {
-                    let results = [candidate.make(), ReferenceBackend() as any Backend].map {
-                        attention($0, queryHeads, keyValueHeads, width, reach, pairing)
+                    let results = try [candidate.make(), ReferenceBackend() as any Backend].map {
+                        try attention($0, queryHeads, keyValueHeads, width, reach, pairing)
                     }
                     expectClose(
                         results[0], results[1], 2e-5, "attention \(queryHeads)/\(keyValueHeads)x\(width)")
@@ -153,11 +153,11 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
         _ backend: any Backend, _ queryHeads: Int, _ keyValueHeads: Int, _ width: Int,
         _ reach: AttentionShape.Reach,
         _ pairing: Rotation.Pairing
-    ) -> [[Float]] {
+    ) throws -> [[Float]] {
         var noise = Noise(queryHeads * width)
         let layout = CacheLayout(
             layers: 2, keyWidth: keyValueHeads * width, valueWidth: keyValueHeads * width)
-        let cache = backend.makeCache(layout, slots: 64, element: .float32)
+        let cache = try backend.makeCache(layout, slots: 64, element: .float32)
         let shape = AttentionShape(
             queryHeads: queryHeads, keyValueHeads: keyValueHeads, keyWidth: width, valueWidth: width,
             scale: 1 / Float(width).squareRoot(), reach: reach)
@@ -186,6 +186,16 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
             results += backend.rows(pass.attend(q, k, v, shape, layer: 1))
         }
         return results
+    }
+
+    @Test func refusesCachesThatNoMemoryHolds() {
+        let layout = CacheLayout(layers: 1 << 20, keyWidth: 1 << 10, valueWidth: 1 << 10)
+        #expect(throws: CacheMemoryError.self) {
+            try CPUBackend(threads: 1).makeCache(layout, slots: 1 << 40, element: .float32)
+        }
+        #expect(throws: CacheMemoryError.self) {
+            try CPUBackend(threads: 1).makeCache(layout, slots: 1 << 30, element: .float32)
+        }
     }
 
     /// The same rows give the same bits, whatever the threads and however many share a call.

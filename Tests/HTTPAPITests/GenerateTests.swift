@@ -146,6 +146,8 @@ import Testing
         #expect(server.generator.engine.statistics.finishedRequests == 0)
     }
 
+    private func takeOne(_ stream: TextStream) async { for await _ in stream { return } }
+
     /// So it does for whoever keeps the stream.
     @Test func aKeptStreamKeepsNoRequest() async throws {
         let server = try TestServer(longest: 4000)
@@ -155,7 +157,7 @@ import Testing
         for await _ in stopped {}
         request.stopTexts = []
         let left = try server.generator.generate(request)
-        for await _ in left { break }
+        await takeOne(left)
         for _ in 0..<500 where server.generator.engine.statistics.running > 0 {
             try await Task.sleep(for: .milliseconds(2))
         }

@@ -9,7 +9,7 @@ import Testing
             SchedulerLimits(), SchedulerLimits(runningSequences: 3, tokensPerStep: 5),
             SchedulerLimits(runningSequences: 64, tokensPerStep: 64),
         ] {
-            let engine = makeEngine(slots: 90, limits: limits)
+            let engine = try makeEngine(slots: 90, limits: limits)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for number in 0..<64 {
                     group.addTask {
@@ -28,7 +28,7 @@ import Testing
     }
 
     @Test func leavingTheLoopGivesTheSlotsBack() async throws {
-        let engine = makeEngine()
+        let engine = try makeEngine()
         for await event in try engine.submit(GenerationRequest(prompt: [1, 2, 3], maxNewTokens: 150)) {
             if case .token = event { break }
         }
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test func refusesWhatCanNeverRun() throws {
-        let engine = makeEngine(slots: 50, most: 40)
+        let engine = try makeEngine(slots: 50, most: 40)
         func refusal(_ prompt: [Int32], _ count: Int) -> RequestError? {
             do throws(RequestError) {
                 _ = try engine.submit(GenerationRequest(prompt: prompt, maxNewTokens: count))
@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test func stopsWhereItShould() async throws {
-        let engine = makeEngine()
+        let engine = try makeEngine()
         let prompt: [Int32] = [1, 2]
         let expected = CountingModel().expected(after: prompt, count: 10)
         var request = GenerationRequest(prompt: prompt, maxNewTokens: 10)
@@ -81,7 +81,7 @@ import Testing
     }
 
     @Test func reportsPromptScores() async throws {
-        let engine = makeEngine(
+        let engine = try makeEngine(
             limits: SchedulerLimits(runningSequences: 4, tokensPerStep: 4, scoredTokensPerStep: 3))
         var request = GenerationRequest(prompt: [3, 3, 6, 12, 24, 17, 1], maxNewTokens: 2)
         (request.scoresPrompt, request.reportsLogits, request.topLogProbabilities) = (true, true, 2)
@@ -105,7 +105,7 @@ import Testing
     /// Requests that race with the end of the engine are refused or ended; none waits for ever.
     @Test func stoppingLeavesNobodyWaiting() async throws {
         for _ in 0..<50 {
-            let engine = makeEngine()
+            let engine = try makeEngine()
             await withTaskGroup(of: Void.self) { group in
                 for number in 0..<8 {
                     group.addTask {
@@ -119,7 +119,7 @@ import Testing
 
     /// A request that is waiting leaves the queue, and those behind it run.
     @Test func waitingRequestsCanLeave() async throws {
-        let engine = makeEngine(slots: 60, most: 60)
+        let engine = try makeEngine(slots: 60, most: 60)
         let running = try engine.submit(GenerationRequest(prompt: [1], maxNewTokens: 50))
         let waiting = try engine.submit(GenerationRequest(prompt: [1], maxNewTokens: 50))
         waiting.cancel()

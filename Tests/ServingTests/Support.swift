@@ -60,8 +60,10 @@ extension Matrix {
     }
 }
 
-func makeEngine(slots: Int = 500, limits: SchedulerLimits = SchedulerLimits(), most: Int = 200) -> Engine {
-    Engine(
+func makeEngine(slots: Int = 500, limits: SchedulerLimits = SchedulerLimits(), most: Int = 200) throws
+    -> Engine
+{
+    try Engine(
         model: CountingModel(), backend: ReferenceBackend(),
         configuration: EngineConfiguration(
             slots: slots, cacheElement: .float32, limits: limits, maxRequestTokens: most))

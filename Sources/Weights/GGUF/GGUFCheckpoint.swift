@@ -21,6 +21,8 @@ struct GGUFCheckpoint: Checkpoint {
 
     var metadata: GGUFMetadata? { file.metadata }
 
+    var byteCount: Int { file.bytes.count }
+
     var tensorNames: [String] { Array(names.keys) }
 
     func tensor(_ name: String) throws(CheckpointError) -> HostTensor? {
