@@ -6,7 +6,16 @@ port=${PORT:-18080}
 log=$(mktemp)
 make run PORT="$port" > "$log" 2>&1 &
 server=$!
-trap 'kill $server 2>/dev/null; pkill -P $server 2>/dev/null; rm -f "$log"' EXIT
+# Whatever ends the server says is not this script's result: under `set -e` a trap that fails would be.
+stop() {
+    result=$?
+    pkill -P $server 2>/dev/null || true
+    kill $server 2>/dev/null || true
+    wait $server 2>/dev/null || true
+    rm -f "$log"
+    exit $result
+}
+trap stop EXIT
 for _ in $(seq 600); do
     grep -q "Uvicorn running" "$log" && break
     kill -0 $server 2>/dev/null || { cat "$log" >&2; exit 1; }
