@@ -8,12 +8,14 @@
 
 #include "kernels.h"
 #include "lanes.h"
+#include "panels.h"
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 
 // Loops over registers are templates: their bounds must be constants in the caller.
 #define LLM_TEMPLATE static inline __attribute__((always_inline))
+#define LLM_UNROLL _Pragma("clang loop unroll(full)")
 
 /// All bits of the first `count` lanes; `count` is at most 8.
 LLM_TEMPLATE __m256i avx2_mask(size_t count) {
@@ -51,6 +53,17 @@ LLM_TEMPLATE __m256 avx2_load_element(llm_element element, const void *base, siz
     if (element == LLM_ELEMENT_F32) { return avx2_load((const float *)base + index, count); }
     __m128i halves = avx2_load_halves((const uint16_t *)base + index, count);
     return element == LLM_ELEMENT_F16 ? _mm256_cvtph_ps(halves) : avx2_of_bf16(halves);
+}
+
+/// Writes the sums of a panel's outputs, plus their biases, to row `row`.
+LLM_TEMPLATE void avx2_store_outputs(const llm_matmul *p, size_t panel, size_t row, const __m256 *sums) {
+    for (size_t half = 0; half < 2; half++) {
+        const size_t output = panel * LLM_PANEL + 8 * half;
+        if (output >= p->outputs) { return; }
+        const size_t count = p->outputs - output;
+        __m256 sum = p->bias ? _mm256_add_ps(sums[half], avx2_load(p->bias + output, count)) : sums[half];
+        avx2_store(p->y + row * p->y_stride + output, count, sum);
+    }
 }
 
 /// `llm_lane_sum`.

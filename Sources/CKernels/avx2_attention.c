@@ -1,11 +1,9 @@
 #if defined(__x86_64__)
 
-#include "avx2.h"
+#include "avx2_attention.h"
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
-
-enum { POSITIONS = 32 }; // whose values stay in the first-level cache while all columns are summed
 
 static void store_f16(const float *x, size_t count, uint16_t *out) {
     size_t i = 0;
@@ -45,146 +43,45 @@ void llm_avx2_store_rows(
     }
 }
 
-/// Scaled scores of `heads` query heads from `head`, which share the keys of `kv_head`; those of one head
-/// are `key_count` apart in `scores`.
-LLM_TEMPLATE void score(
-    const llm_attention *a, llm_element element, size_t heads, size_t head, size_t kv_head, float *scores) {
-    const size_t width = a->key_width;
-    const float *q = a->q + head * width;
-    for (size_t i = 0; i < a->key_count; i++) {
-        size_t key = ((size_t)a->slots[a->first_key + i] * a->kv_heads + kv_head) * width;
-        __m256 lanes[8];
-        for (size_t h = 0; h < heads; h++) { lanes[h] = _mm256_setzero_ps(); }
-        size_t column = 0;
-        for (; column + 8 <= width; column += 8) {
-            __m256 keys = avx2_load_element(element, a->keys, key + column, 8);
-            for (size_t h = 0; h < heads; h++) {
-                lanes[h] = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * width + column), keys, lanes[h]);
-            }
+/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`, where `a` has a pointer a row.
+LLM_TEMPLATE void add_products(
+    int rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    __m256 s[3][4];
+    LLM_UNROLL for (int r = 0; r < rows; r++) {
+        LLM_UNROLL for (int v = 0; v < 4; v++) { s[r][v] = _mm256_loadu_ps(sums[r] + 8 * v); }
+    }
+    for (size_t i = 0; i < count; i++, b += b_stride) {
+        __m256 numbers[3];
+        LLM_UNROLL for (int r = 0; r < rows; r++) { numbers[r] = _mm256_broadcast_ss(a[r] + i); }
+        LLM_UNROLL for (int v = 0; v < 4; v++) {
+            const __m256 column = _mm256_loadu_ps(b + 8 * v);
+            LLM_UNROLL for (int r = 0; r < rows; r++) { s[r][v] = _mm256_fmadd_ps(column, numbers[r], s[r][v]); }
         }
-        if (column < width) {
-            __m256 keys = avx2_load_element(element, a->keys, key + column, width - column);
-            for (size_t h = 0; h < heads; h++) {
-                __m256 queries = avx2_load(q + h * width + column, width - column);
-                lanes[h] = _mm256_fmadd_ps(queries, keys, lanes[h]);
-            }
-        }
-        for (size_t h = 0; h < heads; h++) {
-            scores[h * a->key_count + i] = avx2_lane_sum(lanes[h]) * a->scale;
-        }
+    }
+    LLM_UNROLL for (int r = 0; r < rows; r++) {
+        LLM_UNROLL for (int v = 0; v < 4; v++) { _mm256_storeu_ps(sums[r] + 8 * v, s[r][v]); }
     }
 }
 
-/// Turns scores into exponentials and returns their sum.
-static float exponentiate(float *scores, size_t count) {
-    __m256 largest = _mm256_set1_ps(avx2_largest(scores, count)), lanes = _mm256_setzero_ps();
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8) {
-        __m256 power = avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(scores + i), largest));
-        _mm256_storeu_ps(scores + i, power);
-        lanes = _mm256_add_ps(lanes, power);
+static size_t multiply_add(
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    if (rows >= 3) {
+        add_products(3, count, a, b, b_stride, sums);
+        return 3;
     }
-    if (i < count) {
-        __m256 power = avx2_exp(_mm256_sub_ps(avx2_load(scores + i, count - i), largest));
-        avx2_store(scores + i, count - i, power);
-        power = _mm256_and_ps(power, _mm256_castsi256_ps(avx2_mask(count - i)));
-        lanes = _mm256_add_ps(lanes, power);
+    if (rows >= 2) {
+        add_products(2, count, a, b, b_stride, sums);
+        return 2;
     }
-    return avx2_lane_sum(lanes);
+    add_products(1, count, a, b, b_stride, sums);
+    return 1;
 }
-
-/// Adds weighted values of positions `first ..< last` to `vectors` vectors of columns of each head of y;
-/// with one vector, `columns` of it are there.
-LLM_TEMPLATE void add_columns(
-    const llm_attention *a, llm_element element, size_t heads, size_t vectors, size_t columns,
-    size_t kv_head, size_t column, size_t first, size_t last, const float *weights, float *y) {
-    __m256 sums[8];
-    for (size_t h = 0; h < heads; h++) {
-        for (size_t v = 0; v < vectors; v++) {
-            sums[h * vectors + v] = avx2_load(y + h * a->value_width + column + 8 * v, columns);
-        }
-    }
-    for (size_t i = first; i < last; i++) {
-        size_t slot = (size_t)a->slots[a->first_key + i];
-        size_t start = (slot * a->kv_heads + kv_head) * a->value_width + column;
-        for (size_t v = 0; v < vectors; v++) {
-            __m256 values = avx2_load_element(element, a->values, start + 8 * v, columns);
-            for (size_t h = 0; h < heads; h++) {
-                __m256 weight = _mm256_broadcast_ss(weights + h * a->key_count + i);
-                sums[h * vectors + v] = _mm256_fmadd_ps(weight, values, sums[h * vectors + v]);
-            }
-        }
-    }
-    for (size_t h = 0; h < heads; h++) {
-        for (size_t v = 0; v < vectors; v++) {
-            avx2_store(y + h * a->value_width + column + 8 * v, columns, sums[h * vectors + v]);
-        }
-    }
-}
-
-LLM_TEMPLATE void add_values(
-    const llm_attention *a, llm_element element, size_t heads, size_t kv_head, const float *weights,
-    float *y) {
-    const size_t vectors = 8 / heads, width = a->value_width;
-    for (size_t first = 0; first < a->key_count; first += POSITIONS) {
-        size_t last = llm_smaller(first + POSITIONS, a->key_count), column = 0;
-        for (; column + 8 * vectors <= width; column += 8 * vectors) {
-            add_columns(a, element, heads, vectors, 8, kv_head, column, first, last, weights, y);
-        }
-        for (; column + 8 <= width; column += 8) {
-            add_columns(a, element, heads, 1, 8, kv_head, column, first, last, weights, y);
-        }
-        if (column < width) {
-            add_columns(a, element, heads, 1, width - column, kv_head, column, first, last, weights, y);
-        }
-    }
-}
-
-LLM_TEMPLATE void attend_heads(
-    const llm_attention *a, llm_element element, size_t heads, size_t head, size_t kv_head) {
-    float *scores = a->scratch, *y = a->y + head * a->value_width, inverses[8];
-    score(a, element, heads, head, kv_head, scores);
-    for (size_t i = 0; a->has_softcap && i < heads * a->key_count; i++) {
-        scores[i] = llm_soft_cap(scores[i], a->softcap);
-    }
-    for (size_t h = 0; h < heads; h++) {
-        float sum = exponentiate(scores + h * a->key_count, a->key_count);
-        inverses[h] = a->key_count ? 1.0f / sum : 0.0f;
-    }
-    memset(y, 0, heads * a->value_width * sizeof *y);
-    add_values(a, element, heads, kv_head, scores, y);
-    for (size_t h = 0; h < heads; h++) {
-        for (size_t i = 0; i < a->value_width; i++) { y[h * a->value_width + i] *= inverses[h]; }
-    }
-}
-
-/// All heads of the range, eight, four, two or one query heads of a group at a time.
-LLM_TEMPLATE void attend(const llm_attention *a, llm_element element) {
-    size_t group = a->query_heads / a->kv_heads;
-    for (size_t kv_head = a->first_kv_head; kv_head < a->last_kv_head; kv_head++) {
-        size_t head = kv_head * group, end = head + group;
-        for (; head + 8 <= end; head += 8) { attend_heads(a, element, 8, head, kv_head); }
-        if (head + 4 <= end) {
-            attend_heads(a, element, 4, head, kv_head);
-            head += 4;
-        }
-        if (head + 2 <= end) {
-            attend_heads(a, element, 2, head, kv_head);
-            head += 2;
-        }
-        if (head < end) { attend_heads(a, element, 1, head, kv_head); }
-    }
-}
-
-static void attend_f32(const llm_attention *a) { attend(a, LLM_ELEMENT_F32); }
-static void attend_f16(const llm_attention *a) { attend(a, LLM_ELEMENT_F16); }
-static void attend_bf16(const llm_attention *a) { attend(a, LLM_ELEMENT_BF16); }
 
 void llm_avx2_attend(const llm_attention *a) {
     switch (a->element) {
-    case LLM_ELEMENT_F32: attend_f32(a); break;
-    case LLM_ELEMENT_F16: attend_f16(a); break;
-    case LLM_ELEMENT_BF16: attend_bf16(a); break;
+    case LLM_ELEMENT_F32: attend(a, LLM_ELEMENT_F32, multiply_add); break;
+    case LLM_ELEMENT_F16: attend(a, LLM_ELEMENT_F16, multiply_add); break;
+    case LLM_ELEMENT_BF16: attend(a, LLM_ELEMENT_BF16, multiply_add); break;
     }
 }
 

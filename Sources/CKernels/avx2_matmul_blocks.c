@@ -1,248 +1,208 @@
 #if defined(__x86_64__)
 
-#include "avx2_unpack.h"
+#include "avx2.h"
+#include "panels.h"
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 
-enum {
-    FEW_ROWS = 3,     // up to here weights are unpacked in registers, beyond it in memory
-    TILE_ROWS = 32,   // activation rows that share unpacked weights
-    TILE_OUTPUTS = 4, // weight rows unpacked together
-};
-
-/// Sums of four adjacent products; `magnitudes` is |w| where w has a sign, else w itself. No pair of
-/// products passes 2 * 128 * 127, so 16 bits hold it.
-LLM_TEMPLATE __m256 dot_block(bool is_signed, __m256i w, __m256i magnitudes, __m256i x) {
-    __m256i pairs = _mm256_maddubs_epi16(magnitudes, is_signed ? _mm256_sign_epi8(x, w) : x);
-    return _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+/// Words shifted left, or right where `count` is negative.
+LLM_TEMPLATE __m256i shifted(__m256i value, int count) {
+    return count >= 0 ? _mm256_slli_epi16(value, count) : _mm256_srli_epi16(value, -count);
 }
 
-/// Scale times activation scale of each group, one after the other in `products`.
-LLM_TEMPLATE void multiply_scales(bool sixteens, const avx2_scales *scales, __m256 d, float *products) {
-    if (sixteens) {
-        __m256 first = _mm256_permutevar8x32_ps(d, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
-        __m256 second = _mm256_permutevar8x32_ps(d, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7));
-        _mm256_storeu_ps(products, _mm256_mul_ps(scales->scales[0], first));
-        _mm256_storeu_ps(products + 8, _mm256_mul_ps(scales->scales[1], second));
-    } else {
-        _mm256_storeu_ps(products, _mm256_mul_ps(scales->scales[0], d));
-    }
-}
+LLM_TEMPLATE __m256i masked(__m256i value, char mask) { return _mm256_and_si256(value, _mm256_set1_epi8(mask)); }
 
-/// Adds a chunk's minima times sums of activations, group `g` to lane `g % 8`.
-LLM_TEMPLATE __m256 add_minima(
-    llm_encoding encoding, const __m256 *minima, const llm_activation_chunk *x, __m256 lanes) {
-    if (encoding == LLM_Q8_0) { return lanes; }
-    if (!llm_groups_of_16(encoding)) {
-        return _mm256_fmadd_ps(minima[0], _mm256_loadu_ps(x->sums32), lanes);
-    }
-    lanes = _mm256_fmadd_ps(minima[0], _mm256_loadu_ps(x->sums16), lanes);
-    return _mm256_fmadd_ps(minima[1], _mm256_loadu_ps(x->sums16 + 8), lanes);
-}
+LLM_TEMPLATE __m256i load(const uint8_t *bytes) { return _mm256_loadu_si256((const void *)bytes); }
 
-/// Adds one chunk of a weight row times `rows` activation rows, unpacking the weights in registers.
-LLM_TEMPLATE void add_chunk(
-    llm_encoding encoding, int rows, const uint8_t *bytes, int blocks, const uint8_t *x, size_t stride,
-    __m256 *lanes) {
-    const bool sixteens = llm_groups_of_16(encoding), is_signed = encoding == LLM_Q8_0;
-    avx2_scales scales = avx2_chunk_scales(encoding, bytes, blocks);
-    float products[FEW_ROWS][16];
-    for (int r = 0; r < rows; r++) {
-        const llm_activation_chunk *chunk = (const void *)(x + (size_t)r * stride);
-        multiply_scales(sixteens, &scales, _mm256_loadu_ps(chunk->d), products[r]);
+/// The groups of a block for eight outputs, as unsigned bytes; those of LLM_Q8_0 are signed.
+LLM_TEMPLATE void unpack(llm_encoding encoding, const uint8_t *planes, __m256i *w) {
+    const int bits = llm_weight_bits(encoding);
+    int done = 0;
+    if (bits == 8) {
+        LLM_UNROLL for (int t = 0; t < LLM_GROUPS; t++) { w[t] = load(planes + 64 * t); }
+        return;
     }
-    for (int i = 0; i < blocks; i++) {
-        __m256i w = avx2_block(encoding, bytes, i), magnitudes = is_signed ? _mm256_abs_epi8(w) : w;
-        for (int r = 0; r < rows; r++) {
-            const llm_activation_chunk *chunk = (const void *)(x + (size_t)r * stride);
-            __m256i numbers = _mm256_loadu_si256((const void *)(chunk->q + i * LLM_BLOCK));
-            __m256 product;
-            if (sixteens) {
-                __m128 low = _mm_broadcast_ss(products[r] + 2 * i);
-                product = _mm256_set_m128(_mm_broadcast_ss(products[r] + 2 * i + 1), low);
-            } else {
-                product = _mm256_broadcast_ss(products[r] + i);
-            }
-            lanes[r] = _mm256_fmadd_ps(product, dot_block(is_signed, w, magnitudes, numbers), lanes[r]);
+    if (bits >= 4) {
+        LLM_UNROLL for (int t = 0; t < 4; t++) {
+            __m256i both = load(planes + 64 * t);
+            w[t] = masked(both, 15);
+            w[t + 4] = masked(_mm256_srli_epi16(both, 4), 15);
+        }
+        planes += 256;
+        done = 4;
+    }
+    if (bits - done >= 2) {
+        const __m256i pairs[2] = {load(planes), load(planes + 64)};
+        LLM_UNROLL for (int t = 0; t < LLM_GROUPS; t++) {
+            __m256i two = masked(shifted(pairs[t / 4], done - 2 * (t % 4)), (char)(3 << done));
+            w[t] = done ? _mm256_or_si256(w[t], two) : two;
+        }
+        planes += 128;
+        done += 2;
+    }
+    if (bits > done) {
+        const __m256i ones = load(planes);
+        LLM_UNROLL for (int t = 0; t < LLM_GROUPS; t++) {
+            w[t] = _mm256_or_si256(w[t], masked(shifted(ones, done - t), (char)(1 << done)));
         }
     }
-    for (int r = 0; r < rows; r++) {
-        lanes[r] = add_minima(encoding, scales.minima, (const void *)(x + (size_t)r * stride), lanes[r]);
+}
+
+/// What a block's products are multiplied with: for its first 16 inputs, and for the last.
+typedef struct { __m256 scales[2], minima[2]; } block_scales;
+
+LLM_TEMPLATE __m256 halves_at(const uint8_t *bytes) { return _mm256_cvtph_ps(_mm_loadu_si128((const void *)bytes)); }
+
+LLM_TEMPLATE __m256 of_u8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)); }
+
+LLM_TEMPLATE block_scales read_scales(llm_encoding encoding, const uint8_t *bytes, size_t lane, __m256 d, __m256 m) {
+    const __m256 minus = _mm256_set1_ps(-0.0f), fixed = _mm256_set1_ps(llm_fixed_minimum(encoding));
+    const __m128i nibble = _mm_set1_epi8(15);
+    block_scales result;
+    if (!llm_is_k(encoding)) {
+        result.scales[0] = halves_at(bytes + 2 * lane);
+        result.minima[0] = llm_stores_minimum(encoding) ? halves_at(bytes + 32 + 2 * lane)
+                                                        : _mm256_mul_ps(result.scales[0], fixed);
+        return result;
+    }
+    const __m128i both[2] = {
+        _mm_loadl_epi64((const void *)(bytes + lane)), _mm_loadl_epi64((const void *)(bytes + 16 + lane))};
+    if (encoding == LLM_Q4_K || encoding == LLM_Q5_K) {
+        result.scales[0] = _mm256_mul_ps(d, of_u8(both[0]));
+        result.minima[0] = _mm256_xor_ps(_mm256_mul_ps(m, of_u8(both[1])), minus);
+        return result;
+    }
+    for (int half = 0; half < 2; half++) {
+        if (encoding == LLM_Q2_K) {
+            __m128i high = _mm_and_si128(_mm_srli_epi16(both[half], 4), nibble);
+            result.scales[half] = _mm256_mul_ps(d, of_u8(_mm_and_si128(both[half], nibble)));
+            result.minima[half] = _mm256_xor_ps(_mm256_mul_ps(m, of_u8(high)), minus);
+        } else {
+            result.scales[half] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(both[half])));
+            result.minima[half] = _mm256_mul_ps(result.scales[half], fixed);
+        }
+    }
+    return result;
+}
+
+LLM_TEMPLATE __m256i numbers_at(const uint8_t *q, int group) {
+    int four;
+    memcpy(&four, q + 4 * group, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
+/// How many groups' products add up in 16 bits: two products of a weight with 127 each.
+LLM_TEMPLATE int groups_in_16_bits(llm_encoding encoding) {
+    switch (llm_weight_bits(encoding)) {
+    case 8: return 1; // 2 * 128 * 127 = 32512
+    case 6: return 2; // 4 * 63 * 127 = 32004
+    case 5: return 4; // 8 * 31 * 127 = 31496
+    default: return 8;
     }
 }
 
-/// One weight row times all rows, of which there are `rows`.
-LLM_TEMPLATE void dot_rows(llm_encoding encoding, int rows, const llm_matmul *p, size_t output) {
-    const size_t chunk_bytes = llm_row_bytes(encoding, LLM_CHUNK), stride = p->x_stride_bytes;
-    const uint8_t *weights = (const uint8_t *)p->weights + output * llm_row_bytes(encoding, p->inputs);
-    const uint8_t *x = p->x;
-    __m256 lanes[FEW_ROWS];
-    for (int r = 0; r < rows; r++) { lanes[r] = _mm256_setzero_ps(); }
-    for (size_t i = 0; i < p->inputs / LLM_CHUNK; i++) {
-        add_chunk(encoding, rows, weights, LLM_CHUNK_BLOCKS, x, stride, lanes);
-        weights += chunk_bytes;
-        x += sizeof(llm_activation_chunk);
+/// Products of groups `first ..< last`, summed for each output.
+LLM_TEMPLATE __m256i dot_groups(llm_encoding encoding, const __m256i *w, const uint8_t *q, int first, int last) {
+    const int together = groups_in_16_bits(encoding);
+    const __m256i one = _mm256_set1_epi16(1);
+    __m256i dot = _mm256_setzero_si256();
+    LLM_UNROLL for (int t = first; t < last; t += together) {
+        __m256i pairs = _mm256_setzero_si256();
+        LLM_UNROLL for (int i = t; i < t + together && i < last; i++) {
+            __m256i numbers = numbers_at(q, i), products;
+            if (encoding == LLM_Q8_0) {
+                products = _mm256_maddubs_epi16(_mm256_abs_epi8(w[i]), _mm256_sign_epi8(numbers, w[i]));
+            } else {
+                products = _mm256_maddubs_epi16(w[i], numbers);
+            }
+            pairs = i == t ? products : _mm256_add_epi16(pairs, products);
+        }
+        __m256i sums = _mm256_madd_epi16(pairs, one);
+        dot = t == first ? sums : _mm256_add_epi32(dot, sums);
     }
-    if (encoding <= LLM_Q8_0 && p->inputs % LLM_CHUNK) {
-        add_chunk(encoding, rows, weights, (int)(p->inputs % LLM_CHUNK / LLM_BLOCK), x, stride, lanes);
-    }
-    for (int r = 0; r < rows; r++) {
-        float sum = avx2_lane_sum(lanes[r]);
-        p->y[(size_t)r * p->y_stride + output] = p->bias ? sum + p->bias[output] : sum;
-    }
+    return dot;
 }
 
-LLM_TEMPLATE void unpack_chunk(
-    llm_encoding encoding, const uint8_t *bytes, int blocks, llm_weight_chunk *chunk) {
-    avx2_scales scales = avx2_chunk_scales(encoding, bytes, blocks);
-    float groups[16];
-    _mm256_storeu_ps(groups, scales.scales[0]);
-    _mm256_storeu_ps(chunk->minima, scales.minima[0]);
+/// Adds one block's products with one row to `sum`.
+LLM_TEMPLATE __m256 add_block(
+    llm_encoding encoding, const __m256i *w, const block_scales *s, const uint8_t *q, const llm_row_scales *row,
+    __m256 sum) {
+    const __m256 d = _mm256_broadcast_ss(&row->d);
     if (llm_groups_of_16(encoding)) {
-        _mm256_storeu_ps(groups + 8, scales.scales[1]);
-        _mm256_storeu_ps(chunk->minima + 8, scales.minima[1]);
+        __m256 both = _mm256_mul_ps(s->scales[0], _mm256_cvtepi32_ps(dot_groups(encoding, w, q, 0, 4)));
+        both = _mm256_fmadd_ps(s->scales[1], _mm256_cvtepi32_ps(dot_groups(encoding, w, q, 4, 8)), both);
+        sum = _mm256_fmadd_ps(d, both, sum);
+        sum = _mm256_fmadd_ps(s->minima[0], _mm256_broadcast_ss(row->halves), sum);
+        return _mm256_fmadd_ps(s->minima[1], _mm256_broadcast_ss(row->halves + 1), sum);
     }
-    for (int i = 0; i < blocks; i++) {
-        _mm256_storeu_si256((void *)(chunk->w + i * LLM_BLOCK), avx2_block(encoding, bytes, i));
-        if (llm_groups_of_16(encoding)) {
-            _mm_storeu_ps(chunk->scales[i], _mm_broadcast_ss(groups + 2 * i));
-            _mm_storeu_ps(chunk->scales[i] + 4, _mm_broadcast_ss(groups + 2 * i + 1));
-        } else {
-            _mm256_storeu_ps(chunk->scales[i], _mm256_broadcast_ss(groups + i));
-        }
-    }
+    __m256 dot = _mm256_cvtepi32_ps(dot_groups(encoding, w, q, 0, 8));
+    sum = _mm256_fmadd_ps(_mm256_mul_ps(s->scales[0], d), dot, sum);
+    return llm_has_minimum(encoding) ? _mm256_fmadd_ps(s->minima[0], _mm256_broadcast_ss(&row->sum), sum) : sum;
 }
 
-typedef float lanes_of_row[TILE_OUTPUTS][LLM_LANES];
-
-/// Adds one chunk to the sums of `rows` x `outputs` products.
-LLM_TEMPLATE void multiply_chunk(
-    llm_encoding encoding, int rows, int outputs, const llm_weight_chunk *weights, int output,
-    const uint8_t *x, size_t stride, int blocks, lanes_of_row *lanes) {
-    const bool is_signed = encoding == LLM_Q8_0;
-    __m256 sums[8];
-    for (int r = 0; r < rows; r++) {
-        for (int o = 0; o < outputs; o++) { sums[r * outputs + o] = _mm256_loadu_ps(lanes[r][output + o]); }
-    }
-    for (int i = 0; i < blocks; i++) {
-        __m256i w[2], magnitudes[2];
-        for (int o = 0; o < outputs; o++) {
-            w[o] = _mm256_loadu_si256((const void *)(weights[output + o].w + i * LLM_BLOCK));
-            magnitudes[o] = is_signed ? _mm256_abs_epi8(w[o]) : w[o];
-        }
-        for (int r = 0; r < rows; r++) {
-            const llm_activation_chunk *chunk = (const void *)(x + (size_t)r * stride);
-            __m256i numbers = _mm256_loadu_si256((const void *)(chunk->q + i * LLM_BLOCK));
-            __m256 d = _mm256_broadcast_ss(chunk->d + i);
-            for (int o = 0; o < outputs; o++) {
-                __m256 product = _mm256_mul_ps(_mm256_loadu_ps(weights[output + o].scales[i]), d);
-                __m256 dots = dot_block(is_signed, w[o], magnitudes[o], numbers);
-                sums[r * outputs + o] = _mm256_fmadd_ps(product, dots, sums[r * outputs + o]);
+/// A panel times `rows` rows of a tile of `count`, from row `first` of the tile; two sums of eight outputs for
+/// each row.
+LLM_TEMPLATE void multiply_rows(
+    llm_encoding encoding, int rows, const llm_panel_layout *layout, const uint8_t *panel, const uint8_t *tile,
+    size_t count, size_t first, __m256 (*sums)[2]) {
+    const uint8_t *q = tile + first * LLM_BLOCK, *scales = panel + layout->scales, *supers = panel + layout->supers;
+    const llm_row_scales *row = (const void *)(tile + count * LLM_BLOCK + first * sizeof *row);
+    const size_t together = llm_is_k(encoding) ? LLM_CHUNK_BLOCKS : 1;
+    LLM_UNROLL for (int r = 0; r < rows; r++) { sums[r][0] = sums[r][1] = _mm256_setzero_ps(); }
+    for (size_t block = 0; block < layout->blocks; block += together) {
+        __m256 d[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}, m[2] = {d[0], d[0]};
+        if (llm_is_k(encoding)) {
+            for (int half = 0; half < 2; half++) {
+                d[half] = halves_at(supers + 16 * half);
+                if (llm_stores_minimum(encoding)) { m[half] = halves_at(supers + 32 + 16 * half); }
             }
+            supers += layout->super_bytes;
         }
-    }
-    for (int r = 0; r < rows; r++) {
-        const llm_activation_chunk *chunk = (const void *)(x + (size_t)r * stride);
-        for (int o = 0; o < outputs; o++) {
-            const float *stored = weights[output + o].minima;
-            __m256 minima[2] = {_mm256_loadu_ps(stored), _mm256_setzero_ps()};
-            if (llm_groups_of_16(encoding)) { minima[1] = _mm256_loadu_ps(stored + 8); }
-            __m256 sum = add_minima(encoding, minima, chunk, sums[r * outputs + o]);
-            _mm256_storeu_ps(lanes[r][output + o], sum);
+        for (size_t i = 0; i < together; i++) {
+            LLM_UNROLL for (int half = 0; half < 2; half++) {
+                __m256i w[LLM_GROUPS];
+                unpack(encoding, panel + 32 * half, w);
+                block_scales s = read_scales(encoding, scales, 8 * (size_t)half, d[half], m[half]);
+                LLM_UNROLL for (int r = 0; r < rows; r++) {
+                    sums[r][half] = add_block(encoding, w, &s, q + r * LLM_BLOCK, row + r, sums[r][half]);
+                }
+            }
+            panel += layout->quant_bytes;
+            scales += layout->scale_bytes;
+            q += count * LLM_ROW_BLOCK;
+            row = (const void *)((const uint8_t *)row + count * LLM_ROW_BLOCK);
         }
     }
 }
 
-LLM_TEMPLATE void multiply_outputs(
-    llm_encoding encoding, int outputs, const llm_weight_chunk *weights, int output, const uint8_t *x,
-    size_t stride, size_t rows, int blocks, lanes_of_row *lanes) {
-    size_t row = 0;
-    for (; row + 4 <= rows; row += 4) {
-        const uint8_t *start = x + row * stride;
-        multiply_chunk(encoding, 4, outputs, weights, output, start, stride, blocks, lanes + row);
-    }
-    if (row + 2 <= rows) {
-        const uint8_t *start = x + row * stride;
-        multiply_chunk(encoding, 2, outputs, weights, output, start, stride, blocks, lanes + row);
-        row += 2;
-    }
-    if (row < rows) {
-        const uint8_t *start = x + row * stride;
-        multiply_chunk(encoding, 1, outputs, weights, output, start, stride, blocks, lanes + row);
-    }
-}
-
-// What follows unpacking depends only on the sign and on the size of the groups: three instances do.
-#define LLM_MULTIPLY_UNPACKED(name, encoding)                                                             \
-    static void name(                                                                                     \
-        const llm_weight_chunk *weights, int outputs, const uint8_t *x, size_t stride, size_t rows,       \
-        int blocks, lanes_of_row *lanes) {                                                                \
-        int output = 0;                                                                                   \
-        for (; output + 2 <= outputs; output += 2) {                                                      \
-            multiply_outputs(encoding, 2, weights, output, x, stride, rows, blocks, lanes);               \
-        }                                                                                                 \
-        if (output < outputs) {                                                                           \
-            multiply_outputs(encoding, 1, weights, output, x, stride, rows, blocks, lanes);               \
-        }                                                                                                 \
-    }
-
-LLM_MULTIPLY_UNPACKED(multiply_unpacked_signed, LLM_Q8_0)
-LLM_MULTIPLY_UNPACKED(multiply_unpacked_32, LLM_Q4_1)
-LLM_MULTIPLY_UNPACKED(multiply_unpacked_16, LLM_Q6_K)
-
-/// Products of up to 32 rows, from `row`, with up to 4 outputs, from `output`.
+/// One panel times one tile, which begins at row `start`.
 LLM_TEMPLATE void multiply_tile(
-    llm_encoding encoding, const llm_matmul *p, size_t row, size_t rows, size_t output, int outputs) {
-    const size_t row_bytes = llm_row_bytes(encoding, p->inputs);
-    const uint8_t *weights = (const uint8_t *)p->weights + output * row_bytes;
-    const uint8_t *x = (const uint8_t *)p->x + row * p->x_stride_bytes;
-    lanes_of_row lanes[TILE_ROWS];
-    memset(lanes, 0, rows * sizeof *lanes);
-    for (size_t done = 0; done < p->inputs; done += LLM_CHUNK) {
-        int blocks = (int)(llm_smaller(p->inputs - done, LLM_CHUNK) / LLM_BLOCK);
-        llm_weight_chunk chunks[TILE_OUTPUTS];
-        for (int o = 0; o < outputs; o++) {
-            const uint8_t *bytes = weights + (size_t)o * row_bytes + llm_row_bytes(encoding, done);
-            if (encoding > LLM_Q8_0 || blocks == LLM_CHUNK_BLOCKS) {
-                unpack_chunk(encoding, bytes, LLM_CHUNK_BLOCKS, chunks + o);
-            } else {
-                unpack_chunk(encoding, bytes, blocks, chunks + o);
-            }
-        }
-        const uint8_t *start = x + done / LLM_CHUNK * sizeof(llm_activation_chunk);
-        if (encoding == LLM_Q8_0) {
-            multiply_unpacked_signed(chunks, outputs, start, p->x_stride_bytes, rows, blocks, lanes);
-        } else if (llm_groups_of_16(encoding)) {
-            multiply_unpacked_16(chunks, outputs, start, p->x_stride_bytes, rows, blocks, lanes);
-        } else {
-            multiply_unpacked_32(chunks, outputs, start, p->x_stride_bytes, rows, blocks, lanes);
-        }
+    llm_encoding encoding, const llm_matmul *p, const llm_panel_layout *layout, size_t panel, size_t start) {
+    const uint8_t *weights = (const uint8_t *)p->weights + panel * layout->bytes, *tile = llm_tile(p, start);
+    const size_t count = llm_smaller(p->rows - start, LLM_TILE);
+    size_t row = 0;
+#define LLM_MULTIPLY_ROWS(rows)                                                                           \
+    for (; row + rows <= count; row += rows) {                                                            \
+        __m256 sums[rows][2];                                                                             \
+        multiply_rows(encoding, rows, layout, weights, tile, count, row, sums);                           \
+        for (size_t r = 0; r < rows; r++) { avx2_store_outputs(p, panel, start + row + r, sums[r]); }     \
     }
-    for (size_t r = 0; r < rows; r++) {
-        float *y = p->y + (row + r) * p->y_stride + output;
-        for (int o = 0; o < outputs; o++) {
-            float sum = avx2_lane_sum(_mm256_loadu_ps(lanes[r][o]));
-            y[o] = p->bias ? sum + p->bias[output + (size_t)o] : sum;
-        }
-    }
+    LLM_MULTIPLY_ROWS(4)
+    LLM_MULTIPLY_ROWS(2)
+    LLM_MULTIPLY_ROWS(1)
+#undef LLM_MULTIPLY_ROWS
 }
 
 LLM_TEMPLATE void multiply(llm_encoding encoding, const llm_matmul *p) {
-    if (p->rows <= FEW_ROWS) {
-        for (size_t output = p->first_output; output < p->last_output; output++) {
-            switch (p->rows) {
-            case 1: dot_rows(encoding, 1, p, output); break;
-            case 2: dot_rows(encoding, 2, p, output); break;
-            case 3: dot_rows(encoding, 3, p, output); break;
+    const llm_panel_layout layout = llm_layout(encoding, p->inputs);
+    const size_t together = llm_rows_together(layout.blocks * LLM_ROW_BLOCK);
+    for (size_t first = 0; first < p->rows; first += together) {
+        const size_t last = llm_smaller(first + together, p->rows);
+        for (size_t panel = p->first_panel; panel < p->last_panel; panel++) {
+            for (size_t start = first; start < last; start += LLM_TILE) {
+                multiply_tile(encoding, p, &layout, panel, start);
             }
-        }
-        return;
-    }
-    for (size_t output = p->first_output; output < p->last_output; output += TILE_OUTPUTS) {
-        int outputs = (int)llm_smaller(p->last_output - output, TILE_OUTPUTS);
-        for (size_t row = 0; row < p->rows; row += TILE_ROWS) {
-            multiply_tile(encoding, p, row, llm_smaller(p->rows - row, TILE_ROWS), output, outputs);
         }
     }
 }

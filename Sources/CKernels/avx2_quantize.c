@@ -27,44 +27,43 @@ static uint32_t largest_magnitude(const float *x, size_t count) {
     return largest_lane(largest);
 }
 
-static void quantize_block(
-    const float *x, size_t block, uint32_t largest, llm_activation_chunk *chunk) {
+static void quantize_block(const float *x, size_t shared, uint32_t largest, int8_t *q, llm_row_scales *scales) {
     float maximum = llm_float_of_bits(largest);
     if (largest >= 0x7f800000 || maximum < 1e-30f) {
-        float value = maximum < 1e-30f ? 0 : NAN;
-        memset(chunk->q + block * LLM_BLOCK, 0, LLM_BLOCK);
-        chunk->d[block] = chunk->sums32[block] = value;
-        chunk->sums16[2 * block] = chunk->sums16[2 * block + 1] = value;
+        memset(q, 0, LLM_BLOCK);
+        llm_set_scales(scales, shared, maximum < 1e-30f ? 0 : NAN);
         return;
     }
-    float d = maximum / 127.0f;
     __m256 inverse = _mm256_set1_ps(127.0f / maximum);
-    __m256i q[4];
+    __m256i words[4];
     for (int i = 0; i < 4; i++) {
-        q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse));
+        words[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse));
     }
-    int first = lane_total(_mm256_add_epi32(q[0], q[1])), second = lane_total(_mm256_add_epi32(q[2], q[3]));
-    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+    int first = lane_total(_mm256_add_epi32(words[0], words[1]));
+    int last = lane_total(_mm256_add_epi32(words[2], words[3]));
+    __m256i low = _mm256_packs_epi32(words[0], words[1]), high = _mm256_packs_epi32(words[2], words[3]);
     // Packing works within halves: groups of four come out as 0, 2, 4, 6, 1, 3, 5, 7.
-    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-    _mm256_storeu_si256((void *)(chunk->q + block * LLM_BLOCK), bytes);
-    chunk->d[block] = d;
-    chunk->sums32[block] = d * (float)(first + second);
-    chunk->sums16[2 * block] = d * (float)first;
-    chunk->sums16[2 * block + 1] = d * (float)second;
+    __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+    _mm256_storeu_si256((void *)q, bytes);
+    *scales = llm_scales_of(maximum / 127.0f, first, last, shared);
 }
 
 void llm_avx2_quantize_rows(
-    const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, void *out) {
-    size_t bytes = llm_scalar_quantized_row_bytes(inputs);
-    for (size_t row = 0; row < rows; row++, x += x_stride) {
-        llm_activation_chunk *chunks = (void *)((uint8_t *)out + row * bytes);
-        if (inputs % LLM_CHUNK) { memset(chunks + inputs / LLM_CHUNK, 0, sizeof *chunks); }
-        for (size_t start = 0; start < inputs; start += shared) {
-            uint32_t largest = largest_magnitude(x + start, shared);
-            for (size_t i = start; i < start + shared; i += LLM_BLOCK) {
-                size_t block = i / LLM_BLOCK % LLM_CHUNK_BLOCKS;
-                quantize_block(x + i, block, largest, chunks + i / LLM_CHUNK);
+    const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, size_t first_tile,
+    size_t last_tile, void *out) {
+    const size_t blocks = inputs / LLM_BLOCK;
+    for (size_t row = first_tile * LLM_TILE; row < llm_smaller(rows, last_tile * LLM_TILE); row++) {
+        const size_t start = row / LLM_TILE * LLM_TILE, count = llm_smaller(rows - start, LLM_TILE);
+        uint8_t *tile = (uint8_t *)out + start * blocks * LLM_ROW_BLOCK;
+        const float *numbers = x + row * x_stride;
+        for (size_t first = 0; first < inputs; first += shared) {
+            uint32_t largest = largest_magnitude(numbers + first, shared);
+            for (size_t i = first; i < first + shared; i += LLM_BLOCK) {
+                uint8_t *block = tile + i / LLM_BLOCK * count * LLM_ROW_BLOCK;
+                uint8_t *scales = block + count * LLM_BLOCK + (row - start) * sizeof(llm_row_scales);
+                int8_t *q = (int8_t *)block + (row - start) * LLM_BLOCK;
+                quantize_block(numbers + i, shared, largest, q, (void *)scales);
             }
         }
     }

@@ -25,27 +25,7 @@ typedef struct { uint8_t d[2], m[2], scales[12], q[128]; } llm_q4_k;
 typedef struct { uint8_t d[2], m[2], scales[12], high[32], q[128]; } llm_q5_k;
 typedef struct { uint8_t q[128], high[64]; int8_t scales[16]; uint8_t d[2]; } llm_q6_k;
 
-/// A chunk of a quantised activation row; the blocks after the row's end are zero.
-typedef struct {
-    int8_t q[LLM_CHUNK];
-    float d[LLM_CHUNK_BLOCKS];
-    /// `d * Σ q` of every 32 elements.
-    float sums32[LLM_CHUNK_BLOCKS];
-    /// `d * Σ q` of every 16 elements.
-    float sums16[2 * LLM_CHUNK_BLOCKS];
-} llm_activation_chunk;
-
-_Static_assert(sizeof(llm_activation_chunk) == 384, "a chunk of activations has no padding");
-
-/// A chunk of one weight row as integers: element `i` is `scale * w[i] + minimum` of its group of 16 or 32.
-/// All encodings but LLM_Q8_0 keep `w` at 0 or above.
-typedef struct {
-    int8_t w[LLM_CHUNK];
-    /// The scale of each of a block's eight lanes; lane `l` sums elements `4l ..< 4l + 4` of the block.
-    float scales[LLM_CHUNK_BLOCKS][LLM_LANES];
-    /// One for each group, zero after the row's end.
-    float minima[2 * LLM_CHUNK_BLOCKS];
-} llm_weight_chunk;
+static inline size_t llm_smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 static inline size_t llm_block_elements(llm_encoding encoding) {
     return encoding <= LLM_BF16 ? 1 : encoding <= LLM_Q8_0 ? LLM_BLOCK : LLM_CHUNK;

@@ -1,12 +1,14 @@
 #include "kernels.h"
 
-#define LLM_KERNELS(title, prefix)                                                                        \
+#define LLM_KERNELS(title, prefix, products)                                                              \
     {                                                                                                     \
         .name = title,                                                                                    \
         .dequantize_row = llm_scalar_dequantize_row,                                                      \
-        .quantized_row_bytes = llm_scalar_quantized_row_bytes,                                            \
+        .panel_bytes = llm_scalar_panel_bytes,                                                            \
+        .pack_panel = llm_scalar_pack_panel,                                                              \
+        .quantized_bytes = llm_scalar_quantized_bytes,                                                    \
         .quantize_rows = prefix##_quantize_rows,                                                          \
-        .matmul = prefix##_matmul,                                                                        \
+        .matmul = products##_matmul,                                                                      \
         .rms_norm = prefix##_rms_norm,                                                                    \
         .add_rms_norm = prefix##_add_rms_norm,                                                            \
         .layer_norm = prefix##_layer_norm,                                                                \
@@ -15,28 +17,40 @@
         .gated = prefix##_gated,                                                                          \
         .rotate = prefix##_rotate,                                                                        \
         .store_rows = prefix##_store_rows,                                                                \
-        .attend = prefix##_attend,                                                                        \
+        .attention_scratch = llm_scalar_attention_scratch,                                                \
+        .attend = products##_attend,                                                                      \
+        .combine = llm_scalar_combine,                                                                    \
         .arg_max = prefix##_arg_max,                                                                      \
         .log_sum_exp = prefix##_log_sum_exp,                                                              \
     }
 
 const llm_kernels *llm_kernels_scalar(void) {
-    static const llm_kernels kernels = LLM_KERNELS("scalar", llm_scalar);
+    static const llm_kernels kernels = LLM_KERNELS("scalar", llm_scalar, llm_scalar);
     return &kernels;
 }
 
 #if defined(__x86_64__)
 const llm_kernels *llm_kernels_avx2(void) {
-    static const llm_kernels kernels = LLM_KERNELS("avx2", llm_avx2);
+    static const llm_kernels kernels = LLM_KERNELS("avx2", llm_avx2, llm_avx2);
     bool supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                      __builtin_cpu_supports("f16c");
     return supported ? &kernels : NULL;
 }
+
+const llm_kernels *llm_kernels_avx512(void) {
+    // What is bound by memory or takes little of the time runs as well with vectors of eight.
+    static const llm_kernels kernels = LLM_KERNELS("avx512", llm_avx2, llm_avx512);
+    bool supported = llm_kernels_avx2() && __builtin_cpu_supports("avx512f") &&
+                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    return supported ? &kernels : NULL;
+}
 #else
 const llm_kernels *llm_kernels_avx2(void) { return NULL; }
+const llm_kernels *llm_kernels_avx512(void) { return NULL; }
 #endif
 
 const llm_kernels *llm_kernels_best(void) {
-    const llm_kernels *avx2 = llm_kernels_avx2();
-    return avx2 ? avx2 : llm_kernels_scalar();
+    const llm_kernels *avx512 = llm_kernels_avx512(), *avx2 = llm_kernels_avx2();
+    return avx512 ? avx512 : avx2 ? avx2 : llm_kernels_scalar();
 }

@@ -8,7 +8,8 @@
 
 #define LLM_DECLARE_KERNELS(prefix)                                                                       \
     void prefix##_quantize_rows(                                                                          \
-        const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, void *out);           \
+        const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, size_t first_tile,    \
+        size_t last_tile, void *out);                                                                     \
     void prefix##_matmul(const llm_matmul *product);                                                      \
     void prefix##_rms_norm(const llm_norm *norm);                                                         \
     void prefix##_add_rms_norm(                                                                           \
@@ -35,10 +36,19 @@ LLM_DECLARE_KERNELS(llm_scalar);
 LLM_DECLARE_KERNELS(llm_avx2);
 
 void llm_scalar_dequantize_row(llm_encoding encoding, const void *row, size_t count, float *out);
-size_t llm_scalar_quantized_row_bytes(size_t inputs);
+size_t llm_scalar_panel_bytes(llm_encoding encoding, size_t inputs);
+void llm_scalar_pack_panel(
+    llm_encoding encoding, const void *rows, size_t inputs, size_t outputs, void *panel);
+size_t llm_scalar_quantized_bytes(size_t inputs, size_t rows);
+
+void llm_avx512_matmul(const llm_matmul *product);
+void llm_avx512_attend(const llm_attention *attention);
+size_t llm_scalar_attention_scratch(size_t rows, size_t group, size_t key_width, size_t value_width);
+void llm_scalar_combine(const llm_attention *attention, size_t count, size_t stride);
 
 /// `matmul` for an encoding with blocks.
 void llm_avx2_matmul_blocks(const llm_matmul *product);
+void llm_avx512_matmul_blocks(const llm_matmul *product);
 
 #pragma clang assume_nonnull end
 

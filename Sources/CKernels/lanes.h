@@ -76,6 +76,4 @@ static inline float llm_apply(llm_function function, float x) {
     return x;
 }
 
-static inline size_t llm_smaller(size_t a, size_t b) { return a < b ? a : b; }
-
 #endif

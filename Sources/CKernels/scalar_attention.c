@@ -1,5 +1,4 @@
-#include "kernels.h"
-#include "lanes.h"
+#include "attention.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -29,52 +28,64 @@ void llm_scalar_store_rows(
     }
 }
 
-static float score(const llm_attention *a, const float *q, size_t kv_head, size_t position) {
-    size_t start = ((size_t)a->slots[position] * a->kv_heads + kv_head) * a->key_width;
-    float lanes[LLM_LANES] = {0};
-    // Lanes after the last column add 0 * 0, as whole vectors do.
-    for (size_t i = 0; i < (a->key_width + LLM_LANES - 1) / LLM_LANES * LLM_LANES; i++) {
-        bool inside = i < a->key_width;
-        float key = inside ? load(a->element, a->keys, start + i) : 0.0f;
-        lanes[i % LLM_LANES] = fmaf(inside ? q[i] : 0.0f, key, lanes[i % LLM_LANES]);
-    }
-    float scaled = llm_lane_sum(lanes) * a->scale;
-    return a->has_softcap ? llm_soft_cap(scaled, a->softcap) : scaled;
+size_t llm_scalar_attention_scratch(size_t rows, size_t group, size_t key_width, size_t value_width) {
+    return llm_attention_floats(rows * group, key_width, value_width);
 }
 
-/// Turns scores into exponentials and returns their sum.
-static float exponentiate(float *scores, size_t count) {
-    float largest = -INFINITY;
-    for (size_t i = 0; i < count; i++) { largest = scores[i] > largest ? scores[i] : largest; }
-    float lanes[LLM_LANES] = {0};
-    for (size_t i = 0; i < count; i++) {
-        scores[i] = llm_exp(scores[i] - largest);
-        lanes[i % LLM_LANES] += scores[i];
-    }
-    return llm_lane_sum(lanes);
-}
-
-static void attend_head(const llm_attention *a, size_t head, size_t kv_head) {
-    float *scores = a->scratch, *y = a->y + head * a->value_width;
-    for (size_t i = 0; i < a->key_count; i++) {
-        scores[i] = score(a, a->q + head * a->key_width, kv_head, a->first_key + i);
-    }
-    float sum = exponentiate(scores, a->key_count);
-    for (size_t column = 0; column < a->value_width; column++) { y[column] = 0; }
-    for (size_t i = 0; i < a->key_count; i++) {
-        size_t slot = (size_t)a->slots[a->first_key + i];
-        size_t start = (slot * a->kv_heads + kv_head) * a->value_width;
-        for (size_t column = 0; column < a->value_width; column++) {
-            y[column] = fmaf(scores[i], load(a->element, a->values, start + column), y[column]);
+void llm_scalar_combine(const llm_attention *a, size_t count, size_t stride) {
+    const size_t queries = a->rows * (a->query_heads / a->kv_heads), size = a->value_width + 2;
+    float *totals = a->state;
+    for (size_t part = 1; part < count; part++) {
+        for (size_t query = 0; query < queries; query++) {
+            const float *state = a->state + part * stride + query * size;
+            llm_merge(totals + query * size, state[0], state[1], state + 2, a->value_width);
         }
     }
-    float inverse = a->key_count ? 1.0f / sum : 0.0f;
-    for (size_t column = 0; column < a->value_width; column++) { y[column] *= inverse; }
+    llm_finish(a, totals);
+}
+
+static float score(const llm_attention *a, size_t query, size_t position) {
+    const float *q = llm_query(a, query);
+    size_t start = ((size_t)a->slots[position] * a->kv_heads + a->kv_head) * a->key_width;
+    float sum = 0;
+    for (size_t i = 0; i < a->key_width; i++) { sum = fmaf(load(a->element, a->keys, start + i), q[i], sum); }
+    return a->has_softcap ? llm_soft_cap(sum * a->scale, a->softcap) : sum * a->scale;
+}
+
+/// Takes the block from `start` into the part's state of one query.
+static void add_block(const llm_attention *a, const llm_attention_memory *m, size_t query, size_t start) {
+    const llm_span span = llm_seen(a, query, start);
+    if (span.first >= span.last) { return; }
+    float *scores = m->scores + query * LLM_KEYS, *sums = m->sums + query * m->columns;
+    float *lanes = m->lanes + query * LLM_LANES, largest = m->largest[query];
+    for (size_t i = span.first; i < span.last; i++) {
+        scores[i] = score(a, query, start + i);
+        largest = scores[i] > largest ? scores[i] : largest;
+    }
+    const float factor = m->largest[query] == largest ? 1.0f : llm_exp(m->largest[query] - largest);
+    m->largest[query] = largest;
+    for (size_t i = 0; i < LLM_LANES; i++) { lanes[i] *= factor; }
+    for (size_t i = 0; i < a->value_width; i++) { sums[i] *= factor; }
+    for (size_t i = span.first; i < span.last; i++) {
+        const float weight = llm_exp(scores[i] - largest);
+        lanes[i % LLM_LANES] += weight;
+        size_t value = ((size_t)a->slots[start + i] * a->kv_heads + a->kv_head) * a->value_width;
+        for (size_t column = 0; column < a->value_width; column++) {
+            sums[column] = fmaf(weight, load(a->element, a->values, value + column), sums[column]);
+        }
+    }
 }
 
 void llm_scalar_attend(const llm_attention *a) {
-    size_t group = a->query_heads / a->kv_heads;
-    for (size_t kv_head = a->first_kv_head; kv_head < a->last_kv_head; kv_head++) {
-        for (size_t i = 0; i < group; i++) { attend_head(a, kv_head * group + i, kv_head); }
+    const llm_attention_memory m = llm_lay_out(a);
+    llm_begin_totals(a, &m);
+    for (size_t part = a->first_part; part < a->last_part; part++) {
+        const llm_span span = llm_part_span(a, part);
+        llm_begin_part(&m);
+        for (size_t start = span.first; start < span.last; start += LLM_KEYS) {
+            for (size_t query = 0; query < m.queries; query++) { add_block(a, &m, query, start); }
+        }
+        llm_end_part(a, &m);
     }
+    llm_end_totals(a, &m);
 }

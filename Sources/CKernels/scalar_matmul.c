@@ -1,13 +1,11 @@
+#include <math.h>
+
 #include "kernels.h"
-#include "lanes.h"
+#include "panels.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { TILE = 16 }; // activation rows that share an unpacked chunk of weights
-
-size_t llm_scalar_quantized_row_bytes(size_t inputs) {
-    return (inputs + LLM_CHUNK - 1) / LLM_CHUNK * sizeof(llm_activation_chunk);
-}
+size_t llm_scalar_quantized_bytes(size_t inputs, size_t rows) { return inputs / LLM_BLOCK * rows * LLM_ROW_BLOCK; }
 
 /// The bits of the largest magnitude: they order like the numbers, infinity and NaN last.
 static uint32_t largest_magnitude(const float *x, size_t count) {
@@ -19,246 +17,154 @@ static uint32_t largest_magnitude(const float *x, size_t count) {
     return largest;
 }
 
-/// `chunk` is zero before.
-static void quantize_block(
-    const float *x, size_t block, uint32_t largest, llm_activation_chunk *chunk) {
-    if (largest >= 0x7f800000) {
-        chunk->d[block] = chunk->sums32[block] = NAN;
-        chunk->sums16[2 * block] = chunk->sums16[2 * block + 1] = NAN;
+static void quantize_block(const float *x, size_t shared, uint32_t largest, int8_t *q, llm_row_scales *scales) {
+    float maximum = llm_float_of_bits(largest);
+    if (largest >= 0x7f800000 || maximum < 1e-30f) { // whose inverse would overflow
+        memset(q, 0, LLM_BLOCK);
+        llm_set_scales(scales, shared, maximum < 1e-30f ? 0 : NAN);
         return;
     }
-    float maximum = llm_float_of_bits(largest);
-    if (maximum < 1e-30f) { return; } // its inverse would overflow
-    float d = maximum / 127.0f, inverse = 127.0f / maximum;
-    int8_t *q = chunk->q + block * LLM_BLOCK;
+    float inverse = 127.0f / maximum;
     int sums[2] = {0, 0};
     for (int i = 0; i < LLM_BLOCK; i++) {
         q[i] = (int8_t)rintf(x[i] * inverse);
         sums[i / 16] += q[i];
     }
-    chunk->d[block] = d;
-    chunk->sums32[block] = d * (float)(sums[0] + sums[1]);
-    chunk->sums16[2 * block] = d * (float)sums[0];
-    chunk->sums16[2 * block + 1] = d * (float)sums[1];
+    *scales = llm_scales_of(maximum / 127.0f, sums[0], sums[1], shared);
 }
 
 void llm_scalar_quantize_rows(
-    const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, void *out) {
-    size_t bytes = llm_scalar_quantized_row_bytes(inputs);
-    memset(out, 0, rows * bytes);
-    for (size_t row = 0; row < rows; row++, x += x_stride) {
-        llm_activation_chunk *chunks = (void *)((uint8_t *)out + row * bytes);
-        for (size_t start = 0; start < inputs; start += shared) {
-            uint32_t largest = largest_magnitude(x + start, shared);
-            for (size_t i = start; i < start + shared; i += LLM_BLOCK) {
-                size_t block = i / LLM_BLOCK % LLM_CHUNK_BLOCKS;
-                quantize_block(x + i, block, largest, chunks + i / LLM_CHUNK);
-            }
+    const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, size_t first_tile,
+    size_t last_tile, void *out) {
+    const size_t blocks = inputs / LLM_BLOCK;
+    for (size_t row = first_tile * LLM_TILE; row < llm_smaller(rows, last_tile * LLM_TILE); row++) {
+        const size_t start = row / LLM_TILE * LLM_TILE, count = llm_smaller(rows - start, LLM_TILE);
+        uint8_t *tile = (uint8_t *)out + start * blocks * LLM_ROW_BLOCK;
+        for (size_t i = 0; i < inputs; i += LLM_BLOCK) {
+            const size_t first = i / shared * shared;
+            uint8_t *block = tile + i / LLM_BLOCK * count * LLM_ROW_BLOCK;
+            int8_t *q = (int8_t *)block + (row - start) * LLM_BLOCK;
+            llm_row_scales *scales = (void *)(block + count * LLM_BLOCK + (row - start) * sizeof *scales);
+            uint32_t largest = largest_magnitude(x + row * x_stride + first, shared);
+            quantize_block(x + row * x_stride + i, shared, largest, q, scales);
         }
     }
 }
 
-static void set_scale(llm_weight_chunk *chunk, int block, float first, float second) {
-    for (int lane = 0; lane < LLM_LANES; lane++) { chunk->scales[block][lane] = lane < 4 ? first : second; }
-}
+/// Scales and minima of a block of one output: those of its first 16 inputs, then of the last.
+typedef struct { float scales[2], minima[2]; } block_scales;
 
-static void unpack_nibbles(const uint8_t *q, uint32_t high, int8_t *w) {
-    for (int i = 0; i < 16; i++) {
-        w[i] = (int8_t)((q[i] & 15) | (high >> i & 1) << 4);
-        w[i + 16] = (int8_t)(q[i] >> 4 | (high >> (i + 16) & 1) << 4);
-    }
-}
+static float half_at(const uint8_t *halves, size_t output) { return llm_float_of_f16(llm_load_u16(halves + 2 * output)); }
 
-static void unpack_block_of_32(
-    llm_encoding encoding, const void *address, int index, llm_weight_chunk *chunk) {
-    int8_t *w = chunk->w + index * LLM_BLOCK;
-    float d = llm_float_of_f16(llm_load_u16(address)), minimum = 0;
-    switch (encoding) {
-    case LLM_Q4_0: {
-        const llm_q4_0 *block = address;
-        unpack_nibbles(block->q, 0, w);
-        minimum = 0.0f - 8.0f * d; // 0 for d = 0, like the padding
-        break;
-    }
-    case LLM_Q4_1: {
-        const llm_q4_1 *block = address;
-        unpack_nibbles(block->q, 0, w);
-        minimum = llm_float_of_f16(llm_load_u16(block->m));
-        break;
-    }
-    case LLM_Q5_0: {
-        const llm_q5_0 *block = address;
-        unpack_nibbles(block->q, llm_load_u32(block->high), w);
-        minimum = 0.0f - 16.0f * d;
-        break;
-    }
-    case LLM_Q5_1: {
-        const llm_q5_1 *block = address;
-        unpack_nibbles(block->q, llm_load_u32(block->high), w);
-        minimum = llm_float_of_f16(llm_load_u16(block->m));
-        break;
-    }
-    default: memcpy(w, ((const llm_q8_0 *)address)->q, LLM_BLOCK);
-    }
-    set_scale(chunk, index, d, d);
-    chunk->minima[index] = minimum;
-}
-
-static void unpack_q2_k(const llm_q2_k *block, llm_weight_chunk *chunk) {
-    float d = llm_float_of_f16(llm_load_u16(block->d)), m = llm_float_of_f16(llm_load_u16(block->m));
-    for (int i = 0; i < LLM_CHUNK; i++) {
-        chunk->w[i] = (int8_t)(block->q[i / 128 * 32 + i % 32] >> i / 32 % 4 * 2 & 3);
-    }
-    for (int group = 0; group < 16; group++) {
-        chunk->minima[group] = -(m * (float)(block->scales[group] >> 4));
-    }
-    for (int i = 0; i < LLM_CHUNK_BLOCKS; i++) {
-        const uint8_t *scales = block->scales + 2 * i;
-        set_scale(chunk, i, d * (float)(scales[0] & 15), d * (float)(scales[1] & 15));
-    }
-}
-
-static void unpack_q3_k(const llm_q3_k *block, llm_weight_chunk *chunk) {
-    float d = llm_float_of_f16(llm_load_u16(block->d));
-    for (int i = 0; i < LLM_CHUNK; i++) {
-        int q = block->q[i / 128 * 32 + i % 32] >> i / 32 % 4 * 2 & 3;
-        chunk->w[i] = (int8_t)(q | (block->high[i % 32] >> i / 32 & 1) << 2);
-    }
-    for (int i = 0; i < LLM_CHUNK_BLOCKS; i++) {
-        float first = d * (float)llm_q3_scale(block->scales, 2 * i);
-        float second = d * (float)llm_q3_scale(block->scales, 2 * i + 1);
-        set_scale(chunk, i, first, second);
-        chunk->minima[2 * i] = -4.0f * first;
-        chunk->minima[2 * i + 1] = -4.0f * second;
-    }
-}
-
-/// `high` is null for LLM_Q4_K.
-static void unpack_q45_k(
-    const uint8_t *d, const uint8_t *m, const uint8_t *scales, const uint8_t *high, const uint8_t *q,
-    llm_weight_chunk *chunk) {
-    float scale = llm_float_of_f16(llm_load_u16(d)), minimum = llm_float_of_f16(llm_load_u16(m));
-    for (int i = 0; i < LLM_CHUNK; i++) {
-        int number = q[i / 64 * 32 + i % 32] >> i / 32 % 2 * 4 & 15;
-        if (high) { number |= (high[i % 32] >> i / 32 & 1) << 4; }
-        chunk->w[i] = (int8_t)number;
-    }
-    for (int i = 0; i < LLM_CHUNK_BLOCKS; i++) {
-        float group_scale = scale * (float)llm_k_scale(scales, i, false);
-        set_scale(chunk, i, group_scale, group_scale);
-        chunk->minima[i] = -(minimum * (float)llm_k_scale(scales, i, true));
-    }
-}
-
-static void unpack_q6_k(const llm_q6_k *block, llm_weight_chunk *chunk) {
-    float d = llm_float_of_f16(llm_load_u16(block->d));
-    for (int i = 0; i < LLM_CHUNK; i++) {
-        int low = block->q[i / 128 * 64 + i % 64] >> i / 64 % 2 * 4 & 15;
-        chunk->w[i] = (int8_t)(low | (block->high[i / 128 * 32 + i % 32] >> i / 32 % 4 * 2 & 3) << 4);
-    }
-    for (int i = 0; i < LLM_CHUNK_BLOCKS; i++) {
-        float first = d * (float)block->scales[2 * i], second = d * (float)block->scales[2 * i + 1];
-        set_scale(chunk, i, first, second);
-        chunk->minima[2 * i] = -32.0f * first;
-        chunk->minima[2 * i + 1] = -32.0f * second;
-    }
-}
-
-static void unpack_chunk(llm_encoding encoding, const uint8_t *bytes, int blocks, llm_weight_chunk *chunk) {
-    memset(chunk->minima, 0, sizeof chunk->minima);
-    switch (encoding) {
-    case LLM_Q2_K: unpack_q2_k((const void *)bytes, chunk); break;
-    case LLM_Q3_K: unpack_q3_k((const void *)bytes, chunk); break;
-    case LLM_Q4_K: {
-        const llm_q4_k *block = (const void *)bytes;
-        unpack_q45_k(block->d, block->m, block->scales, NULL, block->q, chunk);
-        break;
-    }
-    case LLM_Q5_K: {
-        const llm_q5_k *block = (const void *)bytes;
-        unpack_q45_k(block->d, block->m, block->scales, block->high, block->q, chunk);
-        break;
-    }
-    case LLM_Q6_K: unpack_q6_k((const void *)bytes, chunk); break;
-    default:
-        for (int i = 0; i < blocks; i++) {
-            unpack_block_of_32(encoding, bytes + (size_t)i * llm_block_bytes(encoding), i, chunk);
+static block_scales read_scales(
+    llm_encoding encoding, const llm_panel_layout *layout, const uint8_t *panel, size_t block, size_t output) {
+    const uint8_t *bytes = panel + layout->scales + block * layout->scale_bytes;
+    const uint8_t *super = panel + layout->supers + block / LLM_CHUNK_BLOCKS * layout->super_bytes;
+    block_scales result;
+    for (size_t half = 0; half < 2; half++) {
+        float *scale = result.scales + half, *minimum = result.minima + half;
+        uint8_t byte = bytes[half * LLM_PANEL + output];
+        switch (encoding) {
+        case LLM_Q4_K:
+        case LLM_Q5_K:
+            *scale = half_at(super, output) * (float)bytes[output];
+            *minimum = -(half_at(super + 2 * LLM_PANEL, output) * (float)bytes[LLM_PANEL + output]);
+            break;
+        case LLM_Q2_K:
+            *scale = half_at(super, output) * (float)(byte & 15);
+            *minimum = -(half_at(super + 2 * LLM_PANEL, output) * (float)(byte >> 4));
+            break;
+        case LLM_Q3_K:
+        case LLM_Q6_K:
+            *scale = half_at(super, output) * (float)(int8_t)byte;
+            *minimum = *scale * llm_fixed_minimum(encoding);
+            break;
+        default:
+            *scale = half_at(bytes, output);
+            *minimum = llm_stores_minimum(encoding) ? half_at(bytes + 2 * LLM_PANEL, output)
+                                                    : *scale * llm_fixed_minimum(encoding);
         }
     }
+    return result;
 }
 
-static void accumulate_chunk(
-    llm_encoding encoding, const llm_weight_chunk *chunk, const llm_activation_chunk *x, int blocks,
-    float *lanes) {
-    for (int block = 0; block < blocks; block++) {
-        for (int lane = 0; lane < LLM_LANES; lane++) {
-            int dot = 0;
-            for (int i = block * LLM_BLOCK + lane * 4; i < block * LLM_BLOCK + lane * 4 + 4; i++) {
-                dot += chunk->w[i] * x->q[i];
-            }
-            lanes[lane] = fmaf(chunk->scales[block][lane] * x->d[block], (float)dot, lanes[lane]);
-        }
+/// Weight `input` (0 to 31) of output `output` of a block.
+static int weight_at(int bits, const uint8_t *planes, size_t input, size_t output) {
+    const size_t plane = 4 * LLM_PANEL, byte = 4 * output + input % 4, group = input / 4;
+    if (bits == 8) { return (int8_t)planes[group * plane + byte]; }
+    int done = 0, w = 0;
+    if (bits >= 4) {
+        w = planes[group % 4 * plane + byte] >> group / 4 * 4 & 15;
+        planes += 4 * plane;
+        done = 4;
     }
-    if (encoding == LLM_Q8_0) { return; } // it alone has neither minimum nor offset
-    bool sixteens = llm_groups_of_16(encoding);
-    const float *sums = sixteens ? x->sums16 : x->sums32;
-    for (int group = 0; group < (sixteens ? 16 : 8); group++) {
-        lanes[group % LLM_LANES] = fmaf(chunk->minima[group], sums[group], lanes[group % LLM_LANES]);
+    if (bits - done >= 2) {
+        w |= (planes[group / 4 * plane + byte] >> 2 * (group % 4) & 3) << done;
+        planes += 2 * plane;
+        done += 2;
     }
+    return bits > done ? w | (planes[byte] >> group & 1) << done : w;
 }
 
-static void multiply_blocks(
-    const llm_matmul *p, const uint8_t *weights, size_t row, size_t rows, float *lanes) {
-    size_t blocks = p->inputs / LLM_BLOCK;
-    size_t chunk_bytes = llm_row_bytes(p->encoding, LLM_CHUNK);
-    for (size_t done = 0; done < blocks; done += LLM_CHUNK_BLOCKS) {
-        int count = (int)llm_smaller(blocks - done, LLM_CHUNK_BLOCKS);
-        size_t index = done / LLM_CHUNK_BLOCKS;
-        llm_weight_chunk chunk;
-        unpack_chunk(p->encoding, weights + index * chunk_bytes, count, &chunk);
-        for (size_t i = 0; i < rows; i++) {
-            const uint8_t *x = (const uint8_t *)p->x + (row + i) * p->x_stride_bytes;
-            const llm_activation_chunk *activations = (const void *)x;
-            accumulate_chunk(p->encoding, &chunk, activations + index, count, lanes + i * LLM_LANES);
+/// The product of one output with one row, whose first block is at `q` and `scales`; those of the next block
+/// are `stride` bytes on.
+static float multiply_blocks(
+    llm_encoding encoding, const llm_panel_layout *layout, const uint8_t *panel, size_t output,
+    const uint8_t *q, const uint8_t *scales, size_t stride) {
+    float sum = 0;
+    for (size_t block = 0; block < layout->blocks; block++, q += stride, scales += stride) {
+        const uint8_t *planes = panel + block * layout->quant_bytes;
+        const int8_t *numbers = (const int8_t *)q;
+        const llm_row_scales *row = (const void *)scales;
+        block_scales s = read_scales(encoding, layout, panel, block, output);
+        int dots[2] = {0, 0};
+        for (size_t i = 0; i < LLM_BLOCK; i++) {
+            dots[i / 16] += weight_at(llm_weight_bits(encoding), planes, i, output) * numbers[i];
+        }
+        if (llm_groups_of_16(encoding)) {
+            float both = fmaf(s.scales[1], (float)dots[1], s.scales[0] * (float)dots[0]);
+            sum = fmaf(row->d, both, sum);
+            sum = fmaf(s.minima[0], row->halves[0], sum);
+            sum = fmaf(s.minima[1], row->halves[1], sum);
+        } else {
+            sum = fmaf(s.scales[0] * row->d, (float)(dots[0] + dots[1]), sum);
+            if (llm_has_minimum(encoding)) { sum = fmaf(s.minima[0], row->sum, sum); }
         }
     }
+    return sum;
 }
 
-static void multiply_floats(
-    const llm_matmul *p, const uint8_t *weights, size_t row, size_t rows, float *lanes) {
-    for (size_t done = 0; done < p->inputs; done += LLM_CHUNK) {
-        size_t count = llm_smaller(p->inputs - done, LLM_CHUNK);
-        float chunk[LLM_CHUNK] = {0};
-        llm_scalar_dequantize_row(
-            p->encoding, weights + llm_row_bytes(p->encoding, done), count, chunk);
-        for (size_t i = 0; i < rows; i++) {
-            const float *x = (const void *)((const uint8_t *)p->x + (row + i) * p->x_stride_bytes);
-            float *sums = lanes + i * LLM_LANES;
-            // Lanes after the row's end add 0 * 0, as whole vectors do: it turns -0 into 0.
-            for (size_t j = 0; j < (count + LLM_LANES - 1) / LLM_LANES * LLM_LANES; j++) {
-                float number = j < count ? x[done + j] : 0.0f;
-                sums[j % LLM_LANES] = fmaf(chunk[j], number, sums[j % LLM_LANES]);
-            }
-        }
+static float multiply_floats(llm_encoding encoding, const uint8_t *panel, size_t output, const float *x, size_t inputs) {
+    const size_t size = llm_block_bytes(encoding);
+    float sum = 0;
+    for (size_t i = 0; i < inputs; i++) {
+        float w;
+        llm_scalar_dequantize_row(encoding, panel + (i * LLM_PANEL + output) * size, 1, &w);
+        sum = fmaf(w, x[i], sum);
     }
+    return sum;
 }
 
 void llm_scalar_matmul(const llm_matmul *p) {
-    size_t row_bytes = llm_row_bytes(p->encoding, p->inputs);
-    for (size_t output = p->first_output; output < p->last_output; output++) {
-        const uint8_t *weights = (const uint8_t *)p->weights + output * row_bytes;
-        for (size_t row = 0; row < p->rows; row += TILE) {
-            size_t rows = llm_smaller(p->rows - row, TILE);
-            float lanes[TILE * LLM_LANES] = {0};
-            if (p->encoding <= LLM_BF16) {
-                multiply_floats(p, weights, row, rows, lanes);
+    const bool floats = p->encoding <= LLM_BF16;
+    const size_t panel_bytes = llm_panel_bytes(p->encoding, p->inputs);
+    const llm_panel_layout layout = floats ? (llm_panel_layout){0} : llm_layout(p->encoding, p->inputs);
+    const size_t last = llm_smaller(p->last_panel * LLM_PANEL, p->outputs);
+    for (size_t output = p->first_panel * LLM_PANEL; output < last; output++) {
+        const uint8_t *panel = (const uint8_t *)p->weights + output / LLM_PANEL * panel_bytes;
+        for (size_t row = 0; row < p->rows; row++) {
+            float sum;
+            if (floats) {
+                const float *x = (const float *)p->x + row * p->x_stride;
+                sum = multiply_floats(p->encoding, panel, output % LLM_PANEL, x, p->inputs);
             } else {
-                multiply_blocks(p, weights, row, rows, lanes);
+                const size_t start = row / LLM_TILE * LLM_TILE, count = llm_smaller(p->rows - start, LLM_TILE);
+                const uint8_t *tile = llm_tile(p, start), *q = tile + (row - start) * LLM_BLOCK;
+                const uint8_t *scales = tile + count * LLM_BLOCK + (row - start) * sizeof(llm_row_scales);
+                sum = multiply_blocks(
+                    p->encoding, &layout, panel, output % LLM_PANEL, q, scales, count * LLM_ROW_BLOCK);
             }
-            for (size_t i = 0; i < rows; i++) {
-                float sum = llm_lane_sum(lanes + i * LLM_LANES);
-                p->y[(row + i) * p->y_stride + output] = p->bias ? sum + p->bias[output] : sum;
-            }
+            p->y[row * p->y_stride + output] = p->bias ? sum + p->bias[output] : sum;
         }
     }
 }

@@ -14,77 +14,135 @@ extension CPUBackend {
         into y: Matrix
     ) {
         guard let cache = pass.cache as? CPUCache else { preconditionFailure("a cache of another backend") }
-        let element = cache.element.kernel
-        kernels.store_rows(
-            element, k.row(0), k.rowStride, k.rows, k.columns, pass.newSlots, cache.keys(layer))
-        kernels.store_rows(
-            element, v.row(0), v.rowStride, v.rows, v.columns, pass.newSlots, cache.values(layer))
-        let tasks = attentionTasks(shape, pass)
-        workers.run(parts: tasks.count) { index in
-            attend(tasks[index], q, shape, pass, cache, layer, into: y)
-        }
-        withExtendedLifetime((q, y)) {}
-    }
-
-    /// Cuts the step into parts of about equal numbers of query-key pairs: runs of one sequence's rows, and
-    /// single heads where rows are few.
-    private func attentionTasks(_ shape: AttentionShape, _ pass: ForwardPass) -> [AttentionTask] {
-        func keys(_ row: Int) -> Int {
-            let position = Int(pass.positions[row])
-            return position - shape.reach.firstKey(for: position) + 1
-        }
-        let total = pass.positions.indices.reduce(0) { $0 + keys($1) }
-        let share = max(total / (4 * workers.width), 512)
-        var tasks: [AttentionTask] = []
-        for (index, sequence) in pass.sequences.enumerated() {
-            var (start, work) = (sequence.rows.lowerBound, 0)
-            for row in sequence.rows {
-                work += keys(row)
-                guard work >= share || row + 1 == sequence.rows.upperBound else { continue }
-                let heads = max(1, shape.keyValueHeads * share / max(work, share))
-                for head in stride(from: 0, to: shape.keyValueHeads, by: heads) {
-                    tasks.append(
-                        AttentionTask(
-                            sequence: index, rows: start..<row + 1,
-                            heads: head..<min(head + heads, shape.keyValueHeads)))
+        split(rows: k.rows, cost: k.columns) { rows in
+            pass.newSlots.withUnsafeBufferPointer { slots in
+                guard let slots = slots.baseAddress else { return }
+                for (x, memory) in [(k, cache.keys(layer)), (v, cache.values(layer))] {
+                    kernels.store_rows(
+                        cache.element.kernel, x.row(rows.lowerBound), x.rowStride, rows.count, x.columns,
+                        slots + rows.lowerBound, memory)
                 }
-                (start, work) = (row + 1, 0)
             }
         }
-        return tasks
+        let plan = AttentionPlan(shape, pass, workers: workers.width)
+        let states = plan.stateCount > 0 ? buffer(bytes: 4 * plan.stateCount) : nil
+        workers.run(parts: plan.tasks.count) { index in
+            perform(plan.tasks[index], q, shape, pass, cache, layer, states, into: y)
+        }
+        // Parts that different tasks computed become one, in their order.
+        workers.run(parts: plan.joints.count) { index in
+            let joint = plan.joints[index]
+            withCall(joint.task, q, shape, pass, cache, layer, states, into: y) { call in
+                kernels.combine(&call, joint.count, joint.stride)
+            }
+        }
+        withExtendedLifetime((q, k, v, y, states)) {}
     }
 
-    private func attend(
+    private func perform(
         _ task: AttentionTask, _ q: Matrix, _ shape: AttentionShape, _ pass: ForwardPass, _ cache: CPUCache,
-        _ layer: Int, into y: Matrix
+        _ layer: Int, _ states: Buffer?, into y: Matrix
     ) {
-        let slots = pass.sequences[task.sequence].contextSlots
         let group = shape.queryHeads / shape.keyValueHeads
-        let scratch = buffer(bytes: 4 * group * slots.count)
-        slots.withUnsafeBufferPointer { slots in
-            guard let slots = slots.baseAddress else { return }
-            for row in task.rows {
-                let position = Int(pass.positions[row])
-                let first = shape.reach.firstKey(for: position)
-                var call = llm_attention(
-                    q: q.row(row), element: cache.element.kernel, keys: cache.keys(layer),
-                    values: cache.values(layer), key_width: shape.keyWidth, value_width: shape.valueWidth,
-                    query_heads: shape.queryHeads, kv_heads: shape.keyValueHeads,
-                    first_kv_head: task.heads.lowerBound, last_kv_head: task.heads.upperBound, slots: slots,
-                    first_key: first, key_count: position - first + 1, scale: shape.scale, has_softcap: false,
-                    softcap: 0, scratch: scratch.address.assumingMemoryBound(to: Float.self), y: y.row(row))
-                kernels.attend(&call)
-            }
+        let scratch = buffer(
+            bytes: 4
+                * kernels.attention_scratch(task.rows.count, group, shape.keyWidth, shape.valueWidth))
+        withCall(task, q, shape, pass, cache, layer, states, into: y) { call in
+            call.scratch = scratch.address.assumingMemoryBound(to: Float.self)
+            kernels.attend(&call)
         }
         withExtendedLifetime(scratch) {}
     }
+
+    /// Describes `task` to a kernel, but for its scratch memory.
+    private func withCall(
+        _ task: AttentionTask, _ q: Matrix, _ shape: AttentionShape, _ pass: ForwardPass, _ cache: CPUCache,
+        _ layer: Int, _ states: Buffer?, into y: Matrix, _ body: (inout llm_attention) -> Void
+    ) {
+        pass.sequences[task.sequence].contextSlots.withUnsafeBufferPointer { slots in
+            guard let slots = slots.baseAddress else { return }
+            let state = task.state.flatMap { offset in
+                states.map { $0.address.assumingMemoryBound(to: Float.self) + offset }
+            }
+            let first = task.rows.lowerBound
+            var call = llm_attention(
+                q: q.row(first), q_stride: q.rowStride, rows: task.rows.count,
+                first_position: Int(pass.positions[first]), window: shape.reach.width ?? .max,
+                element: cache.element.kernel, keys: cache.keys(layer), values: cache.values(layer),
+                key_width: shape.keyWidth, value_width: shape.valueWidth, query_heads: shape.queryHeads,
+                kv_heads: shape.keyValueHeads, kv_head: task.head, slots: slots,
+                first_part: task.parts.lowerBound, last_part: task.parts.upperBound, scale: shape.scale,
+                has_softcap: false, softcap: 0, scratch: y.row(first), state: state, y: y.row(first),
+                y_stride: y.rowStride)
+            body(&call)
+        }
+    }
 }
 
-/// Some rows of one sequence and some of their heads.
+/// Some rows of one sequence, one key-value head, and some parts of the context.
 private struct AttentionTask {
     let sequence: Int
     let rows: Range<Int>
-    let heads: Range<Int>
+    let head: Int
+    let parts: Range<Int>
+    /// Where the state goes when other tasks compute the other parts.
+    let state: Int?
+}
+
+/// How the attention of a step is shared out. Nothing about a result depends on it.
+private struct AttentionPlan {
+    /// States of several tasks that make one result.
+    struct Joint {
+        let task: AttentionTask
+        let count: Int
+        let stride: Int
+    }
+
+    private(set) var tasks: [AttentionTask] = []
+    private(set) var joints: [Joint] = []
+    /// Floats of all states.
+    private(set) var stateCount = 0
+
+    /// Positions of one part.
+    private static let partPositions = 256
+    /// Queries that share the keys a task has loaded.
+    private static let queries = 48
+
+    init(_ shape: AttentionShape, _ pass: ForwardPass, workers: Int) {
+        let group = shape.queryHeads / shape.keyValueHeads
+        let rowsTogether = max(1, Self.queries / group)
+        // Few rows leave workers idle unless their contexts are cut.
+        let cuts = pass.positions.count * shape.keyValueHeads < 4 * workers * rowsTogether
+        for (index, sequence) in pass.sequences.enumerated() {
+            for start in stride(from: sequence.rows.lowerBound, to: sequence.rows.upperBound, by: rowsTogether) {
+                let rows = start..<min(start + rowsTogether, sequence.rows.upperBound)
+                let first = shape.reach.firstKey(for: Int(pass.positions[start])) / Self.partPositions
+                let parts = first..<Int(pass.positions[rows.upperBound - 1]) / Self.partPositions + 1
+                for head in 0..<shape.keyValueHeads {
+                    if cuts, parts.count > 1 {
+                        append(index, rows, head, parts, size: rows.count * group * (shape.valueWidth + 2))
+                    } else {
+                        tasks.append(
+                            AttentionTask(sequence: index, rows: rows, head: head, parts: parts, state: nil))
+                    }
+                }
+            }
+        }
+    }
+
+    /// A task for each part.
+    private mutating func append(
+        _ sequence: Int, _ rows: Range<Int>, _ head: Int, _ parts: Range<Int>, size: Int
+    ) {
+        for part in parts {
+            let task = AttentionTask(
+                sequence: sequence, rows: rows, head: head, parts: part..<part + 1,
+                state: stateCount + (part - parts.lowerBound) * size)
+            if part == parts.lowerBound { joints.append(Joint(task: task, count: parts.count, stride: size)) }
+            tasks.append(task)
+        }
+        stateCount += parts.count * size
+    }
 }
 
 /// Keys and values in one mapping; a layer's keys, then its values. The system hands out pages as slots are

@@ -6,99 +6,85 @@ extension CPUBackend {
         precondition(
             x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows, "linear shapes")
         guard x.rows > 0 else { return }
-        let quantized = Set(weight.parts.map(\.encoding.blockElements)).subtracting([1])
-            .map { quantize(x, shared: $0) }
-        var tasks: [LinearTask] = []
-        var firstOutput = 0
-        for part in weight.parts {
-            let chunk = chunkSize(outputs: part.outputs, cost: weight.inputs * x.rows)
-            for start in stride(from: 0, to: part.outputs, by: chunk) {
-                tasks.append(
-                    LinearTask(
-                        part: part, offset: firstOutput, outputs: start..<min(start + chunk, part.outputs)))
-            }
-            firstOutput += part.outputs
-        }
+        let blocks = quantized(x, for: weight, sharing: 32), chunks = quantized(x, for: weight, sharing: 256)
+        var tasks = LinearTasks(workers: workers.width, cost: weight.inputs * x.rows)
+        for part in weight.parts { tasks.append(outputs: part.outputs) }
         workers.run(parts: tasks.count) { index in
-            run(tasks[index], x, quantized, inputs: weight.inputs, bias: bias, into: y)
+            let task = tasks[index]
+            let part = weight.parts[task.part]
+            let form = part.encoding.blockElements == 256 ? chunks : blocks
+            let plain = part.encoding.blockElements == 1
+            var product = llm_matmul(
+                encoding: part.encoding.kernel, weights: UnsafeRawPointer(part.buffer.address),
+                inputs: weight.inputs, outputs: part.outputs, first_panel: task.panels.lowerBound,
+                last_panel: task.panels.upperBound,
+                x: UnsafeRawPointer(plain ? UnsafeMutableRawPointer(x.row(0)) : (form ?? x.buffer).address),
+                x_stride: x.rowStride, rows: x.rows,
+                bias: bias.map { UnsafePointer($0.row(0) + task.firstOutput) },
+                y: y.row(0) + task.firstOutput, y_stride: y.rowStride)
+            kernels.matmul(&product)
         }
-        withExtendedLifetime((x, quantized, weight, bias, y)) {}
+        withExtendedLifetime((x, blocks, chunks, weight, bias, y)) {}
     }
 
-    /// Outputs that one task computes: small enough to share evenly, large enough to be worth a claim.
-    private func chunkSize(outputs: Int, cost: Int) -> Int {
-        let least = max(8, 32_768 / max(cost, 1))
-        let even = (outputs + 4 * workers.width - 1) / (4 * workers.width)
-        // Chunks in eights keep two threads out of one cache line of `y`.
-        let chunk = (max(least, even) + 15) / 16 * 16
-        return max(chunk, (outputs + 4095) / 4096)
-    }
-
-    private func run(
-        _ task: LinearTask, _ x: Matrix, _ quantized: [QuantizedRows], inputs: Int, bias: Matrix?,
-        into y: Matrix
-    ) {
-        let form = quantized.first { $0.shared == task.part.encoding.blockElements }
-        var product = llm_matmul(
-            encoding: task.part.encoding.kernel, weights: UnsafeRawPointer(task.part.buffer.address),
-            inputs: inputs, first_output: task.outputs.lowerBound, last_output: task.outputs.upperBound,
-            x: UnsafeRawPointer(form?.buffer.address ?? UnsafeMutableRawPointer(x.row(0))),
-            x_stride_bytes: form?.rowBytes ?? 4 * x.rowStride, rows: x.rows,
-            bias: bias.map { UnsafePointer($0.row(0) + task.offset) }, y: y.row(0) + task.offset,
-            y_stride: y.rowStride)
-        kernels.matmul(&product)
-    }
-
-    /// Activations in the form that block encodings are multiplied with.
-    private func quantize(_ x: Matrix, shared: Int) -> QuantizedRows {
-        let rowBytes = kernels.quantized_row_bytes(x.columns)
-        let rows = QuantizedRows(
-            shared: shared, buffer: buffer(bytes: rowBytes * x.rows), rowBytes: rowBytes)
-        split(rows: x.rows, cost: 2 * x.columns) { range in
+    /// Activations in the form that encodings with blocks of `shared` elements are multiplied with; nil when
+    /// the weight has none.
+    private func quantized(_ x: Matrix, for weight: WeightMatrix, sharing shared: Int) -> Buffer? {
+        guard weight.parts.contains(where: { $0.encoding.blockElements == shared }) else { return nil }
+        let form = buffer(bytes: kernels.quantized_bytes(x.columns, x.rows))
+        let tiles = (x.rows + 15) / 16
+        split(rows: tiles, cost: 16 * x.columns / 4) { tiles in
             kernels.quantize_rows(
-                x.row(range.lowerBound), x.rowStride, range.count, x.columns, shared,
-                rows.buffer.address + range.lowerBound * rowBytes)
+                x.row(0), x.rowStride, x.rows, x.columns, shared, tiles.lowerBound, tiles.upperBound,
+                form.address)
         }
-        return rows
-    }
-
-    public func embed(_ tokens: [Int32], _ table: WeightMatrix, into y: Matrix) {
-        precondition(y.rows == tokens.count && y.columns == table.inputs, "embedding shapes")
-        split(rows: tokens.count, cost: table.inputs) { rows in
-            for row in rows {
-                let (part, index) = table.locate(Int(tokens[row]))
-                let bytes = part.encoding.rowBytes(table.inputs) ?? 0
-                kernels.dequantize_row(
-                    part.encoding.kernel, part.buffer.address + index * bytes, table.inputs, y.row(row))
-            }
-        }
+        return form
     }
 }
 
-/// Some outputs of one part of a weight matrix.
-private struct LinearTask {
-    let part: WeightMatrix.Part
-    /// Outputs of the parts before.
-    let offset: Int
-    let outputs: Range<Int>
-}
+/// The parts that a product is split into: some panels of one part of the weight each.
+private struct LinearTasks {
+    struct Task {
+        let part: Int
+        /// Outputs of the parts before.
+        let firstOutput: Int
+        let panels: Range<Int>
+    }
 
-private struct QuantizedRows {
-    /// Elements that have one scale, as many as the weights' blocks have.
-    let shared: Int
-    let buffer: Buffer
-    let rowBytes: Int
-}
+    private struct Part {
+        let firstOutput: Int
+        let panels: Int
+        let firstTask: Int
+        let tasks: Int
+    }
 
-extension WeightMatrix {
-    /// The part that has output `index`, and its number there.
-    fileprivate func locate(_ index: Int) -> (Part, Int) {
-        precondition(index >= 0 && index < outputs, "row \(index) of \(outputs)")
-        var index = index
-        for part in parts {
-            if index < part.outputs { return (part, index) }
-            index -= part.outputs
-        }
-        preconditionFailure("parts do not add up to \(outputs) outputs")
+    private let workers: Int
+    private let panelsForItself: Int
+    private var parts: [Part] = []
+    private(set) var count = 0
+    private var outputs = 0
+
+    /// `cost` is the number of products of one output.
+    init(workers: Int, cost: Int) {
+        self.workers = workers
+        // Less than this is not worth handing out.
+        panelsForItself = max(1, 65_536 / max(16 * cost, 1))
+    }
+
+    mutating func append(outputs: Int) {
+        let panels = (outputs + HostWeight.panelOutputs - 1) / HostWeight.panelOutputs
+        let tasks = max(1, min(panels / panelsForItself, 4 * workers, panels))
+        parts.append(Part(firstOutput: self.outputs, panels: panels, firstTask: count, tasks: tasks))
+        count += tasks
+        self.outputs += outputs
+    }
+
+    subscript(index: Int) -> Task {
+        var part = parts.count - 1
+        while parts[part].firstTask > index { part -= 1 }
+        let (whole, number) = (parts[part], index - parts[part].firstTask)
+        return Task(
+            part: part, firstOutput: whole.firstOutput,
+            panels: whole.panels * number / whole.tasks..<whole.panels * (number + 1) / whole.tasks)
     }
 }

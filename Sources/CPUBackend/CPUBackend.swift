@@ -13,12 +13,20 @@ public final class CPUBackend: Backend {
 
     /// Which kernels to run.
     public enum Kernels: Sendable {
-        case best, scalar
+        case best, scalar, avx2
+
+        var table: llm_kernels {
+            switch self {
+            case .best: llm_kernels_best().pointee
+            case .avx2: llm_kernels_avx2()?.pointee ?? llm_kernels_best().pointee
+            case .scalar: llm_kernels_scalar().pointee
+            }
+        }
     }
 
     /// `threads` defaults to one per processor.
     public init(threads: Int? = nil, kernels: Kernels = .best) {
-        self.kernels = kernels == .best ? llm_kernels_best().pointee : llm_kernels_scalar().pointee
+        self.kernels = kernels.table
         workers = WorkerPool(width: min(threads ?? ProcessInfo.processInfo.activeProcessorCount, 256))
         name = "cpu (\(String(cString: self.kernels.name)), \(workers.width) threads)"
     }
@@ -41,19 +49,6 @@ public final class CPUBackend: Backend {
             }
         }
         return y
-    }
-
-    /// Weights are used where they lie: in the mapped file.
-    public func makeWeight(_ parts: [HostWeight]) -> WeightMatrix {
-        WeightMatrix(
-            inputs: parts.first?.inputs ?? 0,
-            parts: parts.map { part in
-                let bytes = part.bytes
-                let buffer = Buffer(address: UnsafeMutableRawPointer(mutating: bytes.start)) { _ in
-                    withExtendedLifetime(bytes) {}
-                }
-                return WeightMatrix.Part(outputs: part.outputs, encoding: part.encoding, buffer: buffer)
-            })
     }
 
     public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable

@@ -30,6 +30,12 @@ public final class ReferenceBackend: Backend {
             })
     }
 
+    public func makeTable(_ weight: HostWeight) -> EmbeddingTable {
+        EmbeddingTable(
+            rows: weight.outputs, columns: weight.inputs, encoding: .float32,
+            buffer: makeVector([weight]).buffer)
+    }
+
     public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
     {
         let cosines = makeMatrix(rows: positions.count, columns: rotation.pairs)
@@ -52,8 +58,9 @@ public final class ReferenceBackend: Backend {
         }
     }
 
-    public func embed(_ tokens: [Int32], _ table: WeightMatrix, into y: Matrix) {
-        let rows = table.rows
+    public func embed(_ tokens: [Int32], _ table: EmbeddingTable, into y: Matrix) {
+        let part = WeightMatrix.Part(outputs: table.rows, encoding: table.encoding, buffer: table.buffer)
+        let rows = WeightMatrix(inputs: table.columns, parts: [part]).rows
         for (row, token) in tokens.enumerated() { y[row] = rows[Int(token)] }
     }
 

@@ -27,6 +27,14 @@ public struct AttentionShape: Sendable {
 }
 
 extension AttentionShape.Reach {
+    /// How many positions a query sees at most; nil for all before it.
+    public var width: Int? {
+        switch self {
+        case .causal: nil
+        case .causalWindow(let width): width
+        }
+    }
+
     /// The first key position that a query at `position` sees.
     public func firstKey(for position: Int) -> Int {
         switch self {

@@ -12,6 +12,8 @@ public protocol Backend: AnyObject, Sendable {
     func makeVector(_ parts: [HostWeight]) -> Matrix
     /// The parts stacked along the outputs. All have the same number of inputs.
     func makeWeight(_ parts: [HostWeight]) -> WeightMatrix
+    /// The rows of `weight`, for `embed`.
+    func makeTable(_ weight: HostWeight) -> EmbeddingTable
     func makeCache(
         _ layout: CacheLayout, slots: Int, element: CacheElement
     ) throws(CacheMemoryError) -> any KeyValueCache
@@ -21,7 +23,7 @@ public protocol Backend: AnyObject, Sendable {
     /// `y = x Wᵀ + bias`; `bias` has one row.
     func linear(_ x: Matrix, _ weight: WeightMatrix, bias: Matrix?, into y: Matrix)
     /// Row `r` of `y` is row `tokens[r]` of `table`.
-    func embed(_ tokens: [Int32], _ table: WeightMatrix, into y: Matrix)
+    func embed(_ tokens: [Int32], _ table: EmbeddingTable, into y: Matrix)
     func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix)
     func add(_ a: Matrix, _ b: Matrix, into y: Matrix)
     /// `y = x / sqrt(mean(x²) + epsilon) * weight`, row by row (arXiv 1910.07467).

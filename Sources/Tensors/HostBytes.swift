@@ -17,6 +17,10 @@ public struct HostBytes: @unchecked Sendable {
         self.init(start: UnsafeRawPointer(copy.address), count: bytes.count, owner: copy)
     }
 
+    /// Says that the bytes will hardly be read again, so that the memory they take may be used otherwise. They
+    /// stay readable.
+    public func evict() { (owner as? any EvictableMemory)?.evict(start, count) }
+
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
 
     /// The part at `range`, sharing memory. `range` must lie within `0..<count`.
@@ -24,6 +28,12 @@ public struct HostBytes: @unchecked Sendable {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "bytes \(range) of \(count)")
         return HostBytes(start: start + range.lowerBound, count: range.count, owner: owner)
     }
+}
+
+/// Memory that can be had again from elsewhere, as that of a mapped file can.
+public protocol EvictableMemory: AnyObject {
+    /// Gives up whole pages within `count` bytes from `start` until they are read again.
+    func evict(_ start: UnsafeRawPointer, _ count: Int)
 }
 
 /// Memory written once while a `HostBytes` is made, then only read.

@@ -28,6 +28,17 @@ final class MappedFile: @unchecked Sendable {
     var bytes: HostBytes { HostBytes(start: UnsafeRawPointer(address), count: count, owner: self) }
 }
 
+extension MappedFile: EvictableMemory {
+    func evict(_ start: UnsafeRawPointer, _ count: Int) {
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let first = (Int(bitPattern: start) + page - 1) / page * page
+        let last = (Int(bitPattern: start) + count) / page * page
+        guard last > first, let address = UnsafeMutableRawPointer(bitPattern: first) else { return }
+        // Read-only pages of a file: the next access maps them again.
+        madvise(address, last - first, MADV_DONTNEED)
+    }
+}
+
 /// What a path leads to.
 enum FileKind {
     case missing

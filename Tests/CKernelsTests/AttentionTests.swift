@@ -10,60 +10,83 @@ enum Element: String, CaseIterable, Sendable {
     var format: Format { Format(rawValue: rawValue)! }
 }
 
-/// One query row over a cache whose slots are in disorder.
+/// Rows of a sequence over a cache whose slots are in disorder; two key-value heads.
 struct AttentionCall {
     var element: Element
-    var (keyWidth, valueWidth, group, keyValueHeads) = (0, 0, 0, 2)
+    var (keyWidth, valueWidth, group) = (0, 0, 0)
+    /// Slots of the whole context, whose last positions are the rows.
     var slots: [Int32]
     var keys: [UInt8], values: [UInt8]
     var q: [Float]
-    var first = 0, count: Int
+    var rows: Int
+    var window: Int?
     var softcap: Float?
 
-    init(_ element: Element, context: Int, keyWidth: Int, valueWidth: Int, group: Int, seed: Int) {
+    init(
+        _ element: Element, context: Int, rows: Int = 1, keyWidth: Int, valueWidth: Int, group: Int, seed: Int
+    ) {
         var random = Random(seed)
-        self.element = element
-        (self.keyWidth, self.valueWidth, self.group, count) = (keyWidth, valueWidth, group, context)
-        slots = (0..<Int32(context + 3)).shuffled(using: &random)
-        q = random.floats(2 * group * keyWidth, in: -2...2)
-        let stored = { (width: Int, random: inout Random, slots: [Int32]) in
-            let x = random.floats(slots.count * 2 * width, in: -2...2)
+        (self.element, self.rows) = (element, rows)
+        (self.keyWidth, self.valueWidth, self.group) = (keyWidth, valueWidth, group)
+        let all = (0..<Int32(context + 3)).shuffled(using: &random)
+        slots = Array(all[..<context])
+        q = random.floats(rows * 2 * group * keyWidth, in: -2...2)
+        let stored = { (width: Int, random: inout Random) in
+            // Slots of others hold what must not be touched.
+            var x = random.floats(all.count * 2 * width, in: -2...2)
+            for index in context * 2 * width..<x.count { x[index] = .nan }
             var cache = [UInt8](repeating: 0, count: x.count * element.bytes)
-            scalar.store_rows(element.element, x, 2 * width, slots.count, 2 * width, slots, &cache)
+            scalar.store_rows(element.element, x, 2 * width, all.count, 2 * width, all, &cache)
             return cache
         }
-        keys = stored(keyWidth, &random, slots)
-        values = stored(valueWidth, &random, slots)
+        keys = stored(keyWidth, &random)
+        values = stored(valueWidth, &random)
     }
 
     var scale: Float { 1 / Float(keyWidth).squareRoot() }
+    var parts: Int { (slots.count + 255) / 256 }
 
-    func run(_ kernels: llm_kernels, heads: [Range<Int>] = [0..<2]) -> [Float] {
-        var y = [Float](repeating: .nan, count: 2 * group * valueWidth)
-        var scratch = [Float](repeating: .nan, count: group * count)
-        keys.withUnsafeBytes { keys in
-            values.withUnsafeBytes { values in
-                slots.withUnsafeBufferPointer { slots in
-                    q.withUnsafeBufferPointer { q in
-                        y.withUnsafeMutableBufferPointer { y in
-                            scratch.withUnsafeMutableBufferPointer { scratch in
-                                for range in heads {
-                                    var call = llm_attention(
-                                        q: q.baseAddress!, element: element.element, keys: keys.baseAddress!,
-                                        values: values.baseAddress!, key_width: keyWidth,
-                                        value_width: valueWidth, query_heads: 2 * group, kv_heads: 2,
-                                        first_kv_head: range.lowerBound, last_kv_head: range.upperBound,
-                                        slots: slots.baseAddress!, first_key: first, key_count: count,
-                                        scale: scale, has_softcap: softcap != nil, softcap: softcap ?? 0,
-                                        scratch: scratch.baseAddress ?? y.baseAddress!, y: y.baseAddress!)
-                                    kernels.attend(&call)
-                                }
-                            }
+    /// The result of rows `range`, the first of which is at its position; `splits` are the parts after
+    /// the first, if each is to be a call of its own.
+    func run(_ kernels: llm_kernels, rows range: Range<Int>? = nil, splits: [Int] = []) -> [Float] {
+        let range = range ?? 0..<rows
+        var y = [Float](repeating: .nan, count: range.count * 2 * group * valueWidth)
+        var scratch = [Float](
+            repeating: .nan, count: kernels.attention_scratch(range.count, group, keyWidth, valueWidth))
+        let size = range.count * group * (valueWidth + 2)
+        var states = [Float](repeating: .nan, count: size * (splits.count + 1))
+        let position = slots.count - rows + range.lowerBound
+        let bounds = [0] + splits + [position + range.count + 255 >> 8]
+        let (keys, values, slots, q) = (Memory(keys), Memory(values), Memory(slots), Memory(q))
+        scratch.withUnsafeMutableBufferPointer { scratch in
+            states.withUnsafeMutableBufferPointer { states in
+                y.withUnsafeMutableBufferPointer { y in
+                    for head in 0..<2 {
+                        var call = llm_attention(
+                            q: q.pointer + range.lowerBound * 2 * group * keyWidth,
+                            q_stride: 2 * group * keyWidth, rows: range.count, first_position: position,
+                            window: window ?? .max, element: element.element, keys: keys.pointer,
+                            values: values.pointer, key_width: keyWidth, value_width: valueWidth,
+                            query_heads: 2 * group, kv_heads: 2, kv_head: head, slots: slots.pointer,
+                            first_part: 0, last_part: bounds.last!, scale: scale,
+                            has_softcap: softcap != nil, softcap: softcap ?? 0, scratch: scratch.baseAddress!,
+                            state: nil, y: y.baseAddress!, y_stride: 2 * group * valueWidth)
+                        if splits.isEmpty {
+                            kernels.attend(&call)
+                            continue
                         }
+                        for index in 0..<bounds.count - 1 {
+                            (call.first_part, call.last_part) = (bounds[index], bounds[index + 1])
+                            call.state = states.baseAddress! + index * size
+                            kernels.attend(&call)
+                        }
+                        call.state = states.baseAddress!
+                        kernels.combine(&call, bounds.count - 1, size)
                     }
                 }
             }
         }
+        withExtendedLifetime((keys, values, slots, q)) {}
         return y
     }
 
@@ -71,13 +94,15 @@ struct AttentionCall {
     var expected: [Double] {
         let keys = dequantized(element.format, keys).doubles
         let values = dequantized(element.format, values).doubles
-        return (0..<2 * group).flatMap { head in
-            let seen = slots[first..<first + count].map(Int.init)
+        return (0..<rows * 2 * group).flatMap { query in
+            let (row, head) = (query / (2 * group), query % (2 * group))
+            let end = slots.count - rows + row + 1
+            let seen = slots[max(0, end - (window ?? end))..<end].map(Int.init)
             let scores = seen.map { slot in
                 let score =
                     Double(scale)
                     * (0..<keyWidth).reduce(0.0) { sum, i in
-                        sum + Double(q[head * keyWidth + i]) * keys[(slot * 2 + head / group) * keyWidth + i]
+                        sum + Double(q[query * keyWidth + i]) * keys[(slot * 2 + head / group) * keyWidth + i]
                     }
                 return softcap.map { Double($0) * tanh(score / Double($0)) } ?? score
             }
@@ -94,21 +119,37 @@ struct AttentionCall {
 @Suite struct AttentionTests {
     @Test(arguments: Element.allCases, KernelSet.available)
     func isTheDefinition(_ element: Element, _ set: KernelSet) {
-        for group in 1...8 {
+        for group in [1, 2, 3, 4, 7, 9] {
             for (keyWidth, valueWidth) in [(1, 1), (8, 8), (5, 20), (64, 64), (24, 72), (128, 128)] {
-                for (context, first) in [(1, 0), (7, 3), (40, 0), (70, 31)] {
+                for (context, rows, window) in [(1, 1, nil), (7, 3, 2), (40, 1, nil), (70, 5, 31), (300, 2, nil)]
+                    as [(Int, Int, Int?)]
+                {
                     var call = AttentionCall(
-                        element, context: context, keyWidth: keyWidth, valueWidth: valueWidth, group: group,
-                        seed: context + group)
-                    (call.first, call.count) = (first, context - first)
-                    call.softcap = context == 40 ? 3 : nil
+                        element, context: context, rows: rows, keyWidth: keyWidth, valueWidth: valueWidth,
+                        group: group, seed: context + group)
+                    (call.window, call.softcap) = (window, context == 40 ? 3 : nil)
                     let actual = call.run(set.kernels)
-                    let name: Comment =
-                        "\(group) heads, \(keyWidth), \(valueWidth) wide, \(first)..<\(context)"
+                    let name: Comment = "\(group) heads, \(keyWidth), \(valueWidth) wide, \(context)"
                     #expect(relativeError(actual, call.expected) < 5e-6, name)
                     #expect(actual.bits == call.run(scalar).bits, name)
-                    #expect(call.run(set.kernels, heads: [1..<2, 0..<1]).bits == actual.bits, name)
                 }
+            }
+        }
+    }
+
+    /// A row's result is the same alone and among the others, whichever calls compute the parts of its context.
+    @Test(arguments: Element.allCases, KernelSet.available)
+    func rowsAndPartsChangeNoBit(_ element: Element, _ set: KernelSet) {
+        for window in [nil, 40, 300] {
+            var call = AttentionCall(
+                element, context: 600, rows: 70, keyWidth: 16, valueWidth: 40, group: 3, seed: 2)
+            call.window = window
+            let whole = call.run(set.kernels), width = 2 * 3 * 40
+            for rows in [0..<1, 1..<2, 0..<33, 33..<70, 69..<70] {
+                let expected = whole[rows.lowerBound * width..<rows.upperBound * width].bits
+                #expect(call.run(set.kernels, rows: rows).bits == expected, "rows \(rows)")
+                #expect(call.run(set.kernels, rows: rows, splits: [1, 2]).bits == expected, "rows \(rows)")
+                #expect(call.run(scalar, rows: rows, splits: [1, 2]).bits == expected, "rows \(rows)")
             }
         }
     }
@@ -139,13 +180,6 @@ struct AttentionCall {
     }
 
     @Test(arguments: KernelSet.available)
-    func seesNothing(_ set: KernelSet) {
-        var call = AttentionCall(.f16, context: 4, keyWidth: 8, valueWidth: 12, group: 3, seed: 1)
-        call.count = 0
-        #expect(call.run(set.kernels) == [Float](repeating: 0, count: 72))
-    }
-
-    @Test(arguments: KernelSet.available)
     func strangeNumbersAgree(_ set: KernelSet) {
         for value in [Float.nan, .infinity, -.infinity, 1e30] {
             var call = AttentionCall(.f32, context: 21, keyWidth: 12, valueWidth: 9, group: 2, seed: 6)
@@ -154,6 +188,20 @@ struct AttentionCall {
             #expect(actual.bits == call.run(scalar).bits)
             #expect(actual[9...].nans == 0, "other heads are as ever")
         }
+    }
+
+    /// What a later token of the same chunk holds does not show in an earlier row.
+    @Test(arguments: KernelSet.available)
+    func laterTokensChangeNothing(_ set: KernelSet) {
+        let call = AttentionCall(.f32, context: 40, rows: 9, keyWidth: 8, valueWidth: 8, group: 2, seed: 9)
+        var strange = call
+        let slot = Int(call.slots[39])
+        for index in 0..<16 {
+            for byte in 0..<4 { strange.values[(slot * 16 + index) * 4 + byte] = 0xff }
+        }
+        let (usual, actual) = (call.run(set.kernels), strange.run(set.kernels))
+        #expect(actual[..<(8 * 32)].bits == usual[..<(8 * 32)].bits)
+        #expect(actual[(8 * 32)...].nans == 32)
     }
 }
 

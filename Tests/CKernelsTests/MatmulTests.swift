@@ -50,50 +50,57 @@ import Testing
     func rowsRangesAndInstructionsChangeNoBit(_ format: Format, _ set: KernelSet) {
         for inputs in format.awkwardInputs {
             let bias = inputs % 3 == 1
-            let product = Product(format, inputs: inputs, outputs: 17, rows: 9, bias: bias, seed: 7)
-            let alone = (0..<9).map { product.result(scalar, rows: $0..<$0 + 1) }
-            for rows in 1...9 {
+            let product = Product(format, inputs: inputs, outputs: 37, rows: 31, bias: bias, seed: 7)
+            let alone = (0..<31).map { product.result(scalar, rows: $0..<$0 + 1) }
+            for rows in 1...31 {
                 let expected = alone[..<rows].flatMap { $0 }.bits
-                let splits = [[], [rows], [rows, rows + 1], [1, 3, 9, 16]][rows % 4]
+                let splits = [[], [rows % 4], [1, 2]][rows % 3]
                 let actual = product.result(set.kernels, rows: 0..<rows, splits: splits).bits
                 #expect(actual == expected, "\(inputs) inputs, \(rows) rows, split at \(splits)")
             }
-            #expect(product.result(set.kernels, rows: 4..<9).bits == alone[4...].flatMap { $0 }.bits)
+            #expect(product.result(set.kernels, rows: 4..<19).bits == alone[4..<19].flatMap { $0 }.bits)
         }
     }
 
+    /// So many panels and rows that every way of taking them together occurs, and rows beyond what the cache
+    /// holds at a time.
     @Test(arguments: Format.allCases, KernelSet.available)
-    func manyRowsAndFewOutputs(_ format: Format, _ set: KernelSet) {
-        let inputs = format.awkwardInputs.last!
-        let whole = Product(format, inputs: inputs, outputs: 4, rows: 71, bias: true, seed: 3)
-        let expected = whole.result(scalar).bits
-        #expect(whole.result(set.kernels).bits == expected)
-        for outputs in 1...3 {
-            let actual = whole.result(set.kernels, splits: [outputs]).bits
-            #expect(actual == expected, "\(outputs) outputs first")
+    func manyRowsAndPanels(_ format: Format, _ set: KernelSet) {
+        let inputs = format.blockElements == 256 ? 512 : 64
+        for (outputs, rows) in [(4, 71), (300, 2), (300, 1), (33, 800)] {
+            let whole = Product(format, inputs: inputs, outputs: outputs, rows: rows, bias: true, seed: 3)
+            #expect(whole.result(set.kernels).bits == whole.result(scalar).bits, "\(outputs) x \(rows)")
         }
     }
 
     @Test(arguments: KernelSet.available)
     func writesOnlyItsColumns(_ set: KernelSet) {
-        let product = Product(.q4_0, inputs: 64, outputs: 7, rows: 5, seed: 2)
-        let (bytes, stride) = product.activations(set.kernels)
-        var y = [Float](repeating: -1, count: 5 * 20)
-        product.weights.withUnsafeBytes { weights in
-            bytes.withUnsafeBytes { x in
-                y.withUnsafeMutableBufferPointer { y in
-                    var call = llm_matmul(
-                        encoding: LLM_Q4_0, weights: weights.baseAddress!, inputs: 64, first_output: 2,
-                        last_output: 5, x: x.baseAddress!, x_stride_bytes: stride, rows: 5, bias: nil,
-                        y: y.baseAddress! + 10, y_stride: 20)
-                    set.kernels.matmul(&call)
-                }
-            }
+        let product = Product(.q4_0, inputs: 64, outputs: 39, rows: 5, seed: 2)
+        let weights = Memory(product.packed(set.kernels))
+        let x = Memory(product.activations(set.kernels, rows: 0..<5))
+        var y = [Float](repeating: -1, count: 5 * 60)
+        y.withUnsafeMutableBufferPointer { y in
+            var call = llm_matmul(
+                encoding: LLM_Q4_0, weights: weights.pointer, inputs: 64, outputs: 39, first_panel: 1,
+                last_panel: 3, x: x.pointer, x_stride: 64, rows: 5, bias: nil, y: y.baseAddress! + 10, y_stride: 60)
+            set.kernels.matmul(&call)
         }
+        withExtendedLifetime((weights, x)) {}
         let whole = product.result(set.kernels)
         for (index, value) in y.enumerated() {
-            let output = index % 20 - 10
-            #expect(value == ((2..<5).contains(output) ? whole[index / 20 * 7 + output] : -1))
+            let output = index % 60 - 10
+            #expect(value == ((16..<39).contains(output) ? whole[index / 60 * 39 + output] : -1))
+        }
+    }
+
+    /// The packed form holds the numbers of the rows: a product with unit vectors gives them back.
+    @Test(arguments: Format.plain, KernelSet.available)
+    func packingKeepsEveryNumber(_ format: Format, _ set: KernelSet) {
+        var product = Product(format, inputs: 19, outputs: 35, rows: 19, seed: 8)
+        product.x = (0..<19 * 19).map { $0 % 20 == 0 ? 1 : 0 }
+        let weights = dequantized(format, product.weights), actual = product.result(set.kernels)
+        for index in weights.indices {
+            #expect(actual[index % 19 * 35 + index / 19] == weights[index])
         }
     }
 
@@ -124,14 +131,15 @@ import Testing
             for i in 0..<32 { x[i] = i == 0 ? 127 : Float(i) + 0.5 }
             for i in inputs..<inputs + 32 { x[i] = 0 }
             for i in 2 * inputs..<2 * inputs + 32 { x[i] = i % 2 == 0 ? 0.1 : -0.1 }
-            let bytes = scalar.quantized_row_bytes(inputs)
-            var expected = [UInt8](repeating: 1, count: 3 * bytes)
-            var actual = [UInt8](repeating: 2, count: 3 * bytes)
-            scalar.quantize_rows(x, inputs, 3, inputs, shared, &expected)
-            set.kernels.quantize_rows(x, inputs, 3, inputs, shared, &actual)
-            #expect(actual == expected, "\(inputs) inputs")
-            #expect(actual[1] == 2 && actual[2] == 2 && actual[3] == 4, "1.5, 2.5, 3.5 round to even")
-            #expect(actual[0] == 127)
+            for rows in [1, 3] {
+                var expected = [UInt8](repeating: 1, count: scalar.quantized_bytes(inputs, rows))
+                var actual = [UInt8](repeating: 2, count: expected.count)
+                scalar.quantize_rows(x, inputs, rows, inputs, shared, 0, 1, &expected)
+                set.kernels.quantize_rows(x, inputs, rows, inputs, shared, 0, 1, &actual)
+                #expect(actual == expected, "\(inputs) inputs")
+                #expect(actual[1] == 2 && actual[2] == 2 && actual[3] == 4, "1.5, 2.5, 3.5 round to even")
+                #expect(actual[0] == 127)
+            }
         }
     }
 }

@@ -3,7 +3,7 @@ import Foundation
 
 /// A table of kernels that this processor runs.
 enum KernelSet: String, CaseIterable, Sendable {
-    case scalar, avx2
+    case scalar, avx2, avx512
 
     static let available = allCases.filter { $0.table != nil }
 
@@ -11,6 +11,7 @@ enum KernelSet: String, CaseIterable, Sendable {
         switch self {
         case .scalar: llm_kernels_scalar()
         case .avx2: llm_kernels_avx2()
+        case .avx512: llm_kernels_avx512()
         }
     }
 
@@ -166,33 +167,52 @@ struct Product {
         }
     }
 
-    /// Rows as the kernels want them, and the bytes of each.
-    func activations(_ kernels: llm_kernels) -> (bytes: [UInt8], stride: Int) {
-        if format.blockElements == 1 {
-            return (x.withUnsafeBytes { Array($0) }, inputs * MemoryLayout<Float>.size)
+    var panels: Int { (outputs + 15) / 16 }
+
+    /// The weights as the kernels want them.
+    func packed(_ kernels: llm_kernels) -> [UInt8] {
+        let panelBytes = kernels.panel_bytes(format.encoding, inputs), rowBytes = weights.count / outputs
+        var packed = [UInt8](repeating: 0xAA, count: panels * panelBytes)
+        weights.withUnsafeBytes { weights in
+            packed.withUnsafeMutableBytes { packed in
+                for panel in 0..<panels {
+                    kernels.pack_panel(
+                        format.encoding, weights.baseAddress! + 16 * panel * rowBytes, inputs,
+                        min(16, outputs - 16 * panel), packed.baseAddress! + panel * panelBytes)
+                }
+            }
         }
-        let stride = kernels.quantized_row_bytes(inputs)
-        var bytes = [UInt8](repeating: 0xAA, count: stride * rows)
-        kernels.quantize_rows(x, inputs, rows, inputs, format.blockElements, &bytes)
-        return (bytes, stride)
+        return packed
     }
 
-    /// The rows' products with a range of outputs; all other columns are -1.
+    /// Some of the rows as the kernels want them.
+    func activations(_ kernels: llm_kernels, rows: Range<Int>) -> [UInt8] {
+        let x = Array(x[rows.lowerBound * inputs..<rows.upperBound * inputs])
+        if format.blockElements == 1 { return x.withUnsafeBytes { Array($0) } }
+        var bytes = [UInt8](repeating: 0xAA, count: kernels.quantized_bytes(inputs, rows.count))
+        // Tiles in disorder: none depends on another.
+        for tile in (0..<(rows.count + 15) / 16).reversed() {
+            kernels.quantize_rows(
+                x, inputs, rows.count, inputs, format.blockElements, tile, tile + 1, &bytes)
+        }
+        return bytes
+    }
+
+    /// The rows' products, by calls that share the panels as `splits` says.
     func result(_ kernels: llm_kernels, rows range: Range<Int>? = nil, splits: [Int] = []) -> [Float] {
-        let (bytes, stride) = activations(kernels)
         let range = range ?? 0..<rows
         var y = [Float](repeating: -1, count: range.count * outputs)
-        let bounds = [0] + splits + [outputs]
-        weights.withUnsafeBytes { weights in
-            bytes.withUnsafeBytes { x in
+        let bounds = [0] + splits + [panels]
+        packed(kernels).withUnsafeBytes { weights in
+            activations(kernels, rows: range).withUnsafeBytes { x in
                 y.withUnsafeMutableBufferPointer { y in
                     withOptionalPointer(bias) { bias in
                         for (first, last) in zip(bounds, bounds.dropFirst()) {
                             var product = llm_matmul(
                                 encoding: format.encoding, weights: weights.baseAddress!, inputs: inputs,
-                                first_output: first, last_output: last,
-                                x: x.baseAddress! + range.lowerBound * stride, x_stride_bytes: stride,
-                                rows: range.count, bias: bias, y: y.baseAddress!, y_stride: outputs)
+                                outputs: outputs, first_panel: first, last_panel: last, x: x.baseAddress!,
+                                x_stride: inputs, rows: range.count, bias: bias, y: y.baseAddress!,
+                                y_stride: outputs)
                             kernels.matmul(&product)
                         }
                     }
@@ -201,6 +221,18 @@ struct Product {
         }
         return y
     }
+}
+
+/// A copy of an array at an address that stays for as long as this lives.
+final class Memory<Element: BitwiseCopyable> {
+    let pointer: UnsafeMutablePointer<Element>
+
+    init(_ values: [Element]) {
+        pointer = .allocate(capacity: max(values.count, 1))
+        pointer.initialize(from: values, count: values.count)
+    }
+
+    deinit { pointer.deallocate() }
 }
 
 func withOptionalPointer(_ values: [Float]?, _ body: (UnsafePointer<Float>?) -> Void) {

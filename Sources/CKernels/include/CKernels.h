@@ -2,8 +2,8 @@
 ///
 /// A kernel holds no policy: it starts no thread, allocates nothing and keeps no state. Callers split the
 /// work by rows, outputs or heads. The result bits of a row never depend on the other rows of a call, on how
-/// a range was split, or on which table of kernels ran: the scalar kernels compute the same eight
-/// interleaved partial sums, the same reduction tree and the same exponential as the SIMD ones.
+/// a range was split, or on which table of kernels ran: every table adds up in the same order, with the same
+/// exponential.
 ///
 /// Shapes are counted in elements; rows are strided: row `r` of `x` starts at `x + r * x_stride`. No pointer
 /// needs more alignment than its type. Where a result may overwrite an argument, the comment says so.
@@ -49,22 +49,24 @@ typedef enum llm_function {
     LLM_RELU,      // max(x, 0)
 } llm_function;
 
-/// A product of activations with a weight matrix, restricted to some outputs:
-/// `y[r][o] = Σ_i x[r][i] * weights[o][i] + bias[o]` for `o` in `first_output..<last_output`.
+/// A product of activations with a weight matrix, restricted to some panels of outputs:
+/// `y[r][o] = Σ_i x[r][i] * weights[o][i] + bias[o]`.
 typedef struct llm_matmul {
     llm_encoding encoding;
-    /// All rows of the matrix, `inputs` elements each, without gaps; row `o` is output `o`.
+    /// Panels as `pack_panel` writes them, one after the other.
     const void *weights;
     /// At least 1; a multiple of 32 (256 for the `_K` encodings) when the encoding has blocks.
     size_t inputs;
-    size_t first_output;
-    size_t last_output;
-    /// float32 rows for LLM_F32, LLM_F16 and LLM_BF16; rows made by `quantize_rows` for all others.
+    /// Of the whole matrix; panel `p` computes outputs `16p ..< min(16p + 16, outputs)`.
+    size_t outputs;
+    size_t first_panel;
+    size_t last_panel;
+    /// float32 rows for LLM_F32, LLM_F16 and LLM_BF16; what `quantize_rows` made for all others.
     const void *x;
-    /// BYTES from one row of `x` to the next, for either kind of row.
-    size_t x_stride_bytes;
+    /// Elements from one row of floats to the next.
+    size_t x_stride;
     size_t rows;
-    /// One number per output of the whole matrix, indexed like `weights`.
+    /// One number per output.
     const float *_Nullable bias;
     /// Output `o` of row `r` goes to `y[r * y_stride + o]`; other columns stay as they are. To stack
     /// matrices along the outputs, pass `y` plus the number of outputs before this one.
@@ -107,11 +109,22 @@ typedef struct llm_rotation {
     size_t table_stride;
 } llm_rotation;
 
-/// Attention of one query row over cached keys and values, restricted to some key-value heads:
-/// `y = softmax(scale q kᵀ) v`. Query head `h` reads key-value head `h / (query_heads / kv_heads)`.
+/// Attention of consecutive rows of one sequence over its cached keys and values, for the query heads that
+/// share one key-value head: `y = softmax(scale q kᵀ) v`. Query head `h` reads key-value head
+/// `h / (query_heads / kv_heads)`.
+///
+/// Positions are taken in blocks of 32 with a running maximum (online softmax, arXiv 1805.02867). Every 256
+/// positions are a part with a state of its own, and the states are combined in order. So the parts may be
+/// computed by different calls, and the result is the same.
 typedef struct llm_attention {
-    /// `query_heads * key_width` elements.
+    /// `rows` of `query_heads * key_width` elements.
     const float *q;
+    size_t q_stride;
+    size_t rows;
+    /// The position of the first row; row `r` sees positions up to its own.
+    size_t first_position;
+    /// How many positions a row sees at most; SIZE_MAX means all.
+    size_t window;
     llm_element element;
     /// One layer's cache: slot `s` has its keys at element `s * kv_heads * key_width` and its values at
     /// element `s * kv_heads * value_width`.
@@ -123,42 +136,56 @@ typedef struct llm_attention {
     size_t value_width;
     size_t query_heads;
     size_t kv_heads;
-    size_t first_kv_head;
-    size_t last_kv_head;
+    size_t kv_head;
     /// The slot of every position of the sequence, from position 0.
     const int32_t *slots;
-    /// The positions that the query sees: `first_key ..< first_key + key_count`. With none, y is 0.
-    size_t first_key;
-    size_t key_count;
+    /// The parts to compute, 256 positions each.
+    size_t first_part;
+    size_t last_part;
     /// Scores are multiplied by this before the softmax.
     float scale;
     /// Whether scaled scores become `softcap * tanh(score / softcap)`.
     bool has_softcap;
     float softcap;
-    /// Room for `query_heads / kv_heads * key_count` elements.
+    /// Room for `attention_scratch` elements.
     float *scratch;
-    /// `query_heads * value_width` elements, of which those of the chosen heads are written.
+    /// Where the state of a part goes, of one alone; or null when the parts are all there is: then `y` is
+    /// written. For each row, for each query head of the group: the maximum, the sum, `value_width` sums of
+    /// values.
+    float *_Nullable state;
+    /// `rows` of `query_heads * value_width` elements, of which those of the group are written.
     float *y;
+    size_t y_stride;
 } llm_attention;
 
 /// The kernels of one instruction set. Constant, so threads may share it.
 typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
-    /// "scalar" or "avx2".
+    /// "scalar", "avx2", "avx512" or "neon".
     const char *name;
 
     /// Decodes `count` elements (whole blocks) of one weight row to float32.
     void (*_Nonnull dequantize_row)(llm_encoding encoding, const void *row, size_t count, float *out);
 
-    /// Bytes of one activation row as `quantize_rows` writes it; `inputs` is a multiple of 32.
-    size_t (*_Nonnull quantized_row_bytes)(size_t inputs);
+    /// Bytes of a panel of 16 outputs as `pack_panel` writes it.
+    size_t (*_Nonnull panel_bytes)(llm_encoding encoding, size_t inputs);
+
+    /// Rearranges `outputs` rows (1 to 16) of a weight matrix, from `rows` on, into a panel. Missing outputs
+    /// become zeros. Nothing is rounded.
+    void (*_Nonnull pack_panel)(
+        llm_encoding encoding, const void *rows, size_t inputs, size_t outputs, void *panel);
+
+    /// Bytes of `rows` quantised activation rows; `inputs` is a multiple of 32.
+    size_t (*_Nonnull quantized_bytes)(size_t inputs, size_t rows);
 
     /// Quantises activations for `matmul` with a block encoding: int8 numbers, rounded to nearest even,
     /// with a scale of `max|x| / 127` and their sums. `shared` elements have one scale, as many as llama.cpp
     /// takes together: 32 for encodings with blocks of 32, and 256 for the `_K` encodings.
-    /// `inputs` is a multiple of `shared`. Row `r` starts at byte `r * quantized_row_bytes(inputs)` of
-    /// `out`. A NaN or an infinity makes its row's products NaN; a group below 1e-30 counts as zero.
+    /// `inputs` is a multiple of `shared`. Of all `rows`, those of tiles `first_tile ..< last_tile`, 16 rows
+    /// each, are written. A NaN or an infinity makes its row's products NaN; a group below 1e-30 counts as
+    /// zero.
     void (*_Nonnull quantize_rows)(
-        const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, void *out);
+        const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, size_t first_tile,
+        size_t last_tile, void *out);
 
     /// Multiplies activations by a weight matrix. Sums are float32; block encodings multiply in integers.
     void (*_Nonnull matmul)(const llm_matmul *product);
@@ -197,8 +224,15 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
         llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,
         const int32_t *slots, void *cache);
 
-    /// The result depends on the query row and on the keys and values it sees, not on the range of heads.
+    /// Elements of scratch memory that `attend` needs.
+    size_t (*_Nonnull attention_scratch)(size_t rows, size_t group, size_t key_width, size_t value_width);
+
+    /// The result of a row depends on its query and on the keys and values it sees alone.
     void (*_Nonnull attend)(const llm_attention *attention);
+
+    /// Combines the states of `count` consecutive parts, `stride` elements apart from `state` on, and writes
+    /// `y`.
+    void (*_Nonnull combine)(const llm_attention *attention, size_t count, size_t stride);
 
     /// The index of the largest element, the first of equals. NaN never wins; 0 if there is nothing else.
     size_t (*_Nonnull arg_max)(const float *x, size_t count);
@@ -211,6 +245,8 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
 const llm_kernels *llm_kernels_scalar(void);
 /// Kernels for x86-64 with AVX2, FMA and F16C; null where the processor lacks one of them.
 const llm_kernels *_Nullable llm_kernels_avx2(void);
+/// Kernels for x86-64 with AVX-512 and VNNI; null where the processor lacks them.
+const llm_kernels *_Nullable llm_kernels_avx512(void);
 /// The fastest kernels that the processor runs.
 const llm_kernels *llm_kernels_best(void);
 

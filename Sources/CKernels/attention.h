@@ -1,0 +1,146 @@
+/// What the attention kernels share: the blocks and parts of a sequence, scratch memory, and how the states of
+/// parts become one.
+#ifndef LLM_ATTENTION_H
+#define LLM_ATTENTION_H
+
+#include "kernels.h"
+#include "lanes.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+enum {
+    LLM_KEYS = 32,  // positions of a block
+    LLM_PART = 256, // positions of a part
+};
+
+/// Scratch memory for `queries` queries, one for each row and head.
+typedef struct {
+    /// `key_width` rows of 32: the keys of a block, one column each.
+    float *keys;
+    /// 32 rows of `columns`, the values of a block.
+    float *values;
+    /// For each query 32 scores, then exponentials.
+    float *scores;
+    /// For each query `columns` weighted sums of values of the part.
+    float *sums;
+    /// For each query 8 interleaved sums of exponentials of the part.
+    float *lanes;
+    /// For each query the largest score of the part.
+    float *largest;
+    /// For each query what the sums before the current block are multiplied with.
+    float *factors;
+    /// For each query the state of the parts so far: maximum, sum, sums of values.
+    float *totals;
+    /// `value_width` rounded up to whole blocks of 32.
+    size_t columns;
+    size_t queries;
+} llm_attention_memory;
+
+static inline size_t llm_attention_columns(size_t value_width) { return (value_width + 31) / 32 * 32; }
+
+static inline size_t llm_attention_floats(size_t queries, size_t key_width, size_t value_width) {
+    const size_t columns = llm_attention_columns(value_width);
+    return LLM_KEYS * (key_width + columns + queries) + queries * (columns + LLM_LANES + 4 + value_width);
+}
+
+static inline llm_attention_memory llm_lay_out(const llm_attention *a) {
+    llm_attention_memory m = {.columns = llm_attention_columns(a->value_width)};
+    m.queries = a->rows * (a->query_heads / a->kv_heads);
+    m.keys = a->scratch;
+    m.values = m.keys + LLM_KEYS * a->key_width;
+    m.scores = m.values + LLM_KEYS * m.columns;
+    m.sums = m.scores + LLM_KEYS * m.queries;
+    m.lanes = m.sums + m.queries * m.columns;
+    m.largest = m.lanes + m.queries * LLM_LANES;
+    m.factors = m.largest + m.queries;
+    m.totals = m.factors + m.queries;
+    return m;
+}
+
+/// Where the query of row and head number `query` begins.
+static inline const float *llm_query(const llm_attention *a, size_t query) {
+    const size_t group = a->query_heads / a->kv_heads;
+    return a->q + query / group * a->q_stride + (a->kv_head * group + query % group) * a->key_width;
+}
+
+/// The positions `first ..< last` of a block of 32 from `start` that a query sees; `first >= last` for none.
+typedef struct { size_t first, last; } llm_span;
+
+static inline llm_span llm_seen(const llm_attention *a, size_t query, size_t start) {
+    const size_t end = a->first_position + query / (a->query_heads / a->kv_heads) + 1;
+    const size_t first = end > a->window ? end - a->window : 0;
+    llm_span span = {first > start ? first - start : 0, end > start ? end - start : 0};
+    if (span.last > LLM_KEYS) { span.last = LLM_KEYS; }
+    return span;
+}
+
+/// The positions `first ..< last` that any row of the call sees in a part, from the start of a block.
+static inline llm_span llm_part_span(const llm_attention *a, size_t part) {
+    const size_t end = a->first_position + a->rows, least = a->first_position + 1;
+    const size_t first = least > a->window ? (least - a->window) / LLM_KEYS * LLM_KEYS : 0;
+    llm_span span = {part * LLM_PART, (part + 1) * LLM_PART};
+    if (span.first < first) { span.first = first; }
+    if (span.last > end) { span.last = end; }
+    return span;
+}
+
+/// Adds a part's state to `total`. A state that has seen nothing has a maximum of -infinity and a sum of 0.
+static inline void llm_merge(float *total, float largest, float sum, const float *sums, size_t columns) {
+    if (largest == -INFINITY && sum == 0) { return; }
+    if (total[0] == -INFINITY && total[1] == 0) {
+        total[0] = largest;
+        total[1] = sum;
+        memcpy(total + 2, sums, columns * sizeof *sums);
+        return;
+    }
+    const float both = largest > total[0] ? largest : total[0];
+    const float mine = llm_exp(total[0] - both), theirs = llm_exp(largest - both);
+    total[0] = both;
+    total[1] = total[1] * mine + sum * theirs;
+    for (size_t i = 0; i < columns; i++) { total[2 + i] = total[2 + i] * mine + sums[i] * theirs; }
+}
+
+/// Writes the results of queries whose states are at `totals`, one after the other.
+static inline void llm_finish(const llm_attention *a, const float *totals) {
+    const size_t group = a->query_heads / a->kv_heads;
+    for (size_t query = 0; query < a->rows * group; query++, totals += a->value_width + 2) {
+        float *y = a->y + query / group * a->y_stride + (a->kv_head * group + query % group) * a->value_width;
+        const bool seen = !(totals[0] == -INFINITY && totals[1] == 0);
+        const float inverse = seen ? 1.0f / totals[1] : 0.0f;
+        for (size_t i = 0; i < a->value_width; i++) { y[i] = seen ? totals[2 + i] * inverse : 0.0f; }
+    }
+}
+
+/// Makes every query's total, or part, a state that has seen nothing.
+static inline void llm_begin_totals(const llm_attention *a, const llm_attention_memory *m) {
+    for (size_t query = 0; query < m->queries; query++) {
+        m->totals[query * (a->value_width + 2)] = -INFINITY;
+        m->totals[query * (a->value_width + 2) + 1] = 0;
+    }
+}
+
+static inline void llm_begin_part(const llm_attention_memory *m) {
+    memset(m->sums, 0, m->queries * m->columns * sizeof *m->sums);
+    memset(m->lanes, 0, m->queries * LLM_LANES * sizeof *m->lanes);
+    for (size_t query = 0; query < m->queries; query++) { m->largest[query] = -INFINITY; }
+}
+
+static inline void llm_end_part(const llm_attention *a, const llm_attention_memory *m) {
+    for (size_t query = 0; query < m->queries; query++) {
+        const float sum = llm_lane_sum(m->lanes + query * LLM_LANES);
+        llm_merge(
+            m->totals + query * (a->value_width + 2), m->largest[query], sum, m->sums + query * m->columns,
+            a->value_width);
+    }
+}
+
+/// Gives the caller the states or the result.
+static inline void llm_end_totals(const llm_attention *a, const llm_attention_memory *m) {
+    if (a->state) {
+        memcpy(a->state, m->totals, m->queries * (a->value_width + 2) * sizeof *m->totals);
+    } else {
+        llm_finish(a, m->totals);
+    }
+}
+
+#endif

@@ -1,0 +1,199 @@
+/// Attention with vectors of eight, but for the products, which each instruction set has its own kernel for.
+#ifndef LLM_AVX2_ATTENTION_H
+#define LLM_AVX2_ATTENTION_H
+
+#include "attention.h"
+#include "avx2.h"
+
+#pragma STDC FP_CONTRACT OFF
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+
+/// Adds `count` products of some of the first `rows` rows with 32 columns, and returns how many rows it took.
+typedef size_t (*llm_multiply_add)(
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums);
+
+enum { LLM_QUERIES = 8 }; // queries offered at a time
+
+/// Rows become columns.
+LLM_TEMPLATE void avx2_transpose(__m256 *r) {
+    __m256 t[8];
+    LLM_UNROLL for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    LLM_UNROLL for (int i = 0; i < 2; i++) {
+        r[4 * i] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+        r[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
+        r[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+        r[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+    }
+    LLM_UNROLL for (int i = 0; i < 4; i++) {
+        t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    }
+    LLM_UNROLL for (int i = 0; i < 8; i++) { r[i] = t[i]; }
+}
+
+/// The keys of `count` positions from `start` as columns; columns after them are zero.
+LLM_TEMPLATE void load_keys(const llm_attention *a, llm_element element, size_t start, size_t count, float *out) {
+    for (size_t key = 0; key < LLM_KEYS; key += 8) {
+        size_t index[8];
+        for (size_t i = 0; i < 8; i++) {
+            const size_t position = start + (key + i < count ? key + i : 0);
+            index[i] = ((size_t)a->slots[position] * a->kv_heads + a->kv_head) * a->key_width;
+        }
+        for (size_t column = 0; column < a->key_width; column += 8) {
+            const size_t columns = llm_smaller(a->key_width - column, 8);
+            __m256 rows[8];
+            for (size_t i = 0; i < 8; i++) {
+                rows[i] = key + i < count ? avx2_load_element(element, a->keys, index[i] + column, columns)
+                                          : _mm256_setzero_ps();
+            }
+            avx2_transpose(rows);
+            for (size_t i = 0; i < columns; i++) {
+                _mm256_storeu_ps(out + (column + i) * LLM_KEYS + key, rows[i]);
+            }
+        }
+    }
+}
+
+LLM_TEMPLATE void load_values(
+    const llm_attention *a, llm_element element, size_t start, size_t count, size_t columns, float *out) {
+    for (size_t i = 0; i < count; i++, out += columns) {
+        const size_t index = ((size_t)a->slots[start + i] * a->kv_heads + a->kv_head) * a->value_width;
+        size_t column = 0;
+        for (; column + 8 <= a->value_width; column += 8) {
+            _mm256_storeu_ps(out + column, avx2_load_element(element, a->values, index + column, 8));
+        }
+        for (; column < columns; column += 8) {
+            const size_t left = column < a->value_width ? a->value_width - column : 0;
+            __m256 rest = left ? avx2_load_element(element, a->values, index + column, left) : _mm256_setzero_ps();
+            _mm256_storeu_ps(out + column, rest);
+        }
+    }
+}
+
+/// Scores of all queries with the keys of a block.
+LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m, llm_multiply_add multiply_add) {
+    memset(m->scores, 0, m->queries * LLM_KEYS * sizeof *m->scores);
+    for (size_t query = 0; query < m->queries;) {
+        const float *q[LLM_QUERIES];
+        float *scores[LLM_QUERIES];
+        const size_t count = llm_smaller(m->queries - query, LLM_QUERIES);
+        for (size_t i = 0; i < count; i++) {
+            q[i] = llm_query(a, query + i);
+            scores[i] = m->scores + (query + i) * LLM_KEYS;
+        }
+        query += multiply_add(count, a->key_width, q, m->keys, LLM_KEYS, scores);
+    }
+}
+
+/// Scaled scores, minus infinity where the query sees nothing.
+LLM_TEMPLATE void scale_scores(const llm_attention *a, const float *scores, llm_span span, __m256 *s) {
+    LLM_UNROLL for (int v = 0; v < 4; v++) {
+        s[v] = _mm256_mul_ps(_mm256_loadu_ps(scores + 8 * v), _mm256_set1_ps(a->scale));
+    }
+    if (a->has_softcap) {
+        float capped[LLM_KEYS];
+        LLM_UNROLL for (int v = 0; v < 4; v++) { _mm256_storeu_ps(capped + 8 * v, s[v]); }
+        for (int i = 0; i < LLM_KEYS; i++) { capped[i] = llm_soft_cap(capped[i], a->softcap); }
+        LLM_UNROLL for (int v = 0; v < 4; v++) { s[v] = _mm256_loadu_ps(capped + 8 * v); }
+    }
+    if (span.first == 0 && span.last == LLM_KEYS) { return; }
+    const __m256i first = _mm256_set1_epi32((int)span.first), last = _mm256_set1_epi32((int)span.last);
+    __m256i position = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    LLM_UNROLL for (int v = 0; v < 4; v++) {
+        __m256i before = _mm256_cmpgt_epi32(first, position);
+        __m256i inside = _mm256_andnot_si256(before, _mm256_cmpgt_epi32(last, position));
+        s[v] = _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), s[v], _mm256_castsi256_ps(inside));
+        position = _mm256_add_epi32(position, _mm256_set1_epi32(8));
+    }
+}
+
+/// Turns the scores of a query into exponentials, and takes them into its maximum and sum.
+LLM_TEMPLATE void exponentiate(const llm_attention *a, const llm_attention_memory *m, size_t query, llm_span span) {
+    float *scores = m->scores + query * LLM_KEYS, *sums = m->lanes + query * LLM_LANES;
+    __m256 s[4], largest = _mm256_set1_ps(m->largest[query]);
+    scale_scores(a, scores, span, s);
+    // Where one is no number, the maximum is the second.
+    LLM_UNROLL for (int v = 0; v < 4; v++) { largest = _mm256_max_ps(s[v], largest); }
+    largest = _mm256_max_ps(largest, _mm256_permute2f128_ps(largest, largest, 1));
+    largest = _mm256_max_ps(largest, _mm256_shuffle_ps(largest, largest, 0x4e));
+    largest = _mm256_max_ps(largest, _mm256_shuffle_ps(largest, largest, 0xb1));
+    const float now = _mm256_cvtss_f32(largest);
+    const float factor = m->largest[query] == now ? 1.0f : llm_exp(m->largest[query] - now);
+    __m256 lanes = _mm256_mul_ps(_mm256_loadu_ps(sums), _mm256_set1_ps(factor));
+    LLM_UNROLL for (int v = 0; v < 4; v++) {
+        __m256 power = avx2_exp(_mm256_sub_ps(s[v], largest));
+        _mm256_storeu_ps(scores + 8 * v, power);
+        lanes = _mm256_add_ps(lanes, power);
+    }
+    _mm256_storeu_ps(sums, lanes);
+    m->largest[query] = now;
+    m->factors[query] = factor;
+}
+
+/// Adds the weighted values of a block to the sums of queries `first ..< last`, which see the same positions.
+LLM_TEMPLATE void add_values(
+    const llm_attention_memory *m, size_t first, size_t last, llm_span span, llm_multiply_add multiply_add) {
+    for (size_t query = first; query < last; query++) {
+        if (m->factors[query] == 1.0f) { continue; }
+        float *sums = m->sums + query * m->columns;
+        const __m256 factor = _mm256_set1_ps(m->factors[query]);
+        for (size_t i = 0; i < m->columns; i += 8) {
+            _mm256_storeu_ps(sums + i, _mm256_mul_ps(_mm256_loadu_ps(sums + i), factor));
+        }
+    }
+    const float *values = m->values + span.first * m->columns;
+    for (size_t column = 0; column < m->columns; column += 32) {
+        for (size_t query = first; query < last;) {
+            const float *weights[LLM_QUERIES];
+            float *sums[LLM_QUERIES];
+            const size_t count = llm_smaller(last - query, LLM_QUERIES);
+            for (size_t i = 0; i < count; i++) {
+                weights[i] = m->scores + (query + i) * LLM_KEYS + span.first;
+                sums[i] = m->sums + (query + i) * m->columns + column;
+            }
+            query += multiply_add(count, span.last - span.first, weights, values + column, m->columns, sums);
+        }
+    }
+}
+
+/// Takes the block from `start`, of which `count` positions exist, into the part's states.
+LLM_TEMPLATE void add_block(
+    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start, size_t count,
+    llm_multiply_add multiply_add) {
+    load_keys(a, element, start, count, m->keys);
+    load_values(a, element, start, count, m->columns, m->values);
+    score(a, m, multiply_add);
+    for (size_t query = 0; query < m->queries;) {
+        const llm_span span = llm_seen(a, query, start);
+        size_t last = query;
+        for (; last < m->queries; last++) {
+            llm_span other = llm_seen(a, last, start);
+            if (other.first != span.first || other.last != span.last) { break; }
+            if (span.first < span.last) { exponentiate(a, m, last, span); }
+        }
+        if (span.first < span.last) { add_values(m, query, last, span, multiply_add); }
+        query = last;
+    }
+}
+
+LLM_TEMPLATE void attend(const llm_attention *a, llm_element element, llm_multiply_add multiply_add) {
+    const llm_attention_memory m = llm_lay_out(a);
+    llm_begin_totals(a, &m);
+    for (size_t part = a->first_part; part < a->last_part; part++) {
+        const llm_span span = llm_part_span(a, part);
+        llm_begin_part(&m);
+        for (size_t start = span.first; start < span.last; start += LLM_KEYS) {
+            const size_t count = llm_smaller(a->first_position + a->rows - start, LLM_KEYS);
+            add_block(a, &m, element, start, count, multiply_add);
+        }
+        llm_end_part(a, &m);
+    }
+    llm_end_totals(a, &m);
+}
+
+#pragma clang attribute pop
+
+#endif
