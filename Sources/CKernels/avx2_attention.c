@@ -77,13 +77,9 @@ static size_t multiply_add(
     return 1;
 }
 
-void llm_avx2_attend(const llm_attention *a) {
-    switch (a->element) {
-    case LLM_ELEMENT_F32: attend(a, LLM_ELEMENT_F32, multiply_add); break;
-    case LLM_ELEMENT_F16: attend(a, LLM_ELEMENT_F16, multiply_add); break;
-    case LLM_ELEMENT_BF16: attend(a, LLM_ELEMENT_BF16, multiply_add); break;
-    }
-}
+#include "attention_tiles.h"
+
+void llm_avx2_attend(const llm_attention *a) { attend_any(a); }
 
 #pragma clang attribute pop
 

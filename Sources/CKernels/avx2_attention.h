@@ -8,12 +8,6 @@
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 
-/// Adds `count` products of some of the first `rows` rows with 32 columns, and returns how many rows it took.
-typedef size_t (*llm_multiply_add)(
-    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums);
-
-enum { LLM_QUERIES = 8 }; // queries offered at a time
-
 /// Rows become columns.
 LLM_TEMPLATE void avx2_transpose(__m256 *r) {
     __m256 t[8];
@@ -73,21 +67,6 @@ LLM_TEMPLATE void load_values(
     }
 }
 
-/// Scores of all queries with the keys of a block.
-LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m, llm_multiply_add multiply_add) {
-    memset(m->scores, 0, m->queries * LLM_KEYS * sizeof *m->scores);
-    for (size_t query = 0; query < m->queries;) {
-        const float *q[LLM_QUERIES];
-        float *scores[LLM_QUERIES];
-        const size_t count = llm_smaller(m->queries - query, LLM_QUERIES);
-        for (size_t i = 0; i < count; i++) {
-            q[i] = llm_query(a, query + i);
-            scores[i] = m->scores + (query + i) * LLM_KEYS;
-        }
-        query += multiply_add(count, a->key_width, q, m->keys, LLM_KEYS, scores);
-    }
-}
-
 /// Scaled scores, minus infinity where the query sees nothing.
 LLM_TEMPLATE void scale_scores(const llm_attention *a, const float *scores, llm_span span, __m256 *s) {
     LLM_UNROLL for (int v = 0; v < 4; v++) {
@@ -131,67 +110,6 @@ LLM_TEMPLATE void exponentiate(const llm_attention *a, const llm_attention_memor
     _mm256_storeu_ps(sums, lanes);
     m->largest[query] = now;
     m->factors[query] = factor;
-}
-
-/// Adds the weighted values of a block to the sums of queries `first ..< last`, which see the same positions.
-LLM_TEMPLATE void add_values(
-    const llm_attention_memory *m, size_t first, size_t last, llm_span span, llm_multiply_add multiply_add) {
-    for (size_t query = first; query < last; query++) {
-        if (m->factors[query] == 1.0f) { continue; }
-        float *sums = m->sums + query * m->columns;
-        const __m256 factor = _mm256_set1_ps(m->factors[query]);
-        for (size_t i = 0; i < m->columns; i += 8) {
-            _mm256_storeu_ps(sums + i, _mm256_mul_ps(_mm256_loadu_ps(sums + i), factor));
-        }
-    }
-    const float *values = m->values + span.first * m->columns;
-    for (size_t column = 0; column < m->columns; column += 32) {
-        for (size_t query = first; query < last;) {
-            const float *weights[LLM_QUERIES];
-            float *sums[LLM_QUERIES];
-            const size_t count = llm_smaller(last - query, LLM_QUERIES);
-            for (size_t i = 0; i < count; i++) {
-                weights[i] = m->scores + (query + i) * LLM_KEYS + span.first;
-                sums[i] = m->sums + (query + i) * m->columns + column;
-            }
-            query += multiply_add(count, span.last - span.first, weights, values + column, m->columns, sums);
-        }
-    }
-}
-
-/// Takes the block from `start`, of which `count` positions exist, into the part's states.
-LLM_TEMPLATE void add_block(
-    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start, size_t count,
-    llm_multiply_add multiply_add) {
-    load_keys(a, element, start, count, m->keys);
-    load_values(a, element, start, count, m->columns, m->values);
-    score(a, m, multiply_add);
-    for (size_t query = 0; query < m->queries;) {
-        const llm_span span = llm_seen(a, query, start);
-        size_t last = query;
-        for (; last < m->queries; last++) {
-            llm_span other = llm_seen(a, last, start);
-            if (other.first != span.first || other.last != span.last) { break; }
-            if (span.first < span.last) { exponentiate(a, m, last, span); }
-        }
-        if (span.first < span.last) { add_values(m, query, last, span, multiply_add); }
-        query = last;
-    }
-}
-
-LLM_TEMPLATE void attend(const llm_attention *a, llm_element element, llm_multiply_add multiply_add) {
-    const llm_attention_memory m = llm_lay_out(a);
-    llm_begin_totals(a, &m);
-    for (size_t part = a->first_part; part < a->last_part; part++) {
-        const llm_span span = llm_part_span(a, part);
-        llm_begin_part(&m);
-        for (size_t start = span.first; start < span.last; start += LLM_KEYS) {
-            const size_t count = llm_smaller(a->first_position + a->rows - start, LLM_KEYS);
-            add_block(a, &m, element, start, count, multiply_add);
-        }
-        llm_end_part(a, &m);
-    }
-    llm_end_totals(a, &m);
 }
 
 #pragma clang attribute pop

@@ -52,21 +52,8 @@ static void quantize_block(const float *x, size_t shared, uint32_t largest, int8
 void llm_avx2_quantize_rows(
     const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, size_t first_tile,
     size_t last_tile, void *out) {
-    const size_t blocks = inputs / LLM_BLOCK;
-    for (size_t row = first_tile * LLM_TILE; row < llm_smaller(rows, last_tile * LLM_TILE); row++) {
-        const size_t start = row / LLM_TILE * LLM_TILE, count = llm_smaller(rows - start, LLM_TILE);
-        uint8_t *tile = (uint8_t *)out + start * blocks * LLM_ROW_BLOCK;
-        const float *numbers = x + row * x_stride;
-        for (size_t first = 0; first < inputs; first += shared) {
-            uint32_t largest = largest_magnitude(numbers + first, shared);
-            for (size_t i = first; i < first + shared; i += LLM_BLOCK) {
-                uint8_t *block = tile + i / LLM_BLOCK * count * LLM_ROW_BLOCK;
-                uint8_t *scales = block + count * LLM_BLOCK + (row - start) * sizeof(llm_row_scales);
-                int8_t *q = (int8_t *)block + (row - start) * LLM_BLOCK;
-                quantize_block(numbers + i, shared, largest, q, (void *)scales);
-            }
-        }
-    }
+    llm_quantize_tiles(
+        x, x_stride, rows, inputs, shared, first_tile, last_tile, out, largest_magnitude, quantize_block);
 }
 
 #pragma clang attribute pop

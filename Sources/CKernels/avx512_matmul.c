@@ -44,46 +44,12 @@ LLM_TEMPLATE void multiply_rows(
     }
 }
 
-/// Rows `first ..< last` times all panels.
-LLM_TEMPLATE void multiply_panels(llm_encoding encoding, const llm_matmul *p, size_t first, size_t last) {
-    size_t row = first;
-#define LLM_MULTIPLY_ROWS(rows, panels)                                                                   \
-    if (row + rows <= last) {                                                                             \
-        const size_t end = last - (last - row) % rows;                                                    \
-        size_t panel = p->first_panel;                                                                    \
-        for (; panel + panels <= p->last_panel; panel += panels) {                                        \
-            for (size_t r = row; r < end; r += rows) { multiply_rows(encoding, rows, panels, p, panel, r); } \
-        }                                                                                                 \
-        for (; panel < p->last_panel; panel++) {                                                          \
-            for (size_t r = row; r < end; r += rows) { multiply_rows(encoding, rows, 1, p, panel, r); }   \
-        }                                                                                                 \
-        row = end;                                                                                        \
-    }
-    LLM_MULTIPLY_ROWS(12, 2)
-    LLM_MULTIPLY_ROWS(4, 2)
-    LLM_MULTIPLY_ROWS(2, 4)
-    LLM_MULTIPLY_ROWS(1, 8)
-#undef LLM_MULTIPLY_ROWS
-}
+#define LLM_ROWS_AND_PANELS(take) take(12, 2) take(4, 2) take(2, 4) take(1, 8)
 
-LLM_TEMPLATE void multiply(llm_encoding encoding, const llm_matmul *p) {
-    const size_t together = llm_rows_together(p->inputs * sizeof(float)) / LLM_TILE * 12;
-    for (size_t first = 0; first < p->rows; first += together) {
-        multiply_panels(encoding, p, first, llm_smaller(first + together, p->rows));
-    }
-}
-
-static void multiply_f32(const llm_matmul *p) { multiply(LLM_F32, p); }
-static void multiply_f16(const llm_matmul *p) { multiply(LLM_F16, p); }
-static void multiply_bf16(const llm_matmul *p) { multiply(LLM_BF16, p); }
+#include "matmul_floats.h"
 
 void llm_avx512_matmul(const llm_matmul *p) {
-    switch (p->encoding) {
-    case LLM_F32: multiply_f32(p); break;
-    case LLM_F16: multiply_f16(p); break;
-    case LLM_BF16: multiply_bf16(p); break;
-    default: llm_avx512_matmul_blocks(p);
-    }
+    if (!multiply_floats(p)) { llm_avx512_matmul_blocks(p); }
 }
 
 #pragma clang attribute pop

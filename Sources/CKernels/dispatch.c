@@ -1,13 +1,18 @@
 #include "kernels.h"
 
-#define LLM_KERNELS(title, prefix, products)                                                              \
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+#define LLM_KERNELS(title, prefix, products, quantize)                                                    \
     {                                                                                                     \
         .name = title,                                                                                    \
         .dequantize_row = llm_scalar_dequantize_row,                                                      \
         .panel_bytes = llm_scalar_panel_bytes,                                                            \
         .pack_panel = llm_scalar_pack_panel,                                                              \
         .quantized_bytes = llm_scalar_quantized_bytes,                                                    \
-        .quantize_rows = prefix##_quantize_rows,                                                          \
+        .quantize_rows = quantize##_quantize_rows,                                                        \
         .matmul = products##_matmul,                                                                      \
         .rms_norm = prefix##_rms_norm,                                                                    \
         .add_rms_norm = prefix##_add_rms_norm,                                                            \
@@ -25,13 +30,13 @@
     }
 
 const llm_kernels *llm_kernels_scalar(void) {
-    static const llm_kernels kernels = LLM_KERNELS("scalar", llm_scalar, llm_scalar);
+    static const llm_kernels kernels = LLM_KERNELS("scalar", llm_scalar, llm_scalar, llm_scalar);
     return &kernels;
 }
 
 #if defined(__x86_64__)
 const llm_kernels *llm_kernels_avx2(void) {
-    static const llm_kernels kernels = LLM_KERNELS("avx2", llm_avx2, llm_avx2);
+    static const llm_kernels kernels = LLM_KERNELS("avx2", llm_avx2, llm_avx2, llm_avx2);
     bool supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                      __builtin_cpu_supports("f16c");
     return supported ? &kernels : NULL;
@@ -39,7 +44,7 @@ const llm_kernels *llm_kernels_avx2(void) {
 
 const llm_kernels *llm_kernels_avx512(void) {
     // What is bound by memory or takes little of the time runs as well with vectors of eight.
-    static const llm_kernels kernels = LLM_KERNELS("avx512", llm_avx2, llm_avx512);
+    static const llm_kernels kernels = LLM_KERNELS("avx512", llm_avx2, llm_avx512, llm_avx2);
     bool supported = llm_kernels_avx2() && __builtin_cpu_supports("avx512f") &&
                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
@@ -50,7 +55,23 @@ const llm_kernels *llm_kernels_avx2(void) { return NULL; }
 const llm_kernels *llm_kernels_avx512(void) { return NULL; }
 #endif
 
+#if defined(__aarch64__)
+const llm_kernels *llm_kernels_neon(void) {
+    static const llm_kernels kernels = LLM_KERNELS("neon", llm_scalar, llm_neon, llm_neon);
+#if defined(__linux__)
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? &kernels : NULL;
+#else
+    return &kernels; // every Apple processor of this architecture that macOS still runs on has them
+#endif
+}
+#else
+const llm_kernels *llm_kernels_neon(void) { return NULL; }
+#endif
+
 const llm_kernels *llm_kernels_best(void) {
-    const llm_kernels *avx512 = llm_kernels_avx512(), *avx2 = llm_kernels_avx2();
-    return avx512 ? avx512 : avx2 ? avx2 : llm_kernels_scalar();
+    const llm_kernels *tables[] = {llm_kernels_avx512(), llm_kernels_avx2(), llm_kernels_neon()};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        if (tables[i]) { return tables[i]; }
+    }
+    return llm_kernels_scalar();
 }

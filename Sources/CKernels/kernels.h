@@ -41,6 +41,11 @@ void llm_scalar_pack_panel(
     llm_encoding encoding, const void *rows, size_t inputs, size_t outputs, void *panel);
 size_t llm_scalar_quantized_bytes(size_t inputs, size_t rows);
 
+void llm_neon_quantize_rows(
+    const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, size_t first_tile,
+    size_t last_tile, void *out);
+void llm_neon_matmul(const llm_matmul *product);
+void llm_neon_attend(const llm_attention *attention);
 void llm_avx512_matmul(const llm_matmul *product);
 void llm_avx512_attend(const llm_attention *attention);
 size_t llm_scalar_attention_scratch(size_t rows, size_t group, size_t key_width, size_t value_width);
@@ -49,6 +54,7 @@ void llm_scalar_combine(const llm_attention *attention, size_t count, size_t str
 /// `matmul` for an encoding with blocks.
 void llm_avx2_matmul_blocks(const llm_matmul *product);
 void llm_avx512_matmul_blocks(const llm_matmul *product);
+void llm_neon_matmul_blocks(const llm_matmul *product);
 
 #pragma clang assume_nonnull end
 

@@ -120,6 +120,28 @@ static inline llm_row_scales llm_scales_of(float d, int first, int last, size_t 
     return scales;
 }
 
+/// `quantize_rows`, given how to find the largest magnitude and how to quantise a block.
+static inline __attribute__((always_inline)) void llm_quantize_tiles(
+    const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, size_t first_tile,
+    size_t last_tile, void *out, uint32_t (*largest_magnitude)(const float *, size_t),
+    void (*quantize_block)(const float *, size_t, uint32_t, int8_t *, llm_row_scales *)) {
+    const size_t blocks = inputs / LLM_BLOCK;
+    for (size_t row = first_tile * LLM_TILE; row < llm_smaller(rows, last_tile * LLM_TILE); row++) {
+        const size_t start = row / LLM_TILE * LLM_TILE, count = llm_smaller(rows - start, LLM_TILE);
+        uint8_t *tile = (uint8_t *)out + start * blocks * LLM_ROW_BLOCK;
+        const float *numbers = x + row * x_stride;
+        for (size_t first = 0; first < inputs; first += shared) {
+            const uint32_t largest = largest_magnitude(numbers + first, shared);
+            for (size_t i = first; i < first + shared; i += LLM_BLOCK) {
+                uint8_t *block = tile + i / LLM_BLOCK * count * LLM_ROW_BLOCK;
+                uint8_t *scales = block + count * LLM_BLOCK + (row - start) * sizeof(llm_row_scales);
+                int8_t *q = (int8_t *)block + (row - start) * LLM_BLOCK;
+                quantize_block(numbers + i, shared, largest, q, (void *)scales);
+            }
+        }
+    }
+}
+
 /// Where the activations of a tile begin.
 static inline const uint8_t *llm_tile(const llm_matmul *p, size_t row) {
     return (const uint8_t *)p->x + row * (p->inputs / LLM_BLOCK) * LLM_ROW_BLOCK;

@@ -36,19 +36,8 @@ static void quantize_block(const float *x, size_t shared, uint32_t largest, int8
 void llm_scalar_quantize_rows(
     const float *x, size_t x_stride, size_t rows, size_t inputs, size_t shared, size_t first_tile,
     size_t last_tile, void *out) {
-    const size_t blocks = inputs / LLM_BLOCK;
-    for (size_t row = first_tile * LLM_TILE; row < llm_smaller(rows, last_tile * LLM_TILE); row++) {
-        const size_t start = row / LLM_TILE * LLM_TILE, count = llm_smaller(rows - start, LLM_TILE);
-        uint8_t *tile = (uint8_t *)out + start * blocks * LLM_ROW_BLOCK;
-        for (size_t i = 0; i < inputs; i += LLM_BLOCK) {
-            const size_t first = i / shared * shared;
-            uint8_t *block = tile + i / LLM_BLOCK * count * LLM_ROW_BLOCK;
-            int8_t *q = (int8_t *)block + (row - start) * LLM_BLOCK;
-            llm_row_scales *scales = (void *)(block + count * LLM_BLOCK + (row - start) * sizeof *scales);
-            uint32_t largest = largest_magnitude(x + row * x_stride + first, shared);
-            quantize_block(x + row * x_stride + i, shared, largest, q, scales);
-        }
-    }
+    llm_quantize_tiles(
+        x, x_stride, rows, inputs, shared, first_tile, last_tile, out, largest_magnitude, quantize_block);
 }
 
 /// Scales and minima of a block of one output: those of its first 16 inputs, then of the last.

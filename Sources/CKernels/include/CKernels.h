@@ -247,6 +247,8 @@ const llm_kernels *llm_kernels_scalar(void);
 const llm_kernels *_Nullable llm_kernels_avx2(void);
 /// Kernels for x86-64 with AVX-512 and VNNI; null where the processor lacks them.
 const llm_kernels *_Nullable llm_kernels_avx512(void);
+/// Kernels for 64-bit Arm with the dot product instructions; null where the processor lacks them.
+const llm_kernels *_Nullable llm_kernels_neon(void);
 /// The fastest kernels that the processor runs.
 const llm_kernels *llm_kernels_best(void);
 

@@ -1,0 +1,93 @@
+/// Attention by tiles, for each instruction set, which defines:
+/// `load_keys(a, element, start, count, out)`, the keys of a block as columns,
+/// `load_values(a, element, start, count, columns, out)`, its values as rows,
+/// `exponentiate(a, m, query, span)`, which turns a query's scores into weights, and
+/// `multiply_add(rows, count, a, b, b_stride, sums)`, which adds `count` products of some of the first `rows`
+/// rows with 32 columns and returns how many rows it took.
+
+enum { LLM_QUERIES = 8 }; // queries offered at a time
+
+/// Scores of all queries with the keys of a block.
+LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m) {
+    memset(m->scores, 0, m->queries * LLM_KEYS * sizeof *m->scores);
+    for (size_t query = 0; query < m->queries;) {
+        const float *q[LLM_QUERIES];
+        float *scores[LLM_QUERIES];
+        const size_t count = llm_smaller(m->queries - query, LLM_QUERIES);
+        for (size_t i = 0; i < count; i++) {
+            q[i] = llm_query(a, query + i);
+            scores[i] = m->scores + (query + i) * LLM_KEYS;
+        }
+        query += multiply_add(count, a->key_width, q, m->keys, LLM_KEYS, scores);
+    }
+}
+
+/// Adds the weighted values of a block to the sums of queries `first ..< last`, which see the same positions.
+LLM_TEMPLATE void add_values(
+    const llm_attention_memory *m, size_t first, size_t last, llm_span span) {
+    for (size_t query = first; query < last; query++) {
+        if (m->factors[query] == 1.0f) { continue; }
+        float *sums = m->sums + query * m->columns;
+        const float factor = m->factors[query];
+        for (size_t i = 0; i < m->columns; i++) { sums[i] *= factor; }
+    }
+    const float *values = m->values + span.first * m->columns;
+    for (size_t column = 0; column < m->columns; column += 32) {
+        for (size_t query = first; query < last;) {
+            const float *weights[LLM_QUERIES];
+            float *sums[LLM_QUERIES];
+            const size_t count = llm_smaller(last - query, LLM_QUERIES);
+            for (size_t i = 0; i < count; i++) {
+                weights[i] = m->scores + (query + i) * LLM_KEYS + span.first;
+                sums[i] = m->sums + (query + i) * m->columns + column;
+            }
+            query += multiply_add(count, span.last - span.first, weights, values + column, m->columns, sums);
+        }
+    }
+}
+
+/// Takes the block from `start`, of which `count` positions exist, into the part's states.
+LLM_TEMPLATE void add_block(
+    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start, size_t count) {
+    load_keys(a, element, start, count, m->keys);
+    load_values(a, element, start, count, m->columns, m->values);
+    score(a, m);
+    for (size_t query = 0; query < m->queries;) {
+        const llm_span span = llm_seen(a, query, start);
+        size_t last = query;
+        for (; last < m->queries; last++) {
+            llm_span other = llm_seen(a, last, start);
+            if (other.first != span.first || other.last != span.last) { break; }
+            if (span.first < span.last) { exponentiate(a, m, last, span); }
+        }
+        if (span.first < span.last) { add_values(m, query, last, span); }
+        query = last;
+    }
+}
+
+LLM_TEMPLATE void attend(const llm_attention *a, llm_element element) {
+    const llm_attention_memory m = llm_lay_out(a);
+    llm_begin_totals(a, &m);
+    for (size_t part = a->first_part; part < a->last_part; part++) {
+        const llm_span span = llm_part_span(a, part);
+        llm_begin_part(&m);
+        for (size_t start = span.first; start < span.last; start += LLM_KEYS) {
+            const size_t count = llm_smaller(a->first_position + a->rows - start, LLM_KEYS);
+            add_block(a, &m, element, start, count);
+        }
+        llm_end_part(a, &m);
+    }
+    llm_end_totals(a, &m);
+}
+
+static void attend_f32(const llm_attention *a) { attend(a, LLM_ELEMENT_F32); }
+static void attend_f16(const llm_attention *a) { attend(a, LLM_ELEMENT_F16); }
+static void attend_bf16(const llm_attention *a) { attend(a, LLM_ELEMENT_BF16); }
+
+static void attend_any(const llm_attention *a) {
+    switch (a->element) {
+    case LLM_ELEMENT_F32: attend_f32(a); break;
+    case LLM_ELEMENT_F16: attend_f16(a); break;
+    case LLM_ELEMENT_BF16: attend_bf16(a); break;
+    }
+}
