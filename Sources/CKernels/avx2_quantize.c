@@ -46,7 +46,7 @@ static void quantize_block(const float *x, size_t shared, uint32_t largest, int8
     __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
     _mm256_storeu_si256((void *)q, bytes);
-    *scales = llm_scales_of(maximum / 127.0f, first, last, shared);
+    *scales = llm_scales_of(maximum, first, last, shared);
 }
 
 void llm_avx2_quantize_rows(

@@ -34,7 +34,7 @@ static void quantize_block(
     }
     const float inverse = 127.0f / maximum;
     const int first = quantize_half(x, inverse, q), last = quantize_half(x + 16, inverse, q + 16);
-    *scales = llm_scales_of(maximum / 127.0f, first, last, shared);
+    *scales = llm_scales_of(maximum, first, last, shared);
 }
 
 void llm_neon_quantize_rows(

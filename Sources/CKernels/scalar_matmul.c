@@ -30,7 +30,7 @@ static void quantize_block(const float *x, size_t shared, uint32_t largest, int8
         q[i] = (int8_t)rintf(x[i] * inverse);
         sums[i / 16] += q[i];
     }
-    *scales = llm_scales_of(maximum / 127.0f, sums[0], sums[1], shared);
+    *scales = llm_scales_of(maximum, sums[0], sums[1], shared);
 }
 
 void llm_scalar_quantize_rows(
