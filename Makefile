@@ -2,7 +2,7 @@
 # make test                                                           build and run every test
 # make check                                                          what continuous integration runs
 # make format                                                         format the sources
-# make bench                                                          measure kernels and generation
+# make bench [MODEL=/path] [ARGS="--batch_size 1,16"]                 measure a model without the server
 
 MODEL ?=
 HOST ?= 127.0.0.1
@@ -40,7 +40,7 @@ lint:
 
 bench: build
 	@model="$(MODEL)"; [ -n "$$model" ] || model=$$(python3 Scripts/fetch-model.py) || exit 1; \
-	$(BINARY) bench --model_dir "$$model"
+	$(BINARY) bench static --model_dir "$$model" $(ARGS)
 
 libraries:
 	@Scripts/install-libraries.sh

@@ -51,6 +51,11 @@ private let unsupportedFlags: Set<String> = [
     "tool_call_parser", "nnodes", "node_rank",
 ]
 
+/// Refuses a flag's value unless the condition holds.
+func require(_ holds: Bool, _ flag: String, _ expected: String, _ found: some Any) throws {
+    guard holds else { throw ValidationError("--\(flag) must be \(expected), found \(found)") }
+}
+
 /// What every command that runs a model wants to know.
 struct ModelArguments: ParsableArguments {
     @Option(name: .customLong("model_dir"), help: "A Hugging Face folder or a GGUF file.")

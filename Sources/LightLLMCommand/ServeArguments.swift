@@ -69,9 +69,6 @@ struct ServeArguments: ParsableArguments {
     var threads: Int?
 
     func validate() throws {
-        func require(_ holds: Bool, _ flag: String, _ expected: String, _ found: some Any) throws {
-            guard holds else { throw ValidationError("--\(flag) must be \(expected), found \(found)") }
-        }
         try require((0...65_535).contains(port), "port", "between 0 and 65535", port)
         try require(
             tensorParallelism == 1, "tp", "1 (several ranks are not supported yet)", tensorParallelism)

@@ -42,14 +42,29 @@ public final class Engine: Sendable {
     /// Queues `request` and returns its events. Throws when the request could never run.
     public func submit(_ request: GenerationRequest) throws(RequestError) -> GenerationStream {
         try validate(request)
+        let (ticket, stream) = ticket(request)
+        guard mailbox.post(.submit(ticket)) else { throw .engineStopped }
+        return stream
+    }
+
+    /// Queues `requests` together: the first step that sees one of them sees all. Throws when one of them
+    /// could never run; then none does.
+    public func submit(_ requests: [GenerationRequest]) throws(RequestError) -> [GenerationStream] {
+        for request in requests { try validate(request) }
+        let tickets = requests.map(ticket)
+        guard mailbox.post(tickets.map { .submit($0.ticket) }) else { throw .engineStopped }
+        return tickets.map(\.stream)
+    }
+
+    private func ticket(_ request: GenerationRequest) -> (ticket: SequenceTicket, stream: GenerationStream) {
         let id = nextID.add(1, ordering: .relaxed).newValue
         let (stream, continuation) = AsyncStream.makeStream(of: GenerationEvent.self)
         // Whoever ends the stream; the engine ignores requests that it has finished itself.
         continuation.onTermination = { [mailbox] _ in mailbox.post(.cancel(id)) }
-        guard mailbox.post(.submit(SequenceTicket(id: id, request: request, events: continuation))) else {
-            throw .engineStopped
-        }
-        return GenerationStream(events: stream) { continuation.finish() }
+        return (
+            SequenceTicket(id: id, request: request, events: continuation),
+            GenerationStream(events: stream) { continuation.finish() }
+        )
     }
 
     /// Whether `submit` would take the request.

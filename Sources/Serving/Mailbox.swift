@@ -20,9 +20,12 @@ final class Mailbox: Sendable {
 
     /// False, and nothing posted, once the mailbox is closed.
     @discardableResult
-    func post(_ command: Command) -> Bool {
+    func post(_ command: Command) -> Bool { post(CollectionOfOne(command)) }
+
+    /// Posts all `commands`, so that the engine takes them together.
+    func post(_ commands: some Collection<Command>) -> Bool {
         let isPosted = state.withLock { state in
-            if !state.isClosed { state.commands.append(command) }
+            if !state.isClosed { state.commands += commands }
             return !state.isClosed
         }
         if isPosted { arrivals.signal() }

@@ -129,4 +129,28 @@ import Testing
         try await settle(engine)
         #expect(engine.statistics.freeSlots == 60)
     }
+
+    /// Requests that are submitted together share their first step, and run all or not at all.
+    @Test func batchesArriveTogether() async throws {
+        let engine = try makeEngine()
+        let requests = (0..<20).map { GenerationRequest(prompt: [Int32($0)], maxNewTokens: 3) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (stream, request) in zip(try engine.submit(requests), requests) {
+                group.addTask {
+                    var tokens: [Int32] = []
+                    for await case .token(let token, _) in stream { tokens.append(token.token) }
+                    #expect(tokens == CountingModel().expected(after: request.prompt, count: 3))
+                }
+            }
+            try await group.waitForAll()
+        }
+        let wrong = GenerationRequest(prompt: [99], maxNewTokens: 3)
+        #expect(throws: RequestError.tokenOutOfRange(99, vocabulary: 31)) {
+            try engine.submit(requests + [wrong])
+        }
+        // Its end publishes what the steps before it have done.
+        _ = try await answer(engine, requests[0])
+        #expect(engine.statistics.finishedRequests == 21)
+        #expect((3...6).contains(engine.statistics.steps))
+    }
 }

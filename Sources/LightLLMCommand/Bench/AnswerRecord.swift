@@ -1,0 +1,69 @@
+import JSON
+
+/// A stream of completion chunks, timed as it comes. Only its last chunk is read: parsing every one would take the
+/// processor from a server on the same machine.
+struct AnswerRecord {
+    private let sent: ContinuousClock.Instant
+    private var lines = EventLines()
+    private var arrivals: [ContinuousClock.Instant] = []
+    private var last: [UInt8] = []
+    private var isDone = false
+    private static let done = Array("[DONE]".utf8)
+
+    init(sent: ContinuousClock.Instant) { self.sent = sent }
+
+    mutating func add(_ bytes: some Sequence<UInt8>, at now: ContinuousClock.Instant) {
+        lines.add(bytes) { data in
+            if data.elementsEqual(Self.done) {
+                isDone = true
+            } else {
+                arrivals.append(now)
+                last.replaceSubrange(last.indices, with: data)
+            }
+        }
+    }
+
+    /// The answer to `request`, once the stream has ended. Throws when it is not whole.
+    func answer(to request: PlannedRequest) throws(LoadFailure) -> TimedAnswer {
+        guard !last.isEmpty, let final = try? JSONValue(parsing: last) else {
+            throw LoadFailure("the stream holds no chunks")
+        }
+        if let error = final["error"], !error.isNull { throw LoadFailure(error.serialized) }
+        guard isDone else { throw LoadFailure("the stream broke off after \(arrivals.count) chunks") }
+        let tokens = final["usage"]?["completion_tokens"]?.int
+        if let tokens, tokens != request.newTokens {
+            throw LoadFailure("expected \(request.newTokens) tokens, found \(tokens)")
+        }
+        // A chunk that only reports usage tells of no token's time.
+        let text = final["choices"]?.array?.first?["text"]?.string ?? ""
+        let times = text.isEmpty && tokens != nil ? arrivals.dropLast() : arrivals[...]
+        guard let first = times.first, let end = times.last else { throw LoadFailure("no tokens came") }
+        return TimedAnswer(
+            promptTokens: request.prompt.count, tokens: request.newTokens, isVerified: tokens != nil,
+            firstToken: (first - sent) / .seconds(1), latency: (end - sent) / .seconds(1),
+            gaps: zip(times, times.dropFirst()).map { ($1 - $0) / .seconds(1) })
+    }
+}
+
+/// An answer, and its times in seconds.
+struct TimedAnswer: Sendable, Equatable {
+    let promptTokens: Int
+    let tokens: Int
+    /// Whether the server said how many tokens it generated; if not, they are taken to be what was asked for.
+    let isVerified: Bool
+    /// From the request to the first chunk, and to the last.
+    let firstToken: Double
+    let latency: Double
+    /// Between chunks. A server may put several tokens into one.
+    let gaps: [Double]
+
+    /// Per token after the first; nil for one token alone.
+    var perToken: Double? { tokens > 1 ? (latency - firstToken) / Double(tokens - 1) : nil }
+}
+
+/// Why a request brought no answer, or not the one asked for.
+struct LoadFailure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
