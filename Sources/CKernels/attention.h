@@ -1,5 +1,5 @@
-/// What the attention kernels share: the blocks and parts of a sequence, scratch memory, and how the states of
-/// parts become one.
+/// What the attention kernels share: the blocks and parts of a sequence, scratch memory, and how the states
+/// of parts become one.
 #ifndef LLM_ATTENTION_H
 #define LLM_ATTENTION_H
 
@@ -64,7 +64,9 @@ static inline const float *llm_query(const llm_attention *a, size_t query) {
 }
 
 /// The positions `first ..< last` of a block of 32 from `start` that a query sees; `first >= last` for none.
-typedef struct { size_t first, last; } llm_span;
+typedef struct {
+    size_t first, last;
+} llm_span;
 
 static inline llm_span llm_seen(const llm_attention *a, size_t query, size_t start) {
     const size_t end = a->first_position + query / (a->query_heads / a->kv_heads) + 1;
@@ -82,6 +84,19 @@ static inline llm_span llm_part_span(const llm_attention *a, size_t part) {
     if (span.first < first) { span.first = first; }
     if (span.last > end) { span.last = end; }
     return span;
+}
+
+/// Fetches the rows that the positions from `start` on, at most a block, have in `cache`, `width` elements
+/// each. Slots lie where they lie, so the processor cannot foresee which come next.
+static inline void llm_prefetch_rows(
+    const llm_attention *a, const void *cache, size_t width, size_t start) {
+    const size_t end = llm_smaller(start + LLM_KEYS, a->first_position + a->rows);
+    const size_t bytes = width * (a->element == LLM_ELEMENT_F32 ? 4 : 2);
+    for (size_t position = start; position < end; position++) {
+        const uint8_t *row =
+            (const uint8_t *)cache + ((size_t)a->slots[position] * a->kv_heads + a->kv_head) * bytes;
+        for (size_t i = 0; i < bytes; i += 64) { __builtin_prefetch(row + i, 0, 3); }
+    }
 }
 
 /// Adds a part's state to `total`. A state that has seen nothing has a maximum of -infinity and a sum of 0.
@@ -104,7 +119,8 @@ static inline void llm_merge(float *total, float largest, float sum, const float
 static inline void llm_finish(const llm_attention *a, const float *totals) {
     const size_t group = a->query_heads / a->kv_heads;
     for (size_t query = 0; query < a->rows * group; query++, totals += a->value_width + 2) {
-        float *y = a->y + query / group * a->y_stride + (a->kv_head * group + query % group) * a->value_width;
+        float *y =
+            a->y + query / group * a->y_stride + (a->kv_head * group + query % group) * a->value_width;
         const bool seen = !(totals[0] == -INFINITY && totals[1] == 0);
         const float inverse = seen ? 1.0f / totals[1] : 0.0f;
         for (size_t i = 0; i < a->value_width; i++) { y[i] = seen ? totals[2 + i] * inverse : 0.0f; }
@@ -129,8 +145,8 @@ static inline void llm_end_part(const llm_attention *a, const llm_attention_memo
     for (size_t query = 0; query < m->queries; query++) {
         const float sum = llm_lane_sum(m->lanes + query * LLM_LANES);
         llm_merge(
-            m->totals + query * (a->value_width + 2), m->largest[query], sum, m->sums + query * m->columns,
-            a->value_width);
+            m->totals + query * (a->value_width + 2), m->largest[query], sum,
+            m->sums + query * m->columns, a->value_width);
     }
 }
 

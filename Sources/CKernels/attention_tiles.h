@@ -23,8 +23,7 @@ LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m) {
 }
 
 /// Adds the weighted values of a block to the sums of queries `first ..< last`, which see the same positions.
-LLM_TEMPLATE void add_values(
-    const llm_attention_memory *m, size_t first, size_t last, llm_span span) {
+LLM_TEMPLATE void add_values(const llm_attention_memory *m, size_t first, size_t last, llm_span span) {
     for (size_t query = first; query < last; query++) {
         if (m->factors[query] == 1.0f) { continue; }
         float *sums = m->sums + query * m->columns;
@@ -41,17 +40,21 @@ LLM_TEMPLATE void add_values(
                 weights[i] = m->scores + (query + i) * LLM_KEYS + span.first;
                 sums[i] = m->sums + (query + i) * m->columns + column;
             }
-            query += multiply_add(count, span.last - span.first, weights, values + column, m->columns, sums);
+            query +=
+                multiply_add(count, span.last - span.first, weights, values + column, m->columns, sums);
         }
     }
 }
 
 /// Takes the block from `start`, of which `count` positions exist, into the part's states.
 LLM_TEMPLATE void add_block(
-    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start, size_t count) {
+    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start,
+    size_t count) {
+    llm_prefetch_rows(a, a->values, a->value_width, start);
     load_keys(a, element, start, count, m->keys);
-    load_values(a, element, start, count, m->columns, m->values);
+    llm_prefetch_rows(a, a->keys, a->key_width, start + LLM_KEYS);
     score(a, m);
+    load_values(a, element, start, count, m->columns, m->values);
     for (size_t query = 0; query < m->queries;) {
         const llm_span span = llm_seen(a, query, start);
         size_t last = query;

@@ -31,8 +31,8 @@ static void store_bf16(const float *x, size_t count, uint16_t *out) {
 }
 
 void llm_avx2_store_rows(
-    llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns, const int32_t *slots,
-    void *cache) {
+    llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,
+    const int32_t *slots, void *cache) {
     for (size_t row = 0; row < rows; row++, x += x_stride) {
         size_t start = (size_t)slots[row] * columns;
         switch (element) {
@@ -43,7 +43,8 @@ void llm_avx2_store_rows(
     }
 }
 
-/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`, where `a` has a pointer a row.
+/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`, where `a` has a pointer a
+/// row.
 LLM_TEMPLATE void add_products(
     int rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
     __m256 s[3][4];
@@ -55,7 +56,9 @@ LLM_TEMPLATE void add_products(
         LLM_UNROLL for (int r = 0; r < rows; r++) { numbers[r] = _mm256_broadcast_ss(a[r] + i); }
         LLM_UNROLL for (int v = 0; v < 4; v++) {
             const __m256 column = _mm256_loadu_ps(b + 8 * v);
-            LLM_UNROLL for (int r = 0; r < rows; r++) { s[r][v] = _mm256_fmadd_ps(column, numbers[r], s[r][v]); }
+            LLM_UNROLL for (int r = 0; r < rows; r++) {
+                s[r][v] = _mm256_fmadd_ps(column, numbers[r], s[r][v]);
+            }
         }
     }
     LLM_UNROLL for (int r = 0; r < rows; r++) {
@@ -64,7 +67,8 @@ LLM_TEMPLATE void add_products(
 }
 
 static size_t multiply_add(
-    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride,
+    float *const *sums) {
     if (rows >= 3) {
         add_products(3, count, a, b, b_stride, sums);
         return 3;

@@ -29,7 +29,8 @@ LLM_TEMPLATE void avx2_transpose(__m256 *r) {
 }
 
 /// The keys of `count` positions from `start` as columns; columns after them are zero.
-LLM_TEMPLATE void load_keys(const llm_attention *a, llm_element element, size_t start, size_t count, float *out) {
+LLM_TEMPLATE void load_keys(
+    const llm_attention *a, llm_element element, size_t start, size_t count, float *out) {
     for (size_t key = 0; key < LLM_KEYS; key += 8) {
         size_t index[8];
         for (size_t i = 0; i < 8; i++) {
@@ -40,8 +41,9 @@ LLM_TEMPLATE void load_keys(const llm_attention *a, llm_element element, size_t 
             const size_t columns = llm_smaller(a->key_width - column, 8);
             __m256 rows[8];
             for (size_t i = 0; i < 8; i++) {
-                rows[i] = key + i < count ? avx2_load_element(element, a->keys, index[i] + column, columns)
-                                          : _mm256_setzero_ps();
+                rows[i] = key + i < count
+                              ? avx2_load_element(element, a->keys, index[i] + column, columns)
+                              : _mm256_setzero_ps();
             }
             avx2_transpose(rows);
             for (size_t i = 0; i < columns; i++) {
@@ -61,7 +63,8 @@ LLM_TEMPLATE void load_values(
         }
         for (; column < columns; column += 8) {
             const size_t left = column < a->value_width ? a->value_width - column : 0;
-            __m256 rest = left ? avx2_load_element(element, a->values, index + column, left) : _mm256_setzero_ps();
+            __m256 rest =
+                left ? avx2_load_element(element, a->values, index + column, left) : _mm256_setzero_ps();
             _mm256_storeu_ps(out + column, rest);
         }
     }
@@ -90,7 +93,8 @@ LLM_TEMPLATE void scale_scores(const llm_attention *a, const float *scores, llm_
 }
 
 /// Turns the scores of a query into exponentials, and takes them into its maximum and sum.
-LLM_TEMPLATE void exponentiate(const llm_attention *a, const llm_attention_memory *m, size_t query, llm_span span) {
+LLM_TEMPLATE void exponentiate(
+    const llm_attention *a, const llm_attention_memory *m, size_t query, llm_span span) {
     float *scores = m->scores + query * LLM_KEYS, *sums = m->lanes + query * LLM_LANES;
     __m256 s[4], largest = _mm256_set1_ps(m->largest[query]);
     scale_scores(a, scores, span, s);

@@ -26,6 +26,7 @@ LLM_TEMPLATE void multiply_rows(
     __m256 sums[rows * vectors];
     LLM_UNROLL for (int k = 0; k < rows * vectors; k++) { sums[k] = _mm256_setzero_ps(); }
     for (size_t i = 0; i < p->inputs; i++) {
+        if (rows <= LLM_FEW_ROWS) { llm_prefetch_input(encoding, panels, bytes, weights, i); }
         __m256 w[vectors];
         LLM_UNROLL for (int k = 0; k < vectors; k++) {
             w[k] = load_weights(encoding, weights + (size_t)(k / 2) * bytes, i, k % 2);

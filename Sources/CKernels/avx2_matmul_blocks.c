@@ -11,7 +11,9 @@ LLM_TEMPLATE __m256i shifted(__m256i value, int count) {
     return count >= 0 ? _mm256_slli_epi16(value, count) : _mm256_srli_epi16(value, -count);
 }
 
-LLM_TEMPLATE __m256i masked(__m256i value, char mask) { return _mm256_and_si256(value, _mm256_set1_epi8(mask)); }
+LLM_TEMPLATE __m256i masked(__m256i value, char mask) {
+    return _mm256_and_si256(value, _mm256_set1_epi8(mask));
+}
 
 LLM_TEMPLATE __m256i load(const uint8_t *bytes) { return _mm256_loadu_si256((const void *)bytes); }
 
@@ -50,13 +52,18 @@ LLM_TEMPLATE void unpack(llm_encoding encoding, const uint8_t *planes, __m256i *
 }
 
 /// What a block's products are multiplied with: for its first 16 inputs, and for the last.
-typedef struct { __m256 scales[2], minima[2]; } block_scales;
+typedef struct {
+    __m256 scales[2], minima[2];
+} block_scales;
 
-LLM_TEMPLATE __m256 halves_at(const uint8_t *bytes) { return _mm256_cvtph_ps(_mm_loadu_si128((const void *)bytes)); }
+LLM_TEMPLATE __m256 halves_at(const uint8_t *bytes) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const void *)bytes));
+}
 
 LLM_TEMPLATE __m256 of_u8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)); }
 
-LLM_TEMPLATE block_scales read_scales(llm_encoding encoding, const uint8_t *bytes, size_t lane, __m256 d, __m256 m) {
+LLM_TEMPLATE block_scales
+read_scales(llm_encoding encoding, const uint8_t *bytes, size_t lane, __m256 d, __m256 m) {
     const __m256 minus = _mm256_set1_ps(-0.0f), fixed = _mm256_set1_ps(llm_fixed_minimum(encoding));
     const __m128i nibble = _mm_set1_epi8(15);
     block_scales result;
@@ -67,7 +74,8 @@ LLM_TEMPLATE block_scales read_scales(llm_encoding encoding, const uint8_t *byte
         return result;
     }
     const __m128i both[2] = {
-        _mm_loadl_epi64((const void *)(bytes + lane)), _mm_loadl_epi64((const void *)(bytes + 16 + lane))};
+        _mm_loadl_epi64((const void *)(bytes + lane)),
+        _mm_loadl_epi64((const void *)(bytes + 16 + lane))};
     if (encoding == LLM_Q4_K || encoding == LLM_Q5_K) {
         result.scales[0] = _mm256_mul_ps(d, of_u8(both[0]));
         result.minima[0] = _mm256_xor_ps(_mm256_mul_ps(m, of_u8(both[1])), minus);
@@ -103,7 +111,8 @@ LLM_TEMPLATE int groups_in_16_bits(llm_encoding encoding) {
 }
 
 /// Products of groups `first ..< last`, summed for each output.
-LLM_TEMPLATE __m256i dot_groups(llm_encoding encoding, const __m256i *w, const uint8_t *q, int first, int last) {
+LLM_TEMPLATE __m256i
+dot_groups(llm_encoding encoding, const __m256i *w, const uint8_t *q, int first, int last) {
     const int together = groups_in_16_bits(encoding);
     const __m256i one = _mm256_set1_epi16(1);
     __m256i dot = _mm256_setzero_si256();
@@ -126,8 +135,8 @@ LLM_TEMPLATE __m256i dot_groups(llm_encoding encoding, const __m256i *w, const u
 
 /// Adds one block's products with one row to `sum`.
 LLM_TEMPLATE __m256 add_block(
-    llm_encoding encoding, const __m256i *w, const block_scales *s, const uint8_t *q, const llm_row_scales *row,
-    __m256 sum) {
+    llm_encoding encoding, const __m256i *w, const block_scales *s, const uint8_t *q,
+    const llm_row_scales *row, __m256 sum) {
     const __m256 d = _mm256_broadcast_ss(&row->d);
     if (llm_groups_of_16(encoding)) {
         __m256 both = _mm256_mul_ps(s->scales[0], _mm256_cvtepi32_ps(dot_groups(encoding, w, q, 0, 4)));
@@ -138,15 +147,17 @@ LLM_TEMPLATE __m256 add_block(
     }
     __m256 dot = _mm256_cvtepi32_ps(dot_groups(encoding, w, q, 0, 8));
     sum = _mm256_fmadd_ps(_mm256_mul_ps(s->scales[0], d), dot, sum);
-    return llm_has_minimum(encoding) ? _mm256_fmadd_ps(s->minima[0], _mm256_broadcast_ss(&row->sum), sum) : sum;
+    return llm_has_minimum(encoding) ? _mm256_fmadd_ps(s->minima[0], _mm256_broadcast_ss(&row->sum), sum)
+                                     : sum;
 }
 
-/// A panel times `rows` rows of a tile of `count`, from row `first` of the tile; two sums of eight outputs for
-/// each row.
+/// A panel times `rows` rows of a tile of `count`, from row `first` of the tile; two sums of eight outputs
+/// for each row.
 LLM_TEMPLATE void multiply_rows(
-    llm_encoding encoding, int rows, const llm_panel_layout *layout, const uint8_t *panel, const uint8_t *tile,
-    size_t count, size_t first, __m256 (*sums)[2]) {
-    const uint8_t *q = tile + first * LLM_BLOCK, *scales = panel + layout->scales, *supers = panel + layout->supers;
+    llm_encoding encoding, int rows, const llm_panel_layout *layout, const uint8_t *panel,
+    const uint8_t *tile, size_t count, size_t first, __m256 (*sums)[2]) {
+    const uint8_t *q = tile + first * LLM_BLOCK, *scales = panel + layout->scales,
+                  *supers = panel + layout->supers;
     const llm_row_scales *row = (const void *)(tile + count * LLM_BLOCK + first * sizeof *row);
     const size_t together = llm_is_k(encoding) ? LLM_CHUNK_BLOCKS : 1;
     LLM_UNROLL for (int r = 0; r < rows; r++) { sums[r][0] = sums[r][1] = _mm256_setzero_ps(); }
@@ -160,6 +171,7 @@ LLM_TEMPLATE void multiply_rows(
             supers += layout->super_bytes;
         }
         for (size_t i = 0; i < together; i++) {
+            if (rows <= LLM_FEW_ROWS) { llm_prefetch_block(layout, panel, scales); }
             LLM_UNROLL for (int half = 0; half < 2; half++) {
                 __m256i w[LLM_GROUPS];
                 unpack(encoding, panel + 32 * half, w);
@@ -178,15 +190,17 @@ LLM_TEMPLATE void multiply_rows(
 
 /// One panel times one tile, which begins at row `start`.
 LLM_TEMPLATE void multiply_tile(
-    llm_encoding encoding, const llm_matmul *p, const llm_panel_layout *layout, size_t panel, size_t start) {
-    const uint8_t *weights = (const uint8_t *)p->weights + panel * layout->bytes, *tile = llm_tile(p, start);
+    llm_encoding encoding, const llm_matmul *p, const llm_panel_layout *layout, size_t panel,
+    size_t start) {
+    const uint8_t *weights = (const uint8_t *)p->weights + panel * layout->bytes,
+                  *tile = llm_tile(p, start);
     const size_t count = llm_smaller(p->rows - start, LLM_TILE);
     size_t row = 0;
-#define LLM_MULTIPLY_ROWS(rows)                                                                           \
-    for (; row + rows <= count; row += rows) {                                                            \
-        __m256 sums[rows][2];                                                                             \
-        multiply_rows(encoding, rows, layout, weights, tile, count, row, sums);                           \
-        for (size_t r = 0; r < rows; r++) { avx2_store_outputs(p, panel, start + row + r, sums[r]); }     \
+#define LLM_MULTIPLY_ROWS(rows) \
+    for (; row + rows <= count; row += rows) { \
+        __m256 sums[rows][2]; \
+        multiply_rows(encoding, rows, layout, weights, tile, count, row, sums); \
+        for (size_t r = 0; r < rows; r++) { avx2_store_outputs(p, panel, start + row + r, sums[r]); } \
     }
     LLM_MULTIPLY_ROWS(4)
     LLM_MULTIPLY_ROWS(2)

@@ -27,7 +27,8 @@ static uint32_t largest_magnitude(const float *x, size_t count) {
     return largest_lane(largest);
 }
 
-static void quantize_block(const float *x, size_t shared, uint32_t largest, int8_t *q, llm_row_scales *scales) {
+static void quantize_block(
+    const float *x, size_t shared, uint32_t largest, int8_t *q, llm_row_scales *scales) {
     float maximum = llm_float_of_bits(largest);
     if (largest >= 0x7f800000 || maximum < 1e-30f) {
         memset(q, 0, LLM_BLOCK);

@@ -6,7 +6,8 @@
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target(LLM_AVX512_TARGET))), apply_to = function)
 
-/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`, where `a` has a pointer a row.
+/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`, where `a` has a pointer a
+/// row.
 LLM_TEMPLATE void add_products(
     int rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
     __m512 s[8][2];
@@ -26,7 +27,8 @@ LLM_TEMPLATE void add_products(
 }
 
 static size_t multiply_add(
-    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride,
+    float *const *sums) {
     if (rows >= 8) {
         add_products(8, count, a, b, b_stride, sums);
         return 8;

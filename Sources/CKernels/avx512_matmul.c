@@ -24,17 +24,22 @@ LLM_TEMPLATE void multiply_rows(
     __m512 sums[rows * panels];
     LLM_UNROLL for (int k = 0; k < rows * panels; k++) { sums[k] = _mm512_setzero_ps(); }
     for (size_t i = 0; i < p->inputs; i++) {
+        if (rows <= LLM_FEW_ROWS) { llm_prefetch_input(encoding, panels, bytes, weights, i); }
         __m512 w[panels];
-        LLM_UNROLL for (int k = 0; k < panels; k++) { w[k] = load_weights(encoding, weights + (size_t)k * bytes, i); }
+        LLM_UNROLL for (int k = 0; k < panels; k++) {
+            w[k] = load_weights(encoding, weights + (size_t)k * bytes, i);
+        }
         LLM_UNROLL for (int r = 0; r < rows; r++) {
             __m512 number = _mm512_set1_ps(x[(size_t)r * p->x_stride + i]);
+            __asm__("" : "+v"(number)); // or each product loads it again
             LLM_UNROLL for (int k = 0; k < panels; k++) {
                 sums[r * panels + k] = _mm512_fmadd_ps(w[k], number, sums[r * panels + k]);
             }
         }
     }
     for (int k = 0; k < panels; k++) {
-        const size_t output = (panel + (size_t)k) * LLM_PANEL, count = llm_smaller(p->outputs - output, LLM_PANEL);
+        const size_t output = (panel + (size_t)k) * LLM_PANEL,
+                     count = llm_smaller(p->outputs - output, LLM_PANEL);
         const __mmask16 mask = (__mmask16)((1u << count) - 1);
         for (int r = 0; r < rows; r++) {
             __m512 sum = sums[r * panels + k];
@@ -44,7 +49,7 @@ LLM_TEMPLATE void multiply_rows(
     }
 }
 
-#define LLM_ROWS_AND_PANELS(take) take(12, 2) take(4, 2) take(2, 4) take(1, 8)
+#define LLM_ROWS_AND_PANELS(take) take(6, 4) take(2, 4) take(1, 4)
 
 #include "matmul_floats.h"
 

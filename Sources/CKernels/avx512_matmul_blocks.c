@@ -7,10 +7,13 @@
 
 /// Words shifted left, or right where `count` is negative.
 LLM_TEMPLATE __m512i shifted(__m512i value, int count) {
-    return count >= 0 ? _mm512_slli_epi16(value, (unsigned)count) : _mm512_srli_epi16(value, (unsigned)-count);
+    return count >= 0 ? _mm512_slli_epi16(value, (unsigned)count)
+                      : _mm512_srli_epi16(value, (unsigned)-count);
 }
 
-LLM_TEMPLATE __m512i masked(__m512i value, char mask) { return _mm512_and_si512(value, _mm512_set1_epi8(mask)); }
+LLM_TEMPLATE __m512i masked(__m512i value, char mask) {
+    return _mm512_and_si512(value, _mm512_set1_epi8(mask));
+}
 
 /// The groups of a block as unsigned bytes; those of LLM_Q8_0 with 128 added.
 LLM_TEMPLATE void unpack(llm_encoding encoding, const uint8_t *planes, __m512i *w) {
@@ -49,14 +52,19 @@ LLM_TEMPLATE void unpack(llm_encoding encoding, const uint8_t *planes, __m512i *
 }
 
 /// What a block's products are multiplied with: for its first 16 inputs, and for the last.
-typedef struct { __m512 scales[2], minima[2]; } block_scales;
+typedef struct {
+    __m512 scales[2], minima[2];
+} block_scales;
 
-LLM_TEMPLATE __m512 halves_at(const uint8_t *bytes) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)bytes)); }
+LLM_TEMPLATE __m512 halves_at(const uint8_t *bytes) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)bytes));
+}
 
 LLM_TEMPLATE __m512 of_u8(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)); }
 
 LLM_TEMPLATE block_scales read_scales(llm_encoding encoding, const uint8_t *bytes, __m512 d, __m512 m) {
-    const __m128i first = _mm_loadu_si128((const void *)bytes), second = _mm_loadu_si128((const void *)(bytes + 16));
+    const __m128i first = _mm_loadu_si128((const void *)bytes),
+                  second = _mm_loadu_si128((const void *)(bytes + 16));
     const __m512 minus = _mm512_set1_ps(-0.0f), fixed = _mm512_set1_ps(llm_fixed_minimum(encoding));
     const __m128i nibble = _mm_set1_epi8(15);
     block_scales result;
@@ -69,7 +77,8 @@ LLM_TEMPLATE block_scales read_scales(llm_encoding encoding, const uint8_t *byte
     case LLM_Q2_K: {
         const __m128i low[2] = {_mm_and_si128(first, nibble), _mm_and_si128(second, nibble)};
         const __m128i high[2] = {
-            _mm_and_si128(_mm_srli_epi16(first, 4), nibble), _mm_and_si128(_mm_srli_epi16(second, 4), nibble)};
+            _mm_and_si128(_mm_srli_epi16(first, 4), nibble),
+            _mm_and_si128(_mm_srli_epi16(second, 4), nibble)};
         for (int half = 0; half < 2; half++) {
             result.scales[half] = _mm512_mul_ps(d, of_u8(low[half]));
             result.minima[half] = _mm512_xor_ps(_mm512_mul_ps(m, of_u8(high[half])), minus);
@@ -85,7 +94,8 @@ LLM_TEMPLATE block_scales read_scales(llm_encoding encoding, const uint8_t *byte
         break;
     default:
         result.scales[0] = halves_at(bytes);
-        result.minima[0] = llm_stores_minimum(encoding) ? halves_at(bytes + 32) : _mm512_mul_ps(result.scales[0], fixed);
+        result.minima[0] =
+            llm_stores_minimum(encoding) ? halves_at(bytes + 32) : _mm512_mul_ps(result.scales[0], fixed);
     }
     return result;
 }
@@ -98,8 +108,8 @@ LLM_TEMPLATE __m512i numbers_at(const uint8_t *q, int group) {
 
 /// Adds one block's products with one row to `sum`.
 LLM_TEMPLATE __m512 add_block(
-    llm_encoding encoding, const __m512i *w, const block_scales *s, const uint8_t *q, const llm_row_scales *row,
-    __m512 sum) {
+    llm_encoding encoding, const __m512i *w, const block_scales *s, const uint8_t *q,
+    const llm_row_scales *row, __m512 sum) {
     const __m512 d = _mm512_set1_ps(row->d);
     if (llm_groups_of_16(encoding)) {
         __m512i dots[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
@@ -116,16 +126,19 @@ LLM_TEMPLATE __m512 add_block(
     if (encoding == LLM_Q8_0) {
         dot = _mm512_sub_epi32(dot, _mm512_slli_epi32(_mm512_set1_epi32(row->count), 7));
     }
-    LLM_UNROLL for (int t = 0; t < LLM_GROUPS; t++) { dot = _mm512_dpbusd_epi32(dot, w[t], numbers_at(q, t)); }
+    LLM_UNROLL for (int t = 0; t < LLM_GROUPS; t++) {
+        dot = _mm512_dpbusd_epi32(dot, w[t], numbers_at(q, t));
+    }
     sum = _mm512_fmadd_ps(_mm512_mul_ps(s->scales[0], d), _mm512_cvtepi32_ps(dot), sum);
     return llm_has_minimum(encoding) ? _mm512_fmadd_ps(s->minima[0], _mm512_set1_ps(row->sum), sum) : sum;
 }
 
 /// A panel times `rows` rows of a tile of `count`, from row `first` of the tile.
 LLM_TEMPLATE void multiply_rows(
-    llm_encoding encoding, int rows, const llm_panel_layout *layout, const uint8_t *panel, const uint8_t *tile,
-    size_t count, size_t first, __m512 *sums) {
-    const uint8_t *q = tile + first * LLM_BLOCK, *scales = panel + layout->scales, *supers = panel + layout->supers;
+    llm_encoding encoding, int rows, const llm_panel_layout *layout, const uint8_t *panel,
+    const uint8_t *tile, size_t count, size_t first, __m512 *sums) {
+    const uint8_t *q = tile + first * LLM_BLOCK, *scales = panel + layout->scales,
+                  *supers = panel + layout->supers;
     const llm_row_scales *row = (const void *)(tile + count * LLM_BLOCK + first * sizeof *row);
     const size_t together = llm_is_k(encoding) ? LLM_CHUNK_BLOCKS : 1;
     LLM_UNROLL for (int r = 0; r < rows; r++) { sums[r] = _mm512_setzero_ps(); }
@@ -137,6 +150,7 @@ LLM_TEMPLATE void multiply_rows(
             supers += layout->super_bytes;
         }
         for (size_t i = 0; i < together; i++) {
+            if (rows <= LLM_FEW_ROWS) { llm_prefetch_block(layout, panel, scales); }
             __m512i w[LLM_GROUPS];
             unpack(encoding, panel, w);
             block_scales s = read_scales(encoding, scales, d, m);
@@ -164,15 +178,17 @@ LLM_TEMPLATE void store_rows(
 
 /// One panel times one tile, which begins at row `start`.
 LLM_TEMPLATE void multiply_tile(
-    llm_encoding encoding, const llm_matmul *p, const llm_panel_layout *layout, size_t panel, size_t start) {
-    const uint8_t *weights = (const uint8_t *)p->weights + panel * layout->bytes, *tile = llm_tile(p, start);
+    llm_encoding encoding, const llm_matmul *p, const llm_panel_layout *layout, size_t panel,
+    size_t start) {
+    const uint8_t *weights = (const uint8_t *)p->weights + panel * layout->bytes,
+                  *tile = llm_tile(p, start);
     const size_t count = llm_smaller(p->rows - start, LLM_TILE);
     size_t row = 0;
-#define LLM_MULTIPLY_ROWS(rows)                                                                           \
-    for (; row + rows <= count; row += rows) {                                                            \
-        __m512 sums[rows];                                                                                \
-        multiply_rows(encoding, rows, layout, weights, tile, count, row, sums);                           \
-        store_rows(rows, p, panel, start + row, sums);                                                    \
+#define LLM_MULTIPLY_ROWS(rows) \
+    for (; row + rows <= count; row += rows) { \
+        __m512 sums[rows]; \
+        multiply_rows(encoding, rows, layout, weights, tile, count, row, sums); \
+        store_rows(rows, p, panel, start + row, sums); \
     }
     LLM_MULTIPLY_ROWS(8)
     LLM_MULTIPLY_ROWS(4)

@@ -16,7 +16,9 @@ LLM_TEMPLATE void multiply(llm_encoding encoding, const llm_matmul *p) {
 }
 
 #define LLM_MULTIPLY(encoding) \
-    static __attribute__((noinline)) void multiply_##encoding(const llm_matmul *p) { multiply(encoding, p); }
+    static __attribute__((noinline)) void multiply_##encoding(const llm_matmul *p) { \
+        multiply(encoding, p); \
+    }
 
 LLM_MULTIPLY(LLM_Q4_0)
 LLM_MULTIPLY(LLM_Q4_1)

@@ -5,19 +5,19 @@
 /// Rows `first ..< last` times all panels.
 LLM_TEMPLATE void multiply_panels(llm_encoding encoding, const llm_matmul *p, size_t first, size_t last) {
     size_t row = first;
-#define LLM_MULTIPLY_ROWS(rows, panels)                                                                   \
-    if (row + rows <= last) {                                                                             \
-        const size_t end = last - (last - row) % rows;                                                    \
-        size_t panel = p->first_panel;                                                                    \
-        for (; panel + panels <= p->last_panel; panel += panels) {                                        \
-            for (size_t r = row; r < end; r += rows) {                                                    \
-                multiply_rows(encoding, rows, panels, p, panel, r);                                       \
-            }                                                                                             \
-        }                                                                                                 \
-        for (; panel < p->last_panel; panel++) {                                                          \
-            for (size_t r = row; r < end; r += rows) { multiply_rows(encoding, rows, 1, p, panel, r); }   \
-        }                                                                                                 \
-        row = end;                                                                                        \
+#define LLM_MULTIPLY_ROWS(rows, panels) \
+    if (row + rows <= last) { \
+        const size_t end = last - (last - row) % rows; \
+        size_t panel = p->first_panel; \
+        for (; panel + panels <= p->last_panel; panel += panels) { \
+            for (size_t r = row; r < end; r += rows) { \
+                multiply_rows(encoding, rows, panels, p, panel, r); \
+            } \
+        } \
+        for (; panel < p->last_panel; panel++) { \
+            for (size_t r = row; r < end; r += rows) { multiply_rows(encoding, rows, 1, p, panel, r); } \
+        } \
+        row = end; \
     }
     LLM_ROWS_AND_PANELS(LLM_MULTIPLY_ROWS)
 #undef LLM_MULTIPLY_ROWS

@@ -33,7 +33,8 @@ LLM_TEMPLATE float32x4_t neon_elements(llm_element element, const void *base, si
 }
 
 /// Writes the sums of a panel's outputs, plus their biases, to row `row`.
-LLM_TEMPLATE void neon_store_outputs(const llm_matmul *p, size_t panel, size_t row, const float32x4_t *sums) {
+LLM_TEMPLATE void neon_store_outputs(
+    const llm_matmul *p, size_t panel, size_t row, const float32x4_t *sums) {
     float all[LLM_PANEL];
     for (int i = 0; i < LLM_QUARTERS; i++) { vst1q_f32(all + 4 * i, sums[i]); }
     const size_t output = panel * LLM_PANEL, count = llm_smaller(p->outputs - output, LLM_PANEL);

@@ -7,7 +7,8 @@
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 
 /// `count` elements from `index` on, then zeros up to a multiple of four.
-LLM_TEMPLATE void load_row(llm_element element, const void *base, size_t index, size_t count, float *out) {
+LLM_TEMPLATE void load_row(
+    llm_element element, const void *base, size_t index, size_t count, float *out) {
     size_t i = 0;
     for (; i + 4 <= count; i += 4) { vst1q_f32(out + i, neon_elements(element, base, index + i)); }
     for (; i < count; i++) {
@@ -55,7 +56,8 @@ LLM_TEMPLATE void exponentiate(
         now = scores[i] > now ? scores[i] : now;
     }
     const float factor = m->largest[query] == now ? 1.0f : llm_exp(m->largest[query] - now);
-    float32x4_t lanes[2] = {vmulq_n_f32(vld1q_f32(sums), factor), vmulq_n_f32(vld1q_f32(sums + 4), factor)};
+    float32x4_t lanes[2] = {
+        vmulq_n_f32(vld1q_f32(sums), factor), vmulq_n_f32(vld1q_f32(sums + 4), factor)};
     for (size_t i = 0; i < LLM_KEYS; i += 4) {
         const float32x4_t power = neon_exp(vsubq_f32(vld1q_f32(scores + i), vdupq_n_f32(now)));
         vst1q_f32(scores + i, power);
@@ -85,7 +87,8 @@ LLM_TEMPLATE void add_products(
     }
 }
 static size_t multiply_add(
-    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride,
+    float *const *sums) {
     if (rows >= 3) {
         add_products(3, count, a, b, b_stride, sums);
         return 3;

@@ -6,7 +6,8 @@
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 
 /// Input `index` of four outputs of a panel, from output `4 * quarter` on.
-LLM_TEMPLATE float32x4_t load_weights(llm_encoding encoding, const uint8_t *panel, size_t index, int quarter) {
+LLM_TEMPLATE float32x4_t
+load_weights(llm_encoding encoding, const uint8_t *panel, size_t index, int quarter) {
     llm_element element = encoding == LLM_F32   ? LLM_ELEMENT_F32
                           : encoding == LLM_F16 ? LLM_ELEMENT_F16
                                                 : LLM_ELEMENT_BF16;
@@ -24,6 +25,7 @@ LLM_TEMPLATE void multiply_rows(
     float32x4_t sums[rows * vectors];
     LLM_UNROLL for (int k = 0; k < rows * vectors; k++) { sums[k] = vdupq_n_f32(0); }
     for (size_t i = 0; i < p->inputs; i++) {
+        if (rows <= LLM_FEW_ROWS) { llm_prefetch_input(encoding, panels, bytes, weights, i); }
         LLM_UNROLL for (int k = 0; k < vectors; k++) {
             const uint8_t *start = weights + (size_t)(k / LLM_QUARTERS) * bytes;
             const float32x4_t w = load_weights(encoding, start, i, k % LLM_QUARTERS);

@@ -16,7 +16,9 @@ LLM_TEMPLATE void unpack(llm_encoding encoding, const uint8_t *planes, int8x16_t
     const int bits = llm_weight_bits(encoding);
     int done = 0;
     if (bits == 8) {
-        LLM_UNROLL for (int t = 0; t < LLM_GROUPS; t++) { w[t] = vreinterpretq_s8_u8(vld1q_u8(planes + 64 * t)); }
+        LLM_UNROLL for (int t = 0; t < LLM_GROUPS; t++) {
+            w[t] = vreinterpretq_s8_u8(vld1q_u8(planes + 64 * t));
+        }
         return;
     }
     if (bits >= 4) {
@@ -46,7 +48,9 @@ LLM_TEMPLATE void unpack(llm_encoding encoding, const uint8_t *planes, int8x16_t
 }
 
 /// What a block's products are multiplied with: for its first 16 inputs, and for the last.
-typedef struct { float32x4_t scales[2], minima[2]; } block_scales;
+typedef struct {
+    float32x4_t scales[2], minima[2];
+} block_scales;
 
 LLM_TEMPLATE float32x4_t of_bytes(uint32_t four, bool is_signed) {
     const uint8x8_t bytes = vreinterpret_u8_u32(vdup_n_u32(four));
@@ -54,8 +58,8 @@ LLM_TEMPLATE float32x4_t of_bytes(uint32_t four, bool is_signed) {
     return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(bytes))));
 }
 
-LLM_TEMPLATE block_scales read_scales(
-    llm_encoding encoding, const uint8_t *bytes, int quarter, float32x4_t d, float32x4_t m) {
+LLM_TEMPLATE block_scales
+read_scales(llm_encoding encoding, const uint8_t *bytes, int quarter, float32x4_t d, float32x4_t m) {
     block_scales result;
     if (!llm_is_k(encoding)) {
         result.scales[0] = neon_halves(bytes + 8 * quarter);
@@ -94,7 +98,8 @@ LLM_TEMPLATE int32x4_t dot_groups(int32x4_t dot, const int8x16_t *w, int8x16_t n
 LLM_TEMPLATE float32x4_t add_block(
     llm_encoding encoding, const int8x16_t *w, const block_scales *s, const uint8_t *q,
     const llm_row_scales *row, float32x4_t sum) {
-    const int8x16_t first = vreinterpretq_s8_u8(vld1q_u8(q)), last = vreinterpretq_s8_u8(vld1q_u8(q + 16));
+    const int8x16_t first = vreinterpretq_s8_u8(vld1q_u8(q)),
+                    last = vreinterpretq_s8_u8(vld1q_u8(q + 16));
     const int32x4_t low = dot_groups(vdupq_n_s32(0), w, first);
     if (llm_groups_of_16(encoding)) {
         float32x4_t both = vmulq_f32(s->scales[0], vcvtq_f32_s32(low));
@@ -108,8 +113,8 @@ LLM_TEMPLATE float32x4_t add_block(
     return llm_has_minimum(encoding) ? vfmaq_n_f32(sum, s->minima[0], row->sum) : sum;
 }
 
-/// A panel times `rows` rows of a tile of `count`, from row `first` of the tile; four sums of four outputs for
-/// each row.
+/// A panel times `rows` rows of a tile of `count`, from row `first` of the tile; four sums of four outputs
+/// for each row.
 LLM_TEMPLATE void multiply_rows(
     llm_encoding encoding, int rows, const llm_panel_layout *layout, const uint8_t *panel,
     const uint8_t *tile, size_t count, size_t first, float32x4_t (*sums)[LLM_QUARTERS]) {
@@ -121,12 +126,16 @@ LLM_TEMPLATE void multiply_rows(
     }
     for (size_t block = 0; block < layout->blocks; block++) {
         const uint8_t *super = panel + layout->supers + block / together * layout->super_bytes;
+        const uint8_t *planes = panel + block * layout->quant_bytes;
+        if (rows <= LLM_FEW_ROWS) { llm_prefetch_block(layout, planes, scales); }
         LLM_UNROLL for (int i = 0; i < LLM_QUARTERS; i++) {
             float32x4_t d = vdupq_n_f32(0), m = d;
             if (llm_is_k(encoding)) { d = neon_halves(super + 8 * i); }
-            if (llm_is_k(encoding) && llm_stores_minimum(encoding)) { m = neon_halves(super + 32 + 8 * i); }
+            if (llm_is_k(encoding) && llm_stores_minimum(encoding)) {
+                m = neon_halves(super + 32 + 8 * i);
+            }
             int8x16_t w[LLM_GROUPS];
-            unpack(encoding, panel + block * layout->quant_bytes + 16 * i, w);
+            unpack(encoding, planes + 16 * i, w);
             const block_scales s = read_scales(encoding, scales, i, d, m);
             LLM_UNROLL for (int r = 0; r < rows; r++) {
                 sums[r][i] = add_block(encoding, w, &s, q + r * LLM_BLOCK, row + r, sums[r][i]);
@@ -140,15 +149,17 @@ LLM_TEMPLATE void multiply_rows(
 
 /// One panel times one tile, which begins at row `start`.
 LLM_TEMPLATE void multiply_tile(
-    llm_encoding encoding, const llm_matmul *p, const llm_panel_layout *layout, size_t panel, size_t start) {
-    const uint8_t *weights = (const uint8_t *)p->weights + panel * layout->bytes, *tile = llm_tile(p, start);
+    llm_encoding encoding, const llm_matmul *p, const llm_panel_layout *layout, size_t panel,
+    size_t start) {
+    const uint8_t *weights = (const uint8_t *)p->weights + panel * layout->bytes,
+                  *tile = llm_tile(p, start);
     const size_t count = llm_smaller(p->rows - start, LLM_TILE);
     size_t row = 0;
-#define LLM_MULTIPLY_ROWS(rows)                                                                           \
-    for (; row + rows <= count; row += rows) {                                                            \
-        float32x4_t sums[rows][LLM_QUARTERS];                                                             \
-        multiply_rows(encoding, rows, layout, weights, tile, count, row, sums);                           \
-        for (size_t r = 0; r < rows; r++) { neon_store_outputs(p, panel, start + row + r, sums[r]); }     \
+#define LLM_MULTIPLY_ROWS(rows) \
+    for (; row + rows <= count; row += rows) { \
+        float32x4_t sums[rows][LLM_QUARTERS]; \
+        multiply_rows(encoding, rows, layout, weights, tile, count, row, sums); \
+        for (size_t r = 0; r < rows; r++) { neon_store_outputs(p, panel, start + row + r, sums[r]); } \
     }
     LLM_MULTIPLY_ROWS(4)
     LLM_MULTIPLY_ROWS(1)

@@ -74,7 +74,8 @@ static void pack_quants(int bits, const uint8_t *w, size_t output, uint8_t *plan
     int done = 0;
     if (bits >= 4 && bits < 8) {
         for (size_t j = 0; j < 4; j++) {
-            uint32_t low = load_word(w + 4 * j) & 0x0f0f0f0f, high = load_word(w + 16 + 4 * j) & 0x0f0f0f0f;
+            uint32_t low = load_word(w + 4 * j) & 0x0f0f0f0f,
+                     high = load_word(w + 16 + 4 * j) & 0x0f0f0f0f;
             or_word(planes + j * plane, output, low | high << 4);
         }
         planes += 4 * plane;
@@ -87,7 +88,9 @@ static void pack_quants(int bits, const uint8_t *w, size_t output, uint8_t *plan
             continue;
         }
         int rest = bits - done;
-        if (rest >= 2) { or_word(planes + group / 4 * plane, output, (word >> done & 0x03030303) << 2 * (group % 4)); }
+        if (rest >= 2) {
+            or_word(planes + group / 4 * plane, output, (word >> done & 0x03030303) << 2 * (group % 4));
+        }
         if (rest % 2) {
             uint8_t *ones = planes + (rest >= 2 ? 2 * plane : 0);
             or_word(ones, output, (word >> (bits - 1) & 0x01010101) << group);
@@ -95,7 +98,8 @@ static void pack_quants(int bits, const uint8_t *w, size_t output, uint8_t *plan
     }
 }
 
-static void pack_scales(llm_encoding encoding, const uint8_t *bytes, size_t index, size_t output, uint8_t *scales) {
+static void pack_scales(
+    llm_encoding encoding, const uint8_t *bytes, size_t index, size_t output, uint8_t *scales) {
     uint8_t *second = scales + LLM_PANEL;
     switch (encoding) {
     case LLM_Q4_1:
@@ -105,7 +109,8 @@ static void pack_scales(llm_encoding encoding, const uint8_t *bytes, size_t inde
     case LLM_Q8_0: memcpy(scales + 2 * output, bytes, 2); break;
     case LLM_Q4_K:
     case LLM_Q5_K: {
-        const uint8_t *packed = ((const llm_q4_k *)(const void *)bytes)->scales; // where LLM_Q5_K has them
+        const uint8_t *packed =
+            ((const llm_q4_k *)(const void *)bytes)->scales; // where LLM_Q5_K has them
         scales[output] = (uint8_t)llm_k_scale(packed, (int)index, false);
         second[output] = (uint8_t)llm_k_scale(packed, (int)index, true);
         break;
@@ -139,7 +144,8 @@ static void pack_super(llm_encoding encoding, const uint8_t *bytes, size_t outpu
     if (llm_stores_minimum(encoding)) { memcpy(supers + 2 * LLM_PANEL + 2 * output, m, 2); }
 }
 
-static void pack_blocks(llm_encoding encoding, const uint8_t *rows, size_t inputs, size_t outputs, uint8_t *panel) {
+static void pack_blocks(
+    llm_encoding encoding, const uint8_t *rows, size_t inputs, size_t outputs, uint8_t *panel) {
     const llm_panel_layout layout = llm_layout(encoding, inputs);
     const size_t row_bytes = llm_row_bytes(encoding, inputs), block_bytes = llm_block_bytes(encoding);
     const size_t together = llm_is_k(encoding) ? LLM_CHUNK_BLOCKS : 1;
@@ -153,7 +159,9 @@ static void pack_blocks(llm_encoding encoding, const uint8_t *rows, size_t input
             pack_quants(llm_weight_bits(encoding), w, output, planes);
             pack_scales(encoding, bytes, block % together, output, scales);
             if (together > 1 && block % together == 0) {
-                pack_super(encoding, bytes, output, panel + layout.supers + block / together * layout.super_bytes);
+                pack_super(
+                    encoding, bytes, output,
+                    panel + layout.supers + block / together * layout.super_bytes);
             }
         }
     }
@@ -168,7 +176,9 @@ static void pack_floats(size_t size, const uint8_t *rows, size_t inputs, size_t 
     }
 }
 
-size_t llm_scalar_panel_bytes(llm_encoding encoding, size_t inputs) { return llm_panel_bytes(encoding, inputs); }
+size_t llm_scalar_panel_bytes(llm_encoding encoding, size_t inputs) {
+    return llm_panel_bytes(encoding, inputs);
+}
 
 void llm_scalar_pack_panel(
     llm_encoding encoding, const void *rows, size_t inputs, size_t outputs, void *panel) {

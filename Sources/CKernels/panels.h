@@ -10,6 +10,7 @@
 enum {
     LLM_PANEL = 16,    // outputs of a panel
     LLM_TILE = 16,     // activation rows of a tile; the last one may have fewer
+    LLM_FEW_ROWS = 2,  // rows up to which the memory decides how long a product takes
     LLM_GROUPS = 8,    // vectors of a block: group `t` holds inputs 4t ..< 4t + 4 of every output
     LLM_ROW_BLOCK = 48 // bytes of one row's block of activations: 32 numbers, then llm_row_scales
 };
@@ -37,7 +38,8 @@ typedef struct {
 } llm_panel_layout;
 
 /// Bits of a weight. Four of each lie in planes of nibbles (group `t` in the low half of byte `4t`'s vector
-/// for t < 4, groups 4 to 7 in the high halves); then two more in planes of pairs; then one in a plane of bits.
+/// for t < 4, groups 4 to 7 in the high halves); then two more in planes of pairs; then one in a plane of
+/// bits.
 static inline int llm_weight_bits(llm_encoding encoding) {
     switch (encoding) {
     case LLM_Q2_K: return 2;
@@ -108,12 +110,13 @@ static inline void llm_set_scales(llm_row_scales *scales, size_t shared, float v
     if (shared == LLM_BLOCK) { scales->count = 0; }
 }
 
-/// The scales of a block of a group whose largest magnitude is `maximum`, and whose halves have the sums `first`
-/// and `last`. The value of 1 is what it is in llama.cpp: a float16 for blocks of 32, and for those of 256 the
-/// inverse of what numbers are multiplied with.
+/// The scales of a block of a group whose largest magnitude is `maximum`, and whose halves have the sums
+/// `first` and `last`. The value of 1 is what it is in llama.cpp: a float16 for blocks of 32, and for those
+/// of 256 the inverse of what numbers are multiplied with.
 static inline llm_row_scales llm_scales_of(float maximum, int first, int last, size_t shared) {
     const bool alone = shared == LLM_BLOCK;
-    const float d = alone ? llm_float_of_f16(llm_f16_of_float(maximum / 127.0f)) : 1.0f / (127.0f / maximum);
+    const float d =
+        alone ? llm_float_of_f16(llm_f16_of_float(maximum / 127.0f)) : 1.0f / (127.0f / maximum);
     llm_row_scales scales = {.d = d, .sum = d * (float)(first + last), .halves = {0, 0}};
     if (alone) {
         scales.count = first + last;
@@ -143,6 +146,27 @@ static inline __attribute__((always_inline)) void llm_quantize_tiles(
                 quantize_block(numbers + i, shared, largest, q, (void *)scales);
             }
         }
+    }
+}
+
+/// Fetches what the next panel has where `quants` and `scales` are in this one. With few rows the memory
+/// decides how long a product takes, and processors do not foresee that a panel's end leads to the next one's
+/// start.
+static inline void llm_prefetch_block(
+    const llm_panel_layout *layout, const uint8_t *quants, const uint8_t *scales) {
+    for (size_t i = 0; i < layout->quant_bytes; i += 64) {
+        __builtin_prefetch(quants + layout->bytes + i, 0, 2);
+    }
+    __builtin_prefetch(scales + layout->bytes, 0, 2);
+}
+
+/// The same for plain numbers: what some inputs further on have in each of `panels` panels.
+static inline __attribute__((always_inline)) void llm_prefetch_input(
+    llm_encoding encoding, int panels, size_t panel_bytes, const uint8_t *weights, size_t index) {
+    const size_t offset = index * LLM_PANEL * llm_block_bytes(encoding);
+    if (offset % 64) { return; }
+    for (int k = 0; k < panels; k++) {
+        __builtin_prefetch(weights + (size_t)k * panel_bytes + offset + 1024, 0, 2);
     }
 }
 

@@ -20,8 +20,8 @@ static void store(llm_element element, void *cache, size_t index, float value) {
 }
 
 void llm_scalar_store_rows(
-    llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns, const int32_t *slots,
-    void *cache) {
+    llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,
+    const int32_t *slots, void *cache) {
     for (size_t row = 0; row < rows; row++) {
         size_t start = (size_t)slots[row] * columns;
         for (size_t i = 0; i < columns; i++) { store(element, cache, start + i, x[row * x_stride + i]); }
@@ -48,7 +48,9 @@ static float score(const llm_attention *a, size_t query, size_t position) {
     const float *q = llm_query(a, query);
     size_t start = ((size_t)a->slots[position] * a->kv_heads + a->kv_head) * a->key_width;
     float sum = 0;
-    for (size_t i = 0; i < a->key_width; i++) { sum = fmaf(load(a->element, a->keys, start + i), q[i], sum); }
+    for (size_t i = 0; i < a->key_width; i++) {
+        sum = fmaf(load(a->element, a->keys, start + i), q[i], sum);
+    }
     return a->has_softcap ? llm_soft_cap(sum * a->scale, a->softcap) : sum * a->scale;
 }
 

@@ -5,7 +5,9 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-size_t llm_scalar_quantized_bytes(size_t inputs, size_t rows) { return inputs / LLM_BLOCK * rows * LLM_ROW_BLOCK; }
+size_t llm_scalar_quantized_bytes(size_t inputs, size_t rows) {
+    return inputs / LLM_BLOCK * rows * LLM_ROW_BLOCK;
+}
 
 /// The bits of the largest magnitude: they order like the numbers, infinity and NaN last.
 static uint32_t largest_magnitude(const float *x, size_t count) {
@@ -17,7 +19,8 @@ static uint32_t largest_magnitude(const float *x, size_t count) {
     return largest;
 }
 
-static void quantize_block(const float *x, size_t shared, uint32_t largest, int8_t *q, llm_row_scales *scales) {
+static void quantize_block(
+    const float *x, size_t shared, uint32_t largest, int8_t *q, llm_row_scales *scales) {
     float maximum = llm_float_of_bits(largest);
     if (largest >= 0x7f800000 || maximum < 1e-30f) { // whose inverse would overflow
         memset(q, 0, LLM_BLOCK);
@@ -41,12 +44,17 @@ void llm_scalar_quantize_rows(
 }
 
 /// Scales and minima of a block of one output: those of its first 16 inputs, then of the last.
-typedef struct { float scales[2], minima[2]; } block_scales;
+typedef struct {
+    float scales[2], minima[2];
+} block_scales;
 
-static float half_at(const uint8_t *halves, size_t output) { return llm_float_of_f16(llm_load_u16(halves + 2 * output)); }
+static float half_at(const uint8_t *halves, size_t output) {
+    return llm_float_of_f16(llm_load_u16(halves + 2 * output));
+}
 
 static block_scales read_scales(
-    llm_encoding encoding, const llm_panel_layout *layout, const uint8_t *panel, size_t block, size_t output) {
+    llm_encoding encoding, const llm_panel_layout *layout, const uint8_t *panel, size_t block,
+    size_t output) {
     const uint8_t *bytes = panel + layout->scales + block * layout->scale_bytes;
     const uint8_t *super = panel + layout->supers + block / LLM_CHUNK_BLOCKS * layout->super_bytes;
     block_scales result;
@@ -123,7 +131,8 @@ static float multiply_blocks(
     return sum;
 }
 
-static float multiply_floats(llm_encoding encoding, const uint8_t *panel, size_t output, const float *x, size_t inputs) {
+static float multiply_floats(
+    llm_encoding encoding, const uint8_t *panel, size_t output, const float *x, size_t inputs) {
     const size_t size = llm_block_bytes(encoding);
     float sum = 0;
     for (size_t i = 0; i < inputs; i++) {
@@ -147,7 +156,8 @@ void llm_scalar_matmul(const llm_matmul *p) {
                 const float *x = (const float *)p->x + row * p->x_stride;
                 sum = multiply_floats(p->encoding, panel, output % LLM_PANEL, x, p->inputs);
             } else {
-                const size_t start = row / LLM_TILE * LLM_TILE, count = llm_smaller(p->rows - start, LLM_TILE);
+                const size_t start = row / LLM_TILE * LLM_TILE,
+                             count = llm_smaller(p->rows - start, LLM_TILE);
                 const uint8_t *tile = llm_tile(p, start), *q = tile + (row - start) * LLM_BLOCK;
                 const uint8_t *scales = tile + count * LLM_BLOCK + (row - start) * sizeof(llm_row_scales);
                 sum = multiply_blocks(

@@ -17,7 +17,8 @@ static void *copy_of(size_t bytes, uint8_t fill) {
     return memset(memory, fill, llm_round_up(bytes + 64, 64));
 }
 
-static void same(const void *a, const void *b, size_t bytes, const char *what, int kind, size_t size, size_t rows) {
+static void same(
+    const void *a, const void *b, size_t bytes, const char *what, int kind, size_t size, size_t rows) {
     comparisons++;
     if (memcmp(a, b, bytes) == 0) { return; }
     failures++;
@@ -54,7 +55,8 @@ static void test_products(const llm_kernels *fast, const llm_kernels *scalar, ll
             uint8_t *packed = copy_of(3 * panel, 1);
             for (size_t p = 0; p < 3; p++) {
                 const size_t count = llm_smaller(outputs - 16 * p, 16);
-                fast->pack_panel(encoding, weights + 16 * p * row_bytes, inputs, count, packed + p * panel);
+                fast->pack_panel(
+                    encoding, weights + 16 * p * row_bytes, inputs, count, packed + p * panel);
             }
             float *x = copy_of(4 * rows * inputs, 0), bias[37];
             for (size_t i = 0; i < rows * inputs; i++) { x[i] = real(); }
@@ -69,13 +71,24 @@ static void test_products(const llm_kernels *fast, const llm_kernels *scalar, ll
                 }
                 y[i] = copy_of(4 * rows * outputs, 3);
                 llm_matmul call = {
-                    .encoding = encoding, .weights = packed, .inputs = inputs, .outputs = outputs,
-                    .first_panel = 0, .last_panel = 3, .x = forms[i], .x_stride = inputs, .rows = rows,
-                    .bias = rows % 2 ? bias : NULL, .y = y[i], .y_stride = outputs};
+                    .encoding = encoding,
+                    .weights = packed,
+                    .inputs = inputs,
+                    .outputs = outputs,
+                    .first_panel = 0,
+                    .last_panel = 3,
+                    .x = forms[i],
+                    .x_stride = inputs,
+                    .rows = rows,
+                    .bias = rows % 2 ? bias : NULL,
+                    .y = y[i],
+                    .y_stride = outputs};
                 tables[i]->matmul(&call);
             }
             if (unit > 1) {
-                same(forms[0], forms[1], fast->quantized_bytes(inputs, rows), "quantise", encoding, inputs, rows);
+                same(
+                    forms[0], forms[1], fast->quantized_bytes(inputs, rows), "quantise", encoding, inputs,
+                    rows);
                 free(forms[0]), free(forms[1]);
             }
             same(y[0], y[1], 4 * rows * outputs, "matmul", encoding, inputs, rows);
@@ -99,11 +112,27 @@ static void test_attention(
     for (int i = 0; i < 2; i++) {
         y[i] = copy_of(4 * rows * 2 * group * width, 4);
         llm_attention call = {
-            .q = q, .q_stride = 2 * group * width, .rows = rows, .first_position = context - rows,
-            .window = group == 3 ? 50 : SIZE_MAX, .element = element, .keys = cache, .values = cache,
-            .key_width = width, .value_width = width, .query_heads = 2 * group, .kv_heads = 2, .kv_head = 1,
-            .slots = slots, .first_part = 0, .last_part = (context + 255) / 256, .scale = 0.3f,
-            .has_softcap = group == 2, .softcap = 5, .scratch = scratch, .y = y[i],
+            .q = q,
+            .q_stride = 2 * group * width,
+            .rows = rows,
+            .first_position = context - rows,
+            .window = group == 3 ? 50 : SIZE_MAX,
+            .element = element,
+            .keys = cache,
+            .values = cache,
+            .key_width = width,
+            .value_width = width,
+            .query_heads = 2 * group,
+            .kv_heads = 2,
+            .kv_head = 1,
+            .slots = slots,
+            .first_part = 0,
+            .last_part = (context + 255) / 256,
+            .scale = 0.3f,
+            .has_softcap = group == 2,
+            .softcap = 5,
+            .scratch = scratch,
+            .y = y[i],
             .y_stride = 2 * group * width};
         tables[i]->attend(&call);
     }
