@@ -57,6 +57,8 @@ static inline llm_attention_memory llm_lay_out(const llm_attention *a) {
     return m;
 }
 
+static inline size_t llm_element_bytes(llm_element element) { return element == LLM_ELEMENT_F32 ? 4 : 2; }
+
 /// Where the query of row and head number `query` begins.
 static inline const float *llm_query(const llm_attention *a, size_t query) {
     const size_t group = a->query_heads / a->kv_heads;
@@ -91,7 +93,7 @@ static inline llm_span llm_part_span(const llm_attention *a, size_t part) {
 static inline void llm_prefetch_rows(
     const llm_attention *a, const void *cache, size_t width, size_t start) {
     const size_t end = llm_smaller(start + LLM_KEYS, a->first_position + a->rows);
-    const size_t bytes = width * (a->element == LLM_ELEMENT_F32 ? 4 : 2);
+    const size_t bytes = width * llm_element_bytes(a->element);
     for (size_t position = start; position < end; position++) {
         const uint8_t *row =
             (const uint8_t *)cache + ((size_t)a->slots[position] * a->kv_heads + a->kv_head) * bytes;

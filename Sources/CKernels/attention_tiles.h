@@ -1,9 +1,10 @@
-/// Attention by tiles, for each instruction set, which defines:
-/// `load_keys(a, element, start, count, out)`, the keys of a block as columns,
-/// `load_values(a, element, start, count, columns, out)`, its values as rows,
-/// `exponentiate(a, m, query, span)`, which turns a query's scores into weights, and
-/// `multiply_add(rows, count, a, b, b_stride, sums)`, which adds `count` products of some of the first `rows`
-/// rows with 32 columns and returns how many rows it took.
+/// Attention by tiles, for each instruction set, which defines: `load_keys(a, element, start, count, out)`,
+/// the keys of a block as columns, `load_values(a, element, start, count, columns, out)`, its values as
+/// rows, `exponentiate(a, m, query, span)`, which turns a query's scores into weights, and
+/// `multiply_add(rows, count, a, b, b_stride, sums)`, which adds `count` products of some of the first
+/// `rows` rows with 32 columns and returns how many rows it took, `multiply_cached(element, rows, count, a,
+/// values, index, sums)`, which does so with values in the cache, whose row `i` begins at element
+/// `index[i]`.
 
 enum { LLM_QUERIES = 8 }; // queries offered at a time
 
@@ -22,8 +23,23 @@ LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m) {
     }
 }
 
-/// Adds the weighted values of a block to the sums of queries `first ..< last`, which see the same positions.
-LLM_TEMPLATE void add_values(const llm_attention_memory *m, size_t first, size_t last, llm_span span) {
+/// Whether so few queries share a block that its values are better read where they are.
+static inline bool reads_cache(const llm_attention *a, const llm_attention_memory *m) {
+    return m->queries <= LLM_QUERIES && m->columns == a->value_width;
+}
+
+/// Adds the weighted values of a block from `start` to the sums of queries `first ..< last`, which see the
+/// same positions.
+LLM_TEMPLATE void add_values(
+    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start, size_t first,
+    size_t last, llm_span span) {
+    const bool direct = reads_cache(a, m);
+    const size_t seen = span.last - span.first;
+    size_t index[LLM_KEYS];
+    for (size_t i = 0; direct && i < seen; i++) {
+        const size_t slot = (size_t)a->slots[start + span.first + i];
+        index[i] = (slot * a->kv_heads + a->kv_head) * a->value_width;
+    }
     for (size_t query = first; query < last; query++) {
         if (m->factors[query] == 1.0f) { continue; }
         float *sums = m->sums + query * m->columns;
@@ -40,8 +56,12 @@ LLM_TEMPLATE void add_values(const llm_attention_memory *m, size_t first, size_t
                 weights[i] = m->scores + (query + i) * LLM_KEYS + span.first;
                 sums[i] = m->sums + (query + i) * m->columns + column;
             }
-            query +=
-                multiply_add(count, span.last - span.first, weights, values + column, m->columns, sums);
+            if (direct) {
+                const uint8_t *cached = (const uint8_t *)a->values + column * llm_element_bytes(element);
+                query += multiply_cached(element, count, seen, weights, cached, index, sums);
+            } else {
+                query += multiply_add(count, seen, weights, values + column, m->columns, sums);
+            }
         }
     }
 }
@@ -54,7 +74,7 @@ LLM_TEMPLATE void add_block(
     load_keys(a, element, start, count, m->keys);
     llm_prefetch_rows(a, a->keys, a->key_width, start + LLM_KEYS);
     score(a, m);
-    load_values(a, element, start, count, m->columns, m->values);
+    if (!reads_cache(a, m)) { load_values(a, element, start, count, m->columns, m->values); }
     for (size_t query = 0; query < m->queries;) {
         const llm_span span = llm_seen(a, query, start);
         size_t last = query;
@@ -63,7 +83,7 @@ LLM_TEMPLATE void add_block(
             if (other.first != span.first || other.last != span.last) { break; }
             if (span.first < span.last) { exponentiate(a, m, last, span); }
         }
-        if (span.first < span.last) { add_values(m, query, last, span); }
+        if (span.first < span.last) { add_values(a, m, element, start, query, last, span); }
         query = last;
     }
 }

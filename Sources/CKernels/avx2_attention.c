@@ -43,19 +43,21 @@ void llm_avx2_store_rows(
     }
 }
 
-/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`, where `a` has a pointer a
-/// row.
+/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`. Row `i` of `b` is plain numbers,
+/// `b_stride` apart, or begins at element `index[i]` of the cache.
 LLM_TEMPLATE void add_products(
-    int rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    llm_element element, int rows, size_t count, const float *const *a, const void *b, size_t b_stride,
+    const size_t *index, float *const *sums) {
     __m256 s[3][4];
     LLM_UNROLL for (int r = 0; r < rows; r++) {
         LLM_UNROLL for (int v = 0; v < 4; v++) { s[r][v] = _mm256_loadu_ps(sums[r] + 8 * v); }
     }
-    for (size_t i = 0; i < count; i++, b += b_stride) {
+    for (size_t i = 0; i < count; i++) {
+        const size_t start = index ? index[i] : i * b_stride;
         __m256 numbers[3];
         LLM_UNROLL for (int r = 0; r < rows; r++) { numbers[r] = _mm256_broadcast_ss(a[r] + i); }
         LLM_UNROLL for (int v = 0; v < 4; v++) {
-            const __m256 column = _mm256_loadu_ps(b + 8 * v);
+            const __m256 column = avx2_load_element(element, b, start + 8 * (size_t)v, 8);
             LLM_UNROLL for (int r = 0; r < rows; r++) {
                 s[r][v] = _mm256_fmadd_ps(column, numbers[r], s[r][v]);
             }
@@ -66,19 +68,31 @@ LLM_TEMPLATE void add_products(
     }
 }
 
-static size_t multiply_add(
-    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride,
-    float *const *sums) {
+/// As many rows as registers hold.
+LLM_TEMPLATE size_t add_some(
+    llm_element element, size_t rows, size_t count, const float *const *a, const void *b, size_t b_stride,
+    const size_t *index, float *const *sums) {
     if (rows >= 3) {
-        add_products(3, count, a, b, b_stride, sums);
+        add_products(element, 3, count, a, b, b_stride, index, sums);
         return 3;
     }
     if (rows >= 2) {
-        add_products(2, count, a, b, b_stride, sums);
+        add_products(element, 2, count, a, b, b_stride, index, sums);
         return 2;
     }
-    add_products(1, count, a, b, b_stride, sums);
+    add_products(element, 1, count, a, b, b_stride, index, sums);
     return 1;
+}
+
+static size_t multiply_add(
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    return add_some(LLM_ELEMENT_F32, rows, count, a, b, b_stride, NULL, sums);
+}
+
+LLM_TEMPLATE size_t multiply_cached(
+    llm_element element, size_t rows, size_t count, const float *const *a, const void *values,
+    const size_t *index, float *const *sums) {
+    return add_some(element, rows, count, a, values, 0, index, sums);
 }
 
 #include "attention_tiles.h"

@@ -28,27 +28,38 @@ LLM_TEMPLATE void avx2_transpose(__m256 *r) {
     LLM_UNROLL for (int i = 0; i < 8; i++) { r[i] = t[i]; }
 }
 
+/// Columns `column ..< column + columns` of eight keys, of which `count` are there, from number `key` of a block.
+LLM_TEMPLATE void load_eight_keys(
+    const llm_attention *a, llm_element element, const size_t *index, size_t count, size_t column,
+    size_t columns, float *out) {
+    __m256 rows[8];
+    LLM_UNROLL for (size_t i = 0; i < 8; i++) {
+        rows[i] = i < count ? avx2_load_element(element, a->keys, index[i] + column, columns)
+                            : _mm256_setzero_ps();
+    }
+    avx2_transpose(rows);
+    LLM_UNROLL for (size_t i = 0; i < 8; i++) {
+        if (i < columns) { _mm256_storeu_ps(out + (column + i) * LLM_KEYS, rows[i]); }
+    }
+}
+
 /// The keys of `count` positions from `start` as columns; columns after them are zero.
 LLM_TEMPLATE void load_keys(
     const llm_attention *a, llm_element element, size_t start, size_t count, float *out) {
-    for (size_t key = 0; key < LLM_KEYS; key += 8) {
-        size_t index[8];
-        for (size_t i = 0; i < 8; i++) {
-            const size_t position = start + (key + i < count ? key + i : 0);
-            index[i] = ((size_t)a->slots[position] * a->kv_heads + a->kv_head) * a->key_width;
+    for (size_t key = 0; key < LLM_KEYS; key += 8, out += 8) {
+        const size_t here = count > key ? llm_smaller(count - key, 8) : 0;
+        size_t index[8] = {0}, column = 0;
+        for (size_t i = 0; i < here; i++) {
+            index[i] = ((size_t)a->slots[start + key + i] * a->kv_heads + a->kv_head) * a->key_width;
         }
-        for (size_t column = 0; column < a->key_width; column += 8) {
+        if (here == 8) {
+            for (; column + 8 <= a->key_width; column += 8) {
+                load_eight_keys(a, element, index, 8, column, 8, out);
+            }
+        }
+        for (; column < a->key_width; column += 8) {
             const size_t columns = llm_smaller(a->key_width - column, 8);
-            __m256 rows[8];
-            for (size_t i = 0; i < 8; i++) {
-                rows[i] = key + i < count
-                              ? avx2_load_element(element, a->keys, index[i] + column, columns)
-                              : _mm256_setzero_ps();
-            }
-            avx2_transpose(rows);
-            for (size_t i = 0; i < columns; i++) {
-                _mm256_storeu_ps(out + (column + i) * LLM_KEYS + key, rows[i]);
-            }
+            load_eight_keys(a, element, index, here, column, columns, out);
         }
     }
 }

@@ -6,19 +6,32 @@
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target(LLM_AVX512_TARGET))), apply_to = function)
 
-/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`, where `a` has a pointer a
-/// row.
+/// Sixteen elements from `index` on, as float32.
+LLM_TEMPLATE __m512 load_sixteen(llm_element element, const void *base, size_t index) {
+    if (element == LLM_ELEMENT_F32) { return _mm512_loadu_ps((const float *)base + index); }
+    const __m256i halves = _mm256_loadu_si256((const void *)((const uint16_t *)base + index));
+    if (element == LLM_ELEMENT_F16) { return _mm512_cvtph_ps(halves); }
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`. Row `i` of `b` is plain numbers,
+/// `b_stride` apart, or begins at element `index[i]` of the cache.
 LLM_TEMPLATE void add_products(
-    int rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    llm_element element, int rows, size_t count, const float *const *a, const void *b, size_t b_stride,
+    const size_t *index, float *const *sums) {
     __m512 s[8][2];
     LLM_UNROLL for (int r = 0; r < rows; r++) {
         LLM_UNROLL for (int v = 0; v < 2; v++) { s[r][v] = _mm512_loadu_ps(sums[r] + 16 * v); }
     }
-    for (size_t i = 0; i < count; i++, b += b_stride) {
-        const __m512 columns[2] = {_mm512_loadu_ps(b), _mm512_loadu_ps(b + 16)};
+    for (size_t i = 0; i < count; i++) {
+        const size_t start = index ? index[i] : i * b_stride;
+        const __m512 columns[2] = {load_sixteen(element, b, start), load_sixteen(element, b, start + 16)};
         LLM_UNROLL for (int r = 0; r < rows; r++) {
-            const __m512 number = _mm512_set1_ps(a[r][i]);
-            LLM_UNROLL for (int v = 0; v < 2; v++) { s[r][v] = _mm512_fmadd_ps(columns[v], number, s[r][v]); }
+            __m512 number = _mm512_set1_ps(a[r][i]);
+            __asm__("" : "+v"(number)); // or each product loads it again
+            LLM_UNROLL for (int v = 0; v < 2; v++) {
+                s[r][v] = _mm512_fmadd_ps(columns[v], number, s[r][v]);
+            }
         }
     }
     LLM_UNROLL for (int r = 0; r < rows; r++) {
@@ -26,31 +39,43 @@ LLM_TEMPLATE void add_products(
     }
 }
 
-static size_t multiply_add(
-    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride,
-    float *const *sums) {
+/// As many rows as registers hold.
+LLM_TEMPLATE size_t add_some(
+    llm_element element, size_t rows, size_t count, const float *const *a, const void *b, size_t b_stride,
+    const size_t *index, float *const *sums) {
     if (rows >= 8) {
-        add_products(8, count, a, b, b_stride, sums);
+        add_products(element, 8, count, a, b, b_stride, index, sums);
         return 8;
     }
     if (rows >= 6) {
-        add_products(6, count, a, b, b_stride, sums);
+        add_products(element, 6, count, a, b, b_stride, index, sums);
         return 6;
     }
     if (rows >= 4) {
-        add_products(4, count, a, b, b_stride, sums);
+        add_products(element, 4, count, a, b, b_stride, index, sums);
         return 4;
     }
     if (rows >= 3) {
-        add_products(3, count, a, b, b_stride, sums);
+        add_products(element, 3, count, a, b, b_stride, index, sums);
         return 3;
     }
     if (rows >= 2) {
-        add_products(2, count, a, b, b_stride, sums);
+        add_products(element, 2, count, a, b, b_stride, index, sums);
         return 2;
     }
-    add_products(1, count, a, b, b_stride, sums);
+    add_products(element, 1, count, a, b, b_stride, index, sums);
     return 1;
+}
+
+static size_t multiply_add(
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    return add_some(LLM_ELEMENT_F32, rows, count, a, b, b_stride, NULL, sums);
+}
+
+LLM_TEMPLATE size_t multiply_cached(
+    llm_element element, size_t rows, size_t count, const float *const *a, const void *values,
+    const size_t *index, float *const *sums) {
+    return add_some(element, rows, count, a, values, 0, index, sums);
 }
 
 #include "attention_tiles.h"

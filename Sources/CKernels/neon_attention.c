@@ -69,16 +69,19 @@ LLM_TEMPLATE void exponentiate(
     m->factors[query] = factor;
 }
 
-/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`.
+/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`. Row `i` of `b` is plain numbers,
+/// `b_stride` apart, or begins at element `index[i]` of the cache.
 LLM_TEMPLATE void add_products(
-    int rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    llm_element element, int rows, size_t count, const float *const *a, const void *b, size_t b_stride,
+    const size_t *index, float *const *sums) {
     float32x4_t s[3][8];
     LLM_UNROLL for (int r = 0; r < rows; r++) {
         LLM_UNROLL for (int v = 0; v < 8; v++) { s[r][v] = vld1q_f32(sums[r] + 4 * v); }
     }
-    for (size_t i = 0; i < count; i++, b += b_stride) {
+    for (size_t i = 0; i < count; i++) {
+        const size_t start = index ? index[i] : i * b_stride;
         LLM_UNROLL for (int v = 0; v < 8; v++) {
-            const float32x4_t column = vld1q_f32(b + 4 * v);
+            const float32x4_t column = neon_elements(element, b, start + 4 * (size_t)v);
             LLM_UNROLL for (int r = 0; r < rows; r++) { s[r][v] = vfmaq_n_f32(s[r][v], column, a[r][i]); }
         }
     }
@@ -86,19 +89,32 @@ LLM_TEMPLATE void add_products(
         LLM_UNROLL for (int v = 0; v < 8; v++) { vst1q_f32(sums[r] + 4 * v, s[r][v]); }
     }
 }
-static size_t multiply_add(
-    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride,
-    float *const *sums) {
+
+/// As many rows as registers hold.
+LLM_TEMPLATE size_t add_some(
+    llm_element element, size_t rows, size_t count, const float *const *a, const void *b, size_t b_stride,
+    const size_t *index, float *const *sums) {
     if (rows >= 3) {
-        add_products(3, count, a, b, b_stride, sums);
+        add_products(element, 3, count, a, b, b_stride, index, sums);
         return 3;
     }
-    if (rows == 2) {
-        add_products(2, count, a, b, b_stride, sums);
+    if (rows >= 2) {
+        add_products(element, 2, count, a, b, b_stride, index, sums);
         return 2;
     }
-    add_products(1, count, a, b, b_stride, sums);
+    add_products(element, 1, count, a, b, b_stride, index, sums);
     return 1;
+}
+
+static size_t multiply_add(
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    return add_some(LLM_ELEMENT_F32, rows, count, a, b, b_stride, NULL, sums);
+}
+
+LLM_TEMPLATE size_t multiply_cached(
+    llm_element element, size_t rows, size_t count, const float *const *a, const void *values,
+    const size_t *index, float *const *sums) {
+    return add_some(element, rows, count, a, values, 0, index, sums);
 }
 
 #include "attention_tiles.h"
