@@ -110,15 +110,20 @@ static inline void llm_set_scales(llm_row_scales *scales, size_t shared, float v
     if (shared == LLM_BLOCK) { scales->count = 0; }
 }
 
+/// The value of 1 in a group whose largest magnitude is `maximum`, as llama.cpp has it: a float16 for groups of
+/// 32, where it is a normal one, and for those of 256 the inverse of what numbers are multiplied with.
+static inline float llm_row_step(float maximum, size_t shared) {
+    if (shared != LLM_BLOCK) { return 1.0f / (127.0f / maximum); }
+    const float step = maximum / 127.0f;
+    return step >= 0x1p-14f && step <= 65504.0f ? llm_float_of_f16(llm_f16_of_float(step)) : step;
+}
+
 /// The scales of a block of a group whose largest magnitude is `maximum`, and whose halves have the sums
-/// `first` and `last`. The value of 1 is what it is in llama.cpp: a float16 for blocks of 32, and for those
-/// of 256 the inverse of what numbers are multiplied with.
+/// `first` and `last`.
 static inline llm_row_scales llm_scales_of(float maximum, int first, int last, size_t shared) {
-    const bool alone = shared == LLM_BLOCK;
-    const float d =
-        alone ? llm_float_of_f16(llm_f16_of_float(maximum / 127.0f)) : 1.0f / (127.0f / maximum);
+    const float d = llm_row_step(maximum, shared);
     llm_row_scales scales = {.d = d, .sum = d * (float)(first + last), .halves = {0, 0}};
-    if (alone) {
+    if (shared == LLM_BLOCK) {
         scales.count = first + last;
     } else {
         scales.halves[0] = d * (float)first;
