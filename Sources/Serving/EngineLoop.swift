@@ -14,29 +14,37 @@ struct EngineLoop: ~Copyable {
     private var requests: [SequenceID: ActiveRequest] = [:]
     private var statistics = EngineStatistics()
     private var isStopped = false
+    private var clock: StepClock?
     private var row: [Float] = []
 
     init(
         model: any LanguageModel, backend: any Backend, cache: any KeyValueCache,
-        scheduler: consuming Scheduler, mailbox: Mailbox, published: PublishedStatistics
+        scheduler: consuming Scheduler, mailbox: Mailbox, published: PublishedStatistics, trace: StepTrace?
     ) {
         (self.model, self.backend, self.cache) = (model, backend, cache)
         (self.mailbox, self.published) = (mailbox, published)
         self.scheduler = scheduler
+        clock = trace.map { StepClock($0) }
         statistics.totalSlots = cache.slots
     }
 
     mutating func run() {
         while !isStopped {
+            clock?.start()
             for command in mailbox.take() { obey(command) }
-            if let step = scheduler.next() { perform(step) } else if !isStopped { idle() }
+            clock?.end(.commands)
+            let step = scheduler.next()
+            clock?.end(.schedule, rows: step?.tokenCount ?? 0)
+            if let step { perform(step) } else if !isStopped { idle() }
         }
         for case .submit(let ticket) in mailbox.close() { ticket.events.finish() }
         for request in requests.values { request.events.finish() }
+        clock?.trace.flush()
     }
 
     private mutating func idle() {
         publish()
+        clock?.trace.flush()
         mailbox.wait()
     }
 
@@ -58,8 +66,11 @@ struct EngineLoop: ~Copyable {
 
     private mutating func perform(_ step: Step) {
         let (pass, outputs) = ForwardPass.make(step, cache: cache, backend: backend)
+        clock?.end(.build, rows: step.tokenCount)
         let logits = model(pass)
+        clock?.end(.forward, rows: step.tokenCount)
         let greedy = greedyChoices(logits)
+        clock?.end(.sample, rows: logits.rows)
         var row = 0
         for (item, rows) in zip(step.items, outputs) {
             take(item, logits, rows: row..<row + rows, greedy)
@@ -67,6 +78,7 @@ struct EngineLoop: ~Copyable {
         }
         statistics.steps += 1
         publish()
+        clock?.end(.publish, rows: step.items.count)
     }
 
     /// The likeliest token and the normaliser of every row, when any request wants no more than that.
