@@ -27,6 +27,9 @@
         .combine = llm_scalar_combine,                                                                    \
         .arg_max = prefix##_arg_max,                                                                      \
         .log_sum_exp = prefix##_log_sum_exp,                                                              \
+        .block_maxima = prefix##_block_maxima,                                                            \
+        .sum_exp = prefix##_sum_exp,                                                                      \
+        .find_largest = llm_scalar_find_largest,                                                          \
     }
 
 const llm_kernels *llm_kernels_scalar(void) {
