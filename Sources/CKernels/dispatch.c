@@ -29,6 +29,7 @@
         .log_sum_exp = prefix##_log_sum_exp,                                                              \
         .block_maxima = prefix##_block_maxima,                                                            \
         .sum_exp = prefix##_sum_exp,                                                                      \
+        .bin_exp = prefix##_bin_exp,                                                                      \
         .find_largest = llm_scalar_find_largest,                                                          \
     }
 

@@ -32,7 +32,9 @@
     size_t prefix##_arg_max(const float *x, size_t count);                                                \
     float prefix##_log_sum_exp(const float *x, size_t count);                                             \
     float prefix##_block_maxima(const float *x, size_t count, float *maxima);                             \
-    float prefix##_sum_exp(const float *x, size_t count, float shift, float scale)
+    float prefix##_sum_exp(const float *x, size_t count, float shift, float scale);                       \
+    void prefix##_bin_exp(                                                                                \
+        const float *x, size_t count, float shift, float scale, uint32_t *counts, double *sums)
 
 LLM_DECLARE_KERNELS(llm_scalar);
 LLM_DECLARE_KERNELS(llm_avx2);

@@ -106,15 +106,19 @@ private struct LogitRow {
         var nucleus = nucleus
         nucleus.count = min(nucleus.count, count)
         // Few columns mostly have most of the probability.
-        var wanted = nucleus.mass < 1 || nucleus.ratio > 0 ? min(nucleus.count, 64) : nucleus.count
-        while true {
-            findLeading(wanted, &leading)
-            // Fewer than wanted are there when some are not numbers.
-            if leading.count < wanted { nucleus.count = leading.count }
-            if let drawn = nucleus.draw(at: point, from: leading) { return drawn }
-            if leading.isEmpty { return column(0) }
-            wanted = min(wanted * 8, nucleus.count)
-        }
+        let isCut = nucleus.mass < 1 || nucleus.ratio > 0
+        let wanted = min(nucleus.count, isCut ? 64 : 512)
+        findLeading(wanted, &leading)
+        // Fewer are there when some are not numbers.
+        if leading.count < wanted { nucleus.count = leading.count }
+        if let drawn = nucleus.draw(at: point, from: leading) { return drawn }
+        let drawn = sum.isFinite ? bins().draw(from: nucleus, at: point) : nil
+        return drawn.map { column($0) } ?? leading.first ?? column(0)
+    }
+
+    private func bins() -> LogitBins {
+        LogitBins(
+            x: x, count: count, maxima: scratch.maxima, top: top, scale: scale, sum: sum, kernels: kernels)
     }
 
     private func findLargest(_ wanted: Int) -> Int {
