@@ -68,19 +68,19 @@ struct LogitBins {
 
     private func numerator(_ column: Int) -> Double { Double(exp(relative(column))) }
 
-    /// The bin of a logit; larger logits have no later bins.
-    private func bin(_ logit: Float) -> Int {
-        Int(min((top - logit) * scale * Float(LLM_BINS_PER_UNIT), Float(LLM_BINS - 1)))
-    }
+    /// Where a logit lies among the bins: its bin, not rounded. Larger logits do not come later.
+    private func place(_ logit: Float) -> Float { (top - logit) * scale * Float(LLM_BINS_PER_UNIT) }
 
     /// The columns in a bin, likeliest first.
     private func columns(of wanted: Int) -> [Int] {
         var columns: [Int] = []
         columns.reserveCapacity(Int(counts[wanted]))
-        let width = Int(LLM_MAXIMA_BLOCK)
-        for start in stride(from: 0, to: count, by: width) where bin(maxima[start / width]) <= wanted {
-            for column in start..<min(start + width, count) where bin(x[column]) == wanted {
-                columns.append(column)
+        let (width, first) = (Int(LLM_MAXIMA_BLOCK), Float(wanted))
+        let next = wanted < sums.count - 1 ? Float(wanted + 1) : .infinity
+        for start in stride(from: 0, to: count, by: width) where place(maxima[start / width]) < next {
+            for column in start..<min(start + width, count) {
+                let place = place(x[column])
+                if place >= first, place < next { columns.append(column) }
             }
         }
         columns.sort { x[$0] > x[$1] || (x[$0] == x[$1] && $0 < $1) }
