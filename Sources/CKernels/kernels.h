@@ -29,8 +29,6 @@
         llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,                \
         const int32_t *slots, void *cache);                                                               \
     void prefix##_attend(const llm_attention *attention);                                                 \
-    size_t prefix##_arg_max(const float *x, size_t count);                                                \
-    float prefix##_log_sum_exp(const float *x, size_t count);                                             \
     float prefix##_block_maxima(const float *x, size_t count, float *maxima);                             \
     float prefix##_sum_exp(const float *x, size_t count, float shift, float scale);                       \
     void prefix##_bin_exp(                                                                                \

@@ -258,12 +258,6 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
     /// `y`.
     void (*_Nonnull combine)(const llm_attention *attention, size_t count, size_t stride);
 
-    /// The index of the largest element, the first of equals. NaN never wins; 0 if there is nothing else.
-    size_t (*_Nonnull arg_max)(const float *x, size_t count);
-
-    /// `ln Σ exp(x)`; minus infinity when all elements are, or when there is none.
-    float (*_Nonnull log_sum_exp)(const float *x, size_t count);
-
     /// The largest of every `LLM_MAXIMA_BLOCK` elements, and of all; NaNs are passed over, minus infinity
     /// when nothing else is there.
     float (*_Nonnull block_maxima)(const float *x, size_t count, float *maxima);
