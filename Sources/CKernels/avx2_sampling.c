@@ -71,26 +71,21 @@ float llm_avx2_sum_exp(const float *x, size_t count, float shift, float scale) {
     return avx2_lane_sum(lanes);
 }
 
-void llm_avx2_bin_exp(
-    const float *x, size_t count, float shift, float scale, uint32_t *counts, double *sums) {
-    memset(counts, 0, LLM_BINS * sizeof *counts);
-    memset(sums, 0, LLM_BINS * sizeof *sums);
-    __m256 top = _mm256_set1_ps(shift), factor = _mm256_set1_ps(scale);
-    for (size_t i = 0; i < count; i += 8) {
-        __m256 value = avx2_load(x + i, count - i);
-        __m256 bin = _mm256_mul_ps(_mm256_sub_ps(top, value), factor);
-        bin = _mm256_mul_ps(bin, _mm256_set1_ps(LLM_BINS_PER_UNIT));
-        // Where the bin is not a number, the minimum is the second.
-        bin = _mm256_min_ps(bin, _mm256_set1_ps(LLM_BINS - 1));
-        int32_t bins[8];
-        float powers[8];
-        _mm256_storeu_si256((void *)bins, _mm256_cvttps_epi32(bin));
-        _mm256_storeu_ps(powers, power(_mm256_mul_ps(_mm256_sub_ps(value, top), factor)));
-        for (size_t k = 0; k < llm_smaller(8, count - i); k++) {
-            counts[bins[k]]++;
-            sums[bins[k]] += (double)powers[k];
+size_t llm_avx2_collect(
+    const float *x, size_t count, const float *maxima, float threshold, uint32_t *indices) {
+    size_t found = 0;
+    __m256 least = _mm256_set1_ps(threshold);
+    for (size_t start = 0; start < count; start += LLM_MAXIMA_BLOCK) {
+        if (maxima[start / LLM_MAXIMA_BLOCK] < threshold) { continue; }
+        size_t end = llm_smaller(start + LLM_MAXIMA_BLOCK, count);
+        for (size_t i = start; i < end; i += 8) {
+            __m256 reaches = _mm256_cmp_ps(avx2_load(x + i, end - i), least, _CMP_GE_OQ);
+            uint32_t bits = (uint32_t)_mm256_movemask_ps(reaches);
+            if (end - i < 8) { bits &= (1u << (end - i)) - 1; }
+            for (; bits; bits &= bits - 1) { indices[found++] = (uint32_t)i + (uint32_t)__builtin_ctz(bits); }
         }
     }
+    return found;
 }
 
 #pragma clang attribute pop

@@ -27,7 +27,7 @@
         .combine = llm_scalar_combine,                                                                    \
         .block_maxima = prefix##_block_maxima,                                                            \
         .sum_exp = prefix##_sum_exp,                                                                      \
-        .bin_exp = prefix##_bin_exp,                                                                      \
+        .collect = prefix##_collect,                                                                      \
         .find_largest = llm_scalar_find_largest,                                                          \
     }
 

@@ -31,8 +31,8 @@
     void prefix##_attend(const llm_attention *attention);                                                 \
     float prefix##_block_maxima(const float *x, size_t count, float *maxima);                             \
     float prefix##_sum_exp(const float *x, size_t count, float shift, float scale);                       \
-    void prefix##_bin_exp(                                                                                \
-        const float *x, size_t count, float shift, float scale, uint32_t *counts, double *sums)
+    size_t prefix##_collect(                                                                              \
+        const float *x, size_t count, const float *maxima, float threshold, uint32_t *indices)
 
 LLM_DECLARE_KERNELS(llm_scalar);
 LLM_DECLARE_KERNELS(llm_avx2);

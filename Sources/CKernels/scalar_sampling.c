@@ -22,17 +22,16 @@ float llm_scalar_sum_exp(const float *x, size_t count, float shift, float scale)
     return llm_lane_sum(lanes);
 }
 
-void llm_scalar_bin_exp(
-    const float *x, size_t count, float shift, float scale, uint32_t *counts, double *sums) {
-    memset(counts, 0, LLM_BINS * sizeof *counts);
-    memset(sums, 0, LLM_BINS * sizeof *sums);
-    for (size_t i = 0; i < count; i++) {
-        float bin = (shift - x[i]) * scale * LLM_BINS_PER_UNIT;
-        // Not a number: the last.
-        size_t index = (size_t)(bin < LLM_BINS - 1 ? bin : LLM_BINS - 1);
-        counts[index]++;
-        sums[index] += (double)llm_power((x[i] - shift) * scale);
+size_t llm_scalar_collect(
+    const float *x, size_t count, const float *maxima, float threshold, uint32_t *indices) {
+    size_t found = 0;
+    for (size_t start = 0; start < count; start += LLM_MAXIMA_BLOCK) {
+        if (maxima[start / LLM_MAXIMA_BLOCK] < threshold) { continue; }
+        for (size_t i = start; i < llm_smaller(start + LLM_MAXIMA_BLOCK, count); i++) {
+            if (x[i] >= threshold) { indices[found++] = (uint32_t)i; }
+        }
     }
+    return found;
 }
 
 // The largest of a row's elements are found without sorting the row. The result is exact, so this one form

@@ -112,13 +112,19 @@ private struct LogitRow {
         // Fewer are there when some are not numbers.
         if leading.count < wanted { nucleus.count = leading.count }
         if let drawn = nucleus.draw(at: point, from: leading) { return drawn }
-        let drawn = sum.isFinite ? bins().draw(from: nucleus, at: point) : nil
+        let drawn = sum.isFinite ? drawWidely(from: nucleus, at: point) : nil
         return drawn.map { column($0) } ?? leading.first ?? column(0)
     }
 
-    private func bins() -> LogitBins {
-        LogitBins(
-            x: x, count: count, maxima: scratch.maxima, top: top, scale: scale, sum: sum, kernels: kernels)
+    /// Draws from a nucleus of many columns; nil when rounding leaves the whole sum short of the point.
+    private func drawWidely(from nucleus: Nucleus, at point: Double) -> Int? {
+        // All that is further below the largest has less probability together than lies outside the nucleus.
+        let tail = max(1 - Double(nucleus.mass), 0) * sum
+        let farthest = min(Float(log(Double(count) / tail)), -log(nucleus.ratio)) + 0.01
+        let found = kernels.collect(x, count, scratch.maxima, top - farthest / scale, scratch.columns)
+        let columns = UnsafeBufferPointer(start: scratch.columns, count: found)
+        return LogitBins(x, columns, top: top, scale: scale)
+            .draw(from: nucleus, most: Double(nucleus.mass) * sum, at: point)
     }
 
     private func findLargest(_ wanted: Int) -> Int {

@@ -69,30 +69,15 @@ import Testing
     }
 
     @Test(arguments: counts, KernelSet.available)
-    func binsByDistance(_ count: Int, _ set: KernelSet) {
+    func collectsWhatReaches(_ count: Int, _ set: KernelSet) {
         var random = Random(count)
         var x = random.floats(count, in: -30...9)
         if count > 8 { (x[3], x[7]) = (-.infinity, .nan) }
-        func bins(_ kernels: llm_kernels) -> (counts: [UInt32], sums: [Double]) {
-            var counts = [UInt32](repeating: 1, count: Int(LLM_BINS))
-            var sums = [Double](repeating: 1, count: Int(LLM_BINS))
-            kernels.bin_exp(x, count, 9, 1.25, &counts, &sums)
-            return (counts, sums)
+        for threshold: Float in [-Float.infinity, -20, 0, 8.9, x[count / 2], 10] {
+            var indices = [UInt32](repeating: .max, count: count)
+            let found = set.kernels.collect(x, count, maxima(x, set.kernels).blocks, threshold, &indices)
+            #expect(indices.prefix(found).map { Int($0) } == x.indices.filter { x[$0] >= threshold })
         }
-        let actual = bins(set.kernels)
-        for bin in actual.counts.indices {
-            let members = x.filter { value in
-                let place = (9 - value) * 1.25 * Float(LLM_BINS_PER_UNIT)
-                return Int(place < Float(LLM_BINS - 1) ? place : Float(LLM_BINS - 1)) == bin
-            }
-            #expect(Int(actual.counts[bin]) == members.count)
-            let expected = members.doubles.reduce(0.0) { $0 + exp(($1 - 9) * 1.25) }
-            #expect(expected.isNaN ? actual.sums[bin].isNaN : abs(actual.sums[bin] - expected) < 1e-6)
-        }
-        let twin = bins(scalar)
-        #expect(
-            actual.counts == twin.counts && actual.sums.map(Float.init).bits == twin.sums.map(Float.init).bits
-        )
     }
 
     @Test(arguments: counts, KernelSet.available)

@@ -177,11 +177,6 @@ typedef struct llm_largest {
     uint32_t *columns;
 } llm_largest;
 
-/// `bin_exp` sorts elements by how far they are below the largest: into steps of 1/16, the last bin takes
-/// what is left.
-#define LLM_BINS 512
-#define LLM_BINS_PER_UNIT 16
-
 /// The kernels of one instruction set. Constant, so threads may share it.
 typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
     /// "scalar", "avx2", "avx512" or "neon".
@@ -265,10 +260,10 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
     /// `Σ exp((x - shift) * scale)`, where no element is larger than `shift`; terms are at least 4e-38.
     float (*_Nonnull sum_exp)(const float *x, size_t count, float shift, float scale);
 
-    /// Counts for each bin `min((shift - x) * scale * LLM_BINS_PER_UNIT, LLM_BINS - 1)`, rounded down, the
-    /// elements in it and adds up their `exp((x - shift) * scale)`. No element is larger than `shift`.
-    void (*_Nonnull bin_exp)(
-        const float *x, size_t count, float shift, float scale, uint32_t *counts, double *sums);
+    /// Writes the indices of the elements that are at least `threshold`, ascending, and returns how many there
+    /// are. `maxima` is what `block_maxima` wrote for `x`.
+    size_t (*_Nonnull collect)(
+        const float *x, size_t count, const float *maxima, float threshold, uint32_t *indices);
 
     /// Returns how many were found: `wanted`, or fewer where NaNs left fewer.
     size_t (*_Nonnull find_largest)(const llm_largest *search);
