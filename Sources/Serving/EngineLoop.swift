@@ -84,20 +84,27 @@ struct EngineLoop: ~Copyable {
     }
 
     private mutating func perform(_ step: Step) {
-        let pass = builder.build(step, cache: cache, backend: backend)
-        clock?.end(.build, rows: step.tokenCount)
-        let logits = model(pass)
-        clock?.end(.forward, rows: step.tokenCount)
+        let logits = compute(step)
+        builder.removeAll()
         sample(step, logits)
         clock?.end(.sample, rows: logits.rows)
         settle()
         outbox.send(parts.map { $0.request.takeDelivery() })
         clock?.end(.publish, rows: parts.count)
+        // Finished requests go now, not with the next step.
+        parts.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func compute(_ step: Step) -> Matrix {
+        let pass = builder.build(step, cache: cache, backend: backend)
+        clock?.end(.build, rows: step.tokenCount)
+        let logits = model(pass)
+        clock?.end(.forward, rows: step.tokenCount)
+        return logits
     }
 
     /// Chooses a token for every sequence that has come to its end.
     private mutating func sample(_ step: Step, _ logits: Matrix) {
-        parts.removeAll(keepingCapacity: true)
         queries.removeAll(keepingCapacity: true)
         var row = 0
         for item in step.items {

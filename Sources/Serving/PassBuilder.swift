@@ -1,8 +1,8 @@
 import Scheduling
 import Tensors
 
-/// Lays the tokens of each step back to back and points each at its slot. Arrays are used again from step to
-/// step, once the pass that shares them is gone.
+/// Lays the tokens of each step back to back and points each at its slot. Its arrays' memory is used again from
+/// step to step.
 struct PassBuilder {
     private var tokens: [Int32] = []
     private var positions: [Int32] = []
@@ -12,14 +12,15 @@ struct PassBuilder {
     private var sequences: [ForwardPass.Sequence] = []
 
     mutating func build(_ step: Step, cache: any KeyValueCache, backend: any Backend) -> ForwardPass {
-        removeAll()
         for item in step.items { append(item) }
         return ForwardPass(
             tokens: tokens, positions: positions, lengths: lengths, newSlots: newSlots, sequences: sequences,
             sampledRows: sampledRows, cache: cache, backend: backend)
     }
 
-    private mutating func removeAll() {
+    /// Forgets the last pass, which must be gone. Sequences share their slots with it, and would have to copy
+    /// them to take more.
+    mutating func removeAll() {
         tokens.removeAll(keepingCapacity: true)
         positions.removeAll(keepingCapacity: true)
         lengths.removeAll(keepingCapacity: true)
