@@ -2,6 +2,7 @@ import Foundation
 import ReferenceBackend
 import Scheduling
 import Serving
+import Tensors
 import Testing
 
 @Suite struct StepTraceTests {
