@@ -173,35 +173,6 @@ void llm_avx2_rotate(const llm_rotation *r) {
     }
 }
 
-size_t llm_avx2_arg_max(const float *x, size_t count) {
-    float largest = avx2_largest(x, count);
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8) {
-        __m256 equal = _mm256_cmp_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(largest), _CMP_EQ_OQ);
-        int bits = _mm256_movemask_ps(equal);
-        if (bits) { return i + (size_t)__builtin_ctz((unsigned)bits); }
-    }
-    for (; i < count; i++) {
-        if (x[i] == largest) { return i; }
-    }
-    return 0;
-}
-
-float llm_avx2_log_sum_exp(const float *x, size_t count) {
-    __m256 largest = _mm256_set1_ps(avx2_largest(x, count));
-    __m256 lanes = _mm256_setzero_ps(), unordered = _mm256_setzero_ps();
-    for (size_t i = 0; i < count; i += 8) {
-        __m256 value = avx2_load(x + i, count - i);
-        unordered = _mm256_or_ps(unordered, _mm256_cmp_ps(value, value, _CMP_UNORD_Q));
-        __m256 power = avx2_exp(_mm256_sub_ps(value, largest));
-        if (count - i < 8) { power = _mm256_and_ps(power, _mm256_castsi256_ps(avx2_mask(count - i))); }
-        lanes = _mm256_add_ps(lanes, power);
-    }
-    if (_mm256_movemask_ps(unordered)) { return NAN; }
-    float shift = _mm256_cvtss_f32(largest);
-    return isinf(shift) ? shift : shift + logf(avx2_lane_sum(lanes));
-}
-
 #pragma clang attribute pop
 
 #else

@@ -25,8 +25,10 @@
         .attention_scratch = llm_scalar_attention_scratch,                                                \
         .attend = products##_attend,                                                                      \
         .combine = llm_scalar_combine,                                                                    \
-        .arg_max = prefix##_arg_max,                                                                      \
-        .log_sum_exp = prefix##_log_sum_exp,                                                              \
+        .block_maxima = prefix##_block_maxima,                                                            \
+        .sum_exp = prefix##_sum_exp,                                                                      \
+        .collect = prefix##_collect,                                                                      \
+        .find_largest = llm_scalar_find_largest,                                                          \
     }
 
 const llm_kernels *llm_kernels_scalar(void) {

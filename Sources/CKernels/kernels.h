@@ -29,8 +29,10 @@
         llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,                \
         const int32_t *slots, void *cache);                                                               \
     void prefix##_attend(const llm_attention *attention);                                                 \
-    size_t prefix##_arg_max(const float *x, size_t count);                                                \
-    float prefix##_log_sum_exp(const float *x, size_t count)
+    float prefix##_block_maxima(const float *x, size_t count, float *maxima);                             \
+    float prefix##_sum_exp(const float *x, size_t count, float shift, float scale);                       \
+    size_t prefix##_collect(                                                                              \
+        const float *x, size_t count, const float *maxima, float threshold, uint32_t *indices)
 
 LLM_DECLARE_KERNELS(llm_scalar);
 LLM_DECLARE_KERNELS(llm_avx2);
@@ -50,6 +52,7 @@ void llm_avx512_matmul(const llm_matmul *product);
 void llm_avx512_attend(const llm_attention *attention);
 size_t llm_scalar_attention_scratch(size_t rows, size_t group, size_t key_width, size_t value_width);
 void llm_scalar_combine(const llm_attention *attention, size_t count, size_t stride);
+size_t llm_scalar_find_largest(const llm_largest *search);
 
 /// `matmul` for an encoding with blocks.
 void llm_avx2_matmul_blocks(const llm_matmul *product);

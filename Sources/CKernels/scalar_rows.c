@@ -109,28 +109,3 @@ void llm_scalar_rotate(const llm_rotation *r) {
         }
     }
 }
-
-size_t llm_scalar_arg_max(const float *x, size_t count) {
-    size_t best = 0;
-    bool found = false;
-    for (size_t i = 0; i < count; i++) {
-        if (x[i] == x[i] && (!found || x[i] > x[best])) {
-            best = i;
-            found = true;
-        }
-    }
-    return best;
-}
-
-float llm_scalar_log_sum_exp(const float *x, size_t count) {
-    float largest = -INFINITY;
-    for (size_t i = 0; i < count; i++) { largest = x[i] > largest ? x[i] : largest; }
-    float lanes[LLM_LANES] = {0};
-    bool unordered = false;
-    for (size_t i = 0; i < count; i++) {
-        unordered = unordered || x[i] != x[i];
-        lanes[i % LLM_LANES] += llm_exp(x[i] - largest);
-    }
-    if (unordered) { return NAN; }
-    return isinf(largest) ? largest : largest + logf(llm_lane_sum(lanes));
-}

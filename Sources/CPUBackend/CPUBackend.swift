@@ -72,28 +72,6 @@ public final class CPUBackend: Backend {
         return RotationTable(rotation: rotation, cosines: cosines, sines: sines)
     }
 
-    public func argMax(_ x: Matrix) -> [Int32] {
-        var result = [Int32](repeating: 0, count: x.rows)
-        result.withUnsafeMutableBufferPointer { result in
-            nonisolated(unsafe) let result = result
-            split(rows: x.rows, cost: x.columns) { rows in
-                for row in rows { result[row] = Int32(kernels.arg_max(x.row(row), x.columns)) }
-            }
-        }
-        return result
-    }
-
-    public func logSumExp(_ x: Matrix) -> [Float] {
-        var result = [Float](repeating: 0, count: x.rows)
-        result.withUnsafeMutableBufferPointer { result in
-            nonisolated(unsafe) let result = result
-            split(rows: x.rows, cost: 8 * x.columns) { rows in
-                for row in rows { result[row] = kernels.log_sum_exp(x.row(row), x.columns) }
-            }
-        }
-        return result
-    }
-
     public func read(_ x: Matrix, row: Int, into host: inout [Float]) {
         host.removeAll(keepingCapacity: true)
         host.append(contentsOf: UnsafeBufferPointer(start: x.row(row), count: x.columns))

@@ -1,4 +1,5 @@
 public import Scheduling
+public import Serving
 public import Tensors
 
 /// How much an engine may hold and run at once. Nil means: decide from the model and the machine.
@@ -14,6 +15,8 @@ public struct EngineOptions: Sendable {
     public var cacheElement: CacheElement?
     /// Threads of the CPU backend; by default one per processor.
     public var threads: Int?
+    /// Where the engine writes what it spends its time on; by default nowhere.
+    public var trace: StepTrace?
 
     public init() {}
 }

@@ -53,11 +53,11 @@ public struct LoadedModel: Sendable {
         }
         let slots = options.maxTotalTokens ?? budget
         guard slots >= 2 else { throw EngineError.noMemory(slots: slots) }
-        return try Engine(
-            model: network, backend: backend,
-            configuration: EngineConfiguration(
-                slots: slots, cacheElement: options.cacheElement ?? .float16, limits: options.limits,
-                maxRequestTokens: longest))
+        var configuration = EngineConfiguration(
+            slots: slots, cacheElement: options.cacheElement ?? .float16, limits: options.limits,
+            maxRequestTokens: longest)
+        configuration.trace = options.trace
+        return try Engine(model: network, backend: backend, configuration: configuration)
     }
 
     private var defaultCacheElement: CacheElement {

@@ -31,7 +31,7 @@ private let servingFlags = [
     "model_dir", "host", "port", "tp", "max_total_token_num", "mem_fraction", "max_req_total_len", "eos_id",
     "trust_remote_code", "data_type", "tokenizer_mode", "running_max_req_size", "batch_max_tokens",
     "model_name",
-    "default_max_tokens", "chat_template", "threads", "help", "version",
+    "default_max_tokens", "chat_template", "threads", "profile", "help", "version",
 ]
 
 private let unsupportedFlags: Set<String> = [

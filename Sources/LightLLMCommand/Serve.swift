@@ -15,7 +15,8 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         let start = ContinuousClock.now
         LoggingSystem.bootstrap { StreamLogHandler.standardOutput(label: $0) }
-        let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: arguments.options())
+        let options = try arguments.options()
+        let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: options)
         let generator = loaded.generator
         report(loaded, generator.engine.configuration)
         let warming = ContinuousClock.now
@@ -32,6 +33,7 @@ struct Serve: AsyncParsableCommand {
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
         try await server.run { port in announce(host, port, model) }
+        options.engine.trace?.flush()
     }
 
     private func report(_ loaded: LoadedTextModel, _ engine: EngineConfiguration) {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import LightLLM
 import Scheduling
+import Serving
 import Tensors
 
 /// LightLLM's flags. Those whose feature does not exist here yet are refused by name.
@@ -68,6 +69,11 @@ struct ServeArguments: ParsableArguments {
     @Option(name: .customLong("threads"), help: "Threads that compute; by default one per processor.")
     var threads: Int?
 
+    @Option(
+        name: .customLong("profile"),
+        help: "A file to write a Chrome trace of the engine's steps to, for chrome://tracing or Perfetto.")
+    var profile: String?
+
     func validate() throws {
         try require((0...65_535).contains(port), "port", "between 0 and 65535", port)
         try require(
@@ -114,6 +120,7 @@ struct ServeArguments: ParsableArguments {
             runningSequences: runningRequests, tokensPerStep: tokensPerStep)
         options.engine.cacheElement = dataType.flatMap { Self.elements[$0] }
         options.engine.threads = threads
+        options.engine.trace = try profile.map { try StepTrace(path: $0) }
         if !endTokens.isEmpty { options.endTokens = endTokens }
         if let chatTemplate {
             guard let data = FileManager.default.contents(atPath: chatTemplate) else {

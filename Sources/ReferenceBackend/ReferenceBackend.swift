@@ -107,21 +107,6 @@ public final class ReferenceBackend: Backend {
         }
     }
 
-    public func argMax(_ x: Matrix) -> [Int32] {
-        (0..<x.rows).map { row in
-            let values = x[row]
-            return Int32(
-                values.indices.max { values[$0] < values[$1] || (values[$0] == values[$1] && $0 > $1) } ?? 0)
-        }
-    }
-
-    public func logSumExp(_ x: Matrix) -> [Float] {
-        (0..<x.rows).map { row in
-            let top = Double(x[row].max() ?? 0)
-            return Float(top + log(x[row].reduce(0.0) { $0 + exp(Double($1) - top) }))
-        }
-    }
-
     public func read(_ x: Matrix, row: Int, into host: inout [Float]) { host = x[row] }
 
     private func activated(_ x: Double, _ function: Activation) -> Double {

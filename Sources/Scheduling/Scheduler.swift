@@ -65,6 +65,7 @@ public struct Scheduler: ~Copyable {
     public mutating func next() -> Step? {
         admit()
         var items: [Step.Item] = []
+        items.reserveCapacity(running.count)
         var room = limits.tokensPerStep
         for sequence in running where !sequence.isPrefilling {
             items.append(item(sequence, upTo: sequence.tokens.count))
@@ -90,8 +91,10 @@ public struct Scheduler: ~Copyable {
 
     /// Forgets the sequence; its slots are free at once. Unknown ids are ignored.
     public mutating func remove(_ id: SequenceID) {
-        waiting.removeAll { $0.id == id }
-        guard let index = running.firstIndex(where: { $0.id == id }) else { return }
+        guard let index = running.firstIndex(where: { $0.id == id }) else {
+            waiting.removeAll { $0.id == id }
+            return
+        }
         committed -= running[index].maxSlots
         running[index].release()
         running.remove(at: index)

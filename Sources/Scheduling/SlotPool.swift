@@ -15,14 +15,20 @@ public final class SlotPool {
 
     /// Takes `count` slots, or nothing when that many are not free.
     public func lease(_ count: Int) -> SlotLease? {
-        guard count >= 0, count <= available else { return nil }
+        var slots: [Int32] = []
+        return take(count, into: &slots) ? SlotLease(slots: slots, pool: self) : nil
+    }
+
+    /// Appends `count` free slots; false, and nothing taken, when that many are not free.
+    fileprivate func take(_ count: Int, into slots: inout [Int32]) -> Bool {
+        guard count >= 0, count <= available else { return false }
         let reused = min(count, free.count)
-        var slots = Array(free.suffix(reused))
+        slots.append(contentsOf: free.suffix(reused))
         free.removeLast(reused)
         let fresh = Int32(count - reused)
         slots.append(contentsOf: untouched..<untouched + fresh)
         untouched += fresh
-        return SlotLease(slots: slots, pool: self)
+        return true
     }
 
     fileprivate func reclaim(_ slots: [Int32]) { free.append(contentsOf: slots) }
@@ -45,17 +51,7 @@ public struct SlotLease: ~Copyable {
     fileprivate init(slots: [Int32], pool: SlotPool) { (self.slots, self.pool) = (slots, pool) }
 
     /// Adds `count` slots of the same pool; false, and nothing taken, when that many are not free.
-    public mutating func grow(by count: Int) -> Bool {
-        guard let more = pool.lease(count) else { return false }
-        slots += more.take()
-        return true
-    }
-
-    /// Gives up the slots without freeing them.
-    private consuming func take() -> [Int32] {
-        defer { slots = [] }
-        return slots
-    }
+    public mutating func grow(by count: Int) -> Bool { pool.take(count, into: &slots) }
 
     deinit { pool.reclaim(slots) }
 }

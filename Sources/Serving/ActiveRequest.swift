@@ -5,73 +5,87 @@ import Tensors
 final class ActiveRequest {
     let sequence: ScheduledSequence
     let events: AsyncStream<GenerationEvent>.Continuation
-    let topLogProbabilities: Int
-    let reportsLogits: Bool
-    /// Whether the likeliest token of the raw logits is all it wants.
-    let takesGreedyChoice: Bool
-    private(set) var generated = 0
+    private var generated = 0
     private let request: GenerationRequest
     private var sampler: Sampler
+    // What a step made of the request, until it is delivered.
+    private var promptScores: [ScoredToken]?
+    private var logits: [Float]?
+    private var token: ScoredToken?
+    private var finish: FinishReason?
 
-    init(_ ticket: SequenceTicket) {
+    init(_ ticket: SequenceTicket, vocabularySize: Int) {
         let request = ticket.request
         (self.request, events) = (request, ticket.events)
         sequence = ScheduledSequence(
             id: SequenceID(ticket.id), prompt: request.prompt, maxNewTokens: request.maxNewTokens,
             scoresPrompt: request.scoresPrompt)
-        sampler = Sampler(request.sampling, endTokens: request.endTokens, prompt: request.prompt)
-        (topLogProbabilities, reportsLogits) = (request.topLogProbabilities, request.reportsLogits)
-        takesGreedyChoice = request.sampling.usesRawLogits && request.topLogProbabilities == 0
+        sampler = Sampler(
+            request.sampling, endTokens: request.endTokens, prompt: request.prompt,
+            vocabularySize: vocabularySize)
     }
 
-    func sample(_ logits: inout [Float]) -> ScoredToken {
-        generated += 1
-        return sampler.sample(&logits, top: topLogProbabilities)
+    /// Asks about the logits of its part of a step, whose rows begin at `row`: one question for each token of
+    /// the prompt that is scored, then one for the token that is sampled.
+    func ask(_ item: Step.Item, _ logits: Matrix, row: Int, into queries: inout [LogitQuery]) {
+        for (offset, token) in item.scoredTokens.enumerated() {
+            var query = LogitQuery(row: row + offset)
+            query.choice = .column(Int(sequence.tokens[token]))
+            query.leading = request.topLogProbabilities
+            queries.append(query)
+        }
+        guard item.isLast else { return }
+        let last = row + item.logitRows - 1
+        if request.reportsLogits, generated == 0 {
+            // Before the sampler edits them.
+            var values: [Float] = []
+            logits.backend.read(logits, row: last, into: &values)
+            self.logits = values
+        }
+        queries.append(sampler.ask(row: last, top: request.topLogProbabilities))
     }
 
-    func note(_ token: Int32) {
+    /// Takes the answers to `ask`.
+    func take(_ item: Step.Item, _ answers: ArraySlice<LogitAnswer>) {
+        if item.scoresPrompt {
+            var scored = item.range.lowerBound == 0 ? [unpredicted] : []
+            for (token, answer) in zip(item.scoredTokens, answers) {
+                scored.append(
+                    ScoredToken(
+                        token: sequence.tokens[token], logProbability: answer.choice.logProbability,
+                        top: scores(of: answer.leading)))
+            }
+            promptScores = scored
+        }
+        if item.isLast, let last = answers.last { token = sampler.take(last) }
+    }
+
+    private var unpredicted: ScoredToken { ScoredToken(token: sequence.tokens[0], logProbability: nil) }
+
+    /// The token that the step chose; nil in the middle of a prompt.
+    var chosenToken: Int32? { token?.token }
+
+    /// Counts the token that was chosen, which is the sequence's last by now. Returns whether the answer is
+    /// complete with it.
+    func conclude(with token: Int32) -> Bool {
         generated += 1
-        sampler.note(token)
+        finish = finishReason(after: token)
+        return finish != nil
+    }
+
+    /// What the step made, to be sent.
+    func takeDelivery() -> Delivery {
+        defer { (promptScores, logits, token) = (nil, nil, nil) }
+        return Delivery(
+            events: events, promptScores: promptScores, logits: logits, token: token, finish: finish)
     }
 
     /// Whether the answer, whose last token is `token`, is complete. Stop sequences look at the answer alone.
-    func finishReason(after token: Int32) -> FinishReason? {
-        let answer = sequence.tokens.suffix(generated)
+    private func finishReason(after token: Int32) -> FinishReason? {
         for stop in request.stopSequences where !stop.isEmpty && stop.count <= generated {
-            if answer.suffix(stop.count).elementsEqual(stop) { return .stop }
+            if sequence.tokens.suffix(stop.count).elementsEqual(stop) { return .stop }
         }
         if !request.ignoresEndTokens, request.endTokens.contains(token) { return .stop }
         return generated >= request.maxNewTokens ? .length : nil
-    }
-}
-
-extension Step.Item {
-    /// Whether every token of the part has its logits reported: the prompt's, the first time it is computed.
-    var scoresPrompt: Bool { sequence.scoresPrompt && sequence.tokens.count == sequence.promptCount }
-}
-
-extension ForwardPass {
-    /// Lays the step's tokens back to back and points each at its slot. Also returns, for each item, how many
-    /// of its rows give logits: the last one when a token is to be sampled, all when the prompt is scored.
-    static func make(
-        _ step: Step, cache: any KeyValueCache, backend: any Backend
-    ) -> (pass: ForwardPass, outputs: [Int]) {
-        var tokens: [Int32] = [], positions: [Int32] = [], lengths: [Int32] = [], newSlots: [Int32] = []
-        var sampledRows: [Int32] = [], outputs: [Int] = [], sequences: [Sequence] = []
-        for item in step.items {
-            let (sequence, first) = (item.sequence, tokens.count)
-            tokens += sequence.tokens[item.range]
-            positions += item.range.lazy.map { Int32($0) }
-            lengths += item.range.lazy.map { _ in Int32(sequence.tokens.count) }
-            newSlots += sequence.slots[item.range]
-            sequences.append(Sequence(rows: first..<tokens.count, contextSlots: sequence.slots))
-            let rows = item.scoresPrompt ? item.range.count : (item.isLast ? 1 : 0)
-            sampledRows += (tokens.count - rows..<tokens.count).lazy.map { Int32($0) }
-            outputs.append(rows)
-        }
-        let pass = ForwardPass(
-            tokens: tokens, positions: positions, lengths: lengths, newSlots: newSlots, sequences: sequences,
-            sampledRows: sampledRows, cache: cache, backend: backend)
-        return (pass, outputs)
     }
 }

@@ -25,11 +25,13 @@ public final class Engine: Sendable {
         let cache = try backend.makeCache(
             model.cacheLayout, slots: configuration.slots, element: configuration.cacheElement)
         let (mailbox, published, limits) = (mailbox, published, configuration.limits)
+        let trace = configuration.trace
         let thread = Thread {
             let pool = SlotPool(capacity: cache.slots)
             var loop = EngineLoop(
                 model: model, backend: backend, cache: cache,
-                scheduler: Scheduler(pool: pool, limits: limits), mailbox: mailbox, published: published)
+                scheduler: Scheduler(pool: pool, limits: limits), mailbox: mailbox, published: published,
+                trace: trace)
             loop.run()
         }
         thread.name = "lightllm-engine"

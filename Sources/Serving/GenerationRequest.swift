@@ -107,6 +107,8 @@ public struct EngineConfiguration: Sendable {
     public var limits: SchedulerLimits
     /// The most tokens a request may come to have, prompt and answer.
     public var maxRequestTokens: Int
+    /// Where the engine writes what it spends its time on; by default nowhere.
+    public var trace: StepTrace?
 
     public init(
         slots: Int, cacheElement: CacheElement, limits: SchedulerLimits = SchedulerLimits(),

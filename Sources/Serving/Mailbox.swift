@@ -35,7 +35,7 @@ final class Mailbox: Sendable {
     /// Everything posted since the last call, without waiting.
     func take() -> [Command] {
         state.withLock { state in
-            defer { state.commands.removeAll(keepingCapacity: true) }
+            defer { state.commands = [] }
             return state.commands
         }
     }

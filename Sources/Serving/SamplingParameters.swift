@@ -1,3 +1,5 @@
+import Tensors
+
 /// How the next token is chosen. The defaults choose the most likely one.
 public struct SamplingParameters: Sendable, Equatable {
     /// Logits are divided by it; nil chooses the most likely token.
@@ -32,9 +34,12 @@ public struct SamplingParameters: Sendable, Equatable {
 
     var isGreedy: Bool { temperature == nil || topK == 1 }
 
-    /// Whether the most likely token of the raw logits is the answer.
-    var usesRawLogits: Bool {
-        isGreedy && presencePenalty == 0 && frequencyPenalty == 0 && repetitionPenalty == 1
-            && logitBias.isEmpty && lengthPenalty == nil && minNewTokens <= 1
+    /// What top-k, top-p and min-p leave of a vocabulary; nil when that is all.
+    func nucleus(of vocabularySize: Int) -> Nucleus? {
+        guard topK != nil || topP < 1 || minP > 0 else { return nil }
+        return Nucleus(count: min(topK ?? vocabularySize, vocabularySize), mass: topP, ratio: minP)
     }
+
+    /// Whether tokens that were seen are less likely to come again.
+    var penalizesTokens: Bool { presencePenalty != 0 || frequencyPenalty != 0 || repetitionPenalty != 1 }
 }

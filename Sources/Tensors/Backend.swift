@@ -37,10 +37,9 @@ public protocol Backend: AnyObject, Sendable {
     /// `y = function(gate) * up`.
     func gated(_ gate: Matrix, _ up: Matrix, _ function: Activation, into y: Matrix)
 
-    /// For each row the column of the largest value; the first of equals.
-    func argMax(_ x: Matrix) -> [Int32]
-    /// For each row `ln Σ exp(x)`.
-    func logSumExp(_ x: Matrix) -> [Float]
+    /// Answers questions about rows of logits, each as if it were the only one. A row may be asked about
+    /// several times in a call where no question edits it.
+    func answer(_ queries: [LogitQuery], on logits: Matrix, into answers: inout [LogitAnswer])
     /// Copies one row to the host.
     func read(_ x: Matrix, row: Int, into host: inout [Float])
 

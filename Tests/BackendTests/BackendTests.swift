@@ -122,8 +122,6 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
                 expectClose(mine, theirs, 2e-5, "rows of \(width)")
             }
             let x = ours.matrix(a)
-            #expect(ours.argMax(x) == reference.argMax(reference.matrix(a)))
-            expectClose([ours.logSumExp(x)], [reference.logSumExp(reference.matrix(a))], 1e-5, "logSumExp")
             // Fused or not, the bits are the same.
             let (sum, fused) = ours.addThenRMSNorm(
                 x, ours.matrix(b), weight: ours.matrix([weight]), epsilon: 1e-5)

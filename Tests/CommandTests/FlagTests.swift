@@ -21,6 +21,7 @@ import Testing
         #expect(try parse("--model_dir=x", "--mem_faction", "0.5").memoryFraction == 0.5)
         #expect(try parse("--model-dir", "a-b_c", "--model_name=my-model").modelName == "my-model")
         #expect(try parse("--model_dir", "x", "--eos_id", "1", "2").endTokens == [1, 2])
+        #expect(try parse("--model_dir", "x", "--profile", "trace.json").profile == "trace.json")
         #expect(try parse("--model_dir", "/m/name.gguf").servedName == "name")
         #expect(try parse("--model_dir", "x", "--trust_remote_code", "--tokenizer_mode", "auto").port == 8000)
     }

@@ -1,4 +1,6 @@
 import Foundation
+import ReferenceBackend
+import Tensors
 import Testing
 
 @testable import Serving
@@ -10,7 +12,7 @@ import Testing
         var parameters = SamplingParameters()
         (parameters.temperature, parameters.seed) = (1, 7)
         edit(&parameters)
-        var sampler = Sampler(parameters, endTokens: [], prompt: [])
+        var sampler = Sampler(parameters, endTokens: [], prompt: [], vocabularySize: 8)
         var result: [Int32: Int] = [:]
         for _ in 0..<count {
             var values = logits
@@ -46,7 +48,7 @@ import Testing
         func run(_ seed: UInt64) -> [Int32] {
             var parameters = SamplingParameters()
             (parameters.temperature, parameters.seed) = (1.3, seed)
-            var sampler = Sampler(parameters, endTokens: [], prompt: [])
+            var sampler = Sampler(parameters, endTokens: [], prompt: [], vocabularySize: 8)
             return (0..<50).map { _ in
                 var values = logits
                 return sampler.sample(&values, top: 0).token
@@ -61,7 +63,7 @@ import Testing
             2, 0.25, 0.5
         )
         (parameters.penalizesPrompt, parameters.logitBias) = (true, [0: 10, 99: 5])
-        var sampler = Sampler(parameters, endTokens: [], prompt: [1, 1, 3, 200])
+        var sampler = Sampler(parameters, endTokens: [], prompt: [1, 1, 3, 200], vocabularySize: 8)
         var values = logits
         let token = sampler.sample(&values, top: 8)
         #expect(values[0] == 11 && values[1] == 3 / 2 - 0.5 - 0.5 && values[3] == -1 * 2 - 0.25 - 0.5)
@@ -71,14 +73,14 @@ import Testing
     @Test func endTokensWaitForTheirTime() {
         var parameters = SamplingParameters()
         parameters.minNewTokens = 3
-        var sampler = Sampler(parameters, endTokens: [1, 7], prompt: [])
+        var sampler = Sampler(parameters, endTokens: [1, 7], prompt: [], vocabularySize: 8)
         let tokens = (0..<4).map { _ in
             var values = logits
             return sampler.sample(&values, top: 0).token
         }
         #expect(tokens == [5, 5, 1, 1])
         (parameters.minNewTokens, parameters.lengthPenalty) = (1, .init(start: 1, factor: 4))
-        sampler = Sampler(parameters, endTokens: [2], prompt: [])
+        sampler = Sampler(parameters, endTokens: [2], prompt: [], vocabularySize: 8)
         let growing = (0..<4).map { _ in
             var values = logits
             return sampler.sample(&values, top: 0).token
@@ -86,14 +88,17 @@ import Testing
         // 2 + |2| (4^n - 1) passes 3 once n is 1, which is two tokens after the start.
         #expect(growing == [1, 1, 2, 2])
     }
+}
 
-    @Test func findsTheLargest() {
-        for count in 0...9 {
-            let expected = logits.indices.sorted { (logits[$0], -$0) > (logits[$1], -$1) }.prefix(count)
-            #expect(largest(count, of: logits) == Array(expected))
-        }
-        let many = (0..<5000).map { Float(($0 * 7919) % 5003) }
-        #expect(largest(5, of: many) == Array(many.indices.sorted { many[$0] > many[$1] }.prefix(5)))
-        #expect(argMax([.nan, 1, .nan]) == 1 && argMax([.nan]) == 0)
+extension Sampler {
+    /// Chooses from `logits`, which it edits, and reports the `top` likeliest tokens beside.
+    mutating func sample(_ logits: inout [Float], top: Int) -> ScoredToken {
+        let backend = ReferenceBackend()
+        let matrix = backend.makeMatrix(rows: 1, columns: logits.count)
+        matrix[0] = logits
+        var answers: [LogitAnswer] = []
+        backend.answer([ask(row: 0, top: top)], on: matrix, into: &answers)
+        logits = matrix[0]
+        return take(answers[0])
     }
 }

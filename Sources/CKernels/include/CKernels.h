@@ -158,6 +158,25 @@ typedef struct llm_attention {
     size_t y_stride;
 } llm_attention;
 
+/// How many elements have one maximum in `block_maxima`.
+#define LLM_MAXIMA_BLOCK 64
+
+/// A search for the `wanted` largest elements of a row, largest first and the first of equals first. NaNs are
+/// passed over.
+typedef struct llm_largest {
+    const float *x;
+    size_t count;
+    /// What `block_maxima` wrote for `x`.
+    const float *maxima;
+    /// At most `count`.
+    size_t wanted;
+    /// Room for as many elements as there are maxima.
+    float *scratch;
+    /// Room for `wanted` results.
+    float *values;
+    uint32_t *columns;
+} llm_largest;
+
 /// The kernels of one instruction set. Constant, so threads may share it.
 typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
     /// "scalar", "avx2", "avx512" or "neon".
@@ -234,11 +253,20 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
     /// `y`.
     void (*_Nonnull combine)(const llm_attention *attention, size_t count, size_t stride);
 
-    /// The index of the largest element, the first of equals. NaN never wins; 0 if there is nothing else.
-    size_t (*_Nonnull arg_max)(const float *x, size_t count);
+    /// The largest of every `LLM_MAXIMA_BLOCK` elements, and of all; NaNs are passed over, minus infinity
+    /// when nothing else is there.
+    float (*_Nonnull block_maxima)(const float *x, size_t count, float *maxima);
 
-    /// `ln Σ exp(x)`; minus infinity when all elements are, or when there is none.
-    float (*_Nonnull log_sum_exp)(const float *x, size_t count);
+    /// `Σ exp((x - shift) * scale)`, where no element is larger than `shift`; terms are at least 4e-38.
+    float (*_Nonnull sum_exp)(const float *x, size_t count, float shift, float scale);
+
+    /// Writes the indices of the elements that are at least `threshold`, ascending, and returns how many there
+    /// are. `maxima` is what `block_maxima` wrote for `x`.
+    size_t (*_Nonnull collect)(
+        const float *x, size_t count, const float *maxima, float threshold, uint32_t *indices);
+
+    /// Returns how many were found: `wanted`, or fewer where NaNs left fewer.
+    size_t (*_Nonnull find_largest)(const llm_largest *search);
 } llm_kernels;
 
 /// Portable kernels.
