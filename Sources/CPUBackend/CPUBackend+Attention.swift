@@ -114,7 +114,9 @@ private struct AttentionPlan {
         // Few rows leave workers idle unless their contexts are cut.
         let cuts = pass.positions.count * shape.keyValueHeads < 4 * workers * rowsTogether
         for (index, sequence) in pass.sequences.enumerated() {
-            for start in stride(from: sequence.rows.lowerBound, to: sequence.rows.upperBound, by: rowsTogether) {
+            for start in stride(
+                from: sequence.rows.lowerBound, to: sequence.rows.upperBound, by: rowsTogether)
+            {
                 let rows = start..<min(start + rowsTogether, sequence.rows.upperBound)
                 let first = shape.reach.firstKey(for: Int(pass.positions[start])) / Self.partPositions
                 let parts = first..<Int(pass.positions[rows.upperBound - 1]) / Self.partPositions + 1

@@ -121,7 +121,9 @@ struct AttentionCall {
     func isTheDefinition(_ element: Element, _ set: KernelSet) {
         for group in [1, 2, 3, 4, 7, 9] {
             for (keyWidth, valueWidth) in [(1, 1), (8, 8), (5, 20), (64, 64), (24, 72), (128, 128)] {
-                for (context, rows, window) in [(1, 1, nil), (7, 3, 2), (40, 1, nil), (70, 5, 31), (300, 2, nil)]
+                for (context, rows, window) in [
+                    (1, 1, nil), (7, 3, 2), (40, 1, nil), (70, 5, 31), (300, 2, nil),
+                ]
                     as [(Int, Int, Int?)]
                 {
                     var call = AttentionCall(

@@ -82,7 +82,8 @@ import Testing
         y.withUnsafeMutableBufferPointer { y in
             var call = llm_matmul(
                 encoding: LLM_Q4_0, weights: weights.pointer, inputs: 64, outputs: 39, first_panel: 1,
-                last_panel: 3, x: x.pointer, x_stride: 64, rows: 5, bias: nil, y: y.baseAddress! + 10, y_stride: 60)
+                last_panel: 3, x: x.pointer, x_stride: 64, rows: 5, bias: nil, y: y.baseAddress! + 10,
+                y_stride: 60)
             set.kernels.matmul(&call)
         }
         withExtendedLifetime((weights, x)) {}
