@@ -14,8 +14,35 @@ extension CPUBackend {
         into y: Matrix
     ) {
         guard let cache = pass.cache as? CPUCache else { preconditionFailure("a cache of another backend") }
+        store(k, v, pass.newSlots, cache, layer)
+        let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, workers: workers.width) }
+        let states = plan.stateCount > 0 ? buffer(bytes: 4 * plan.stateCount) : nil
+        let scratchBytes =
+            4
+            * kernels.attention_scratch(
+                plan.mostRows, shape.queryHeads / shape.keyValueHeads, shape.keyWidth, shape.valueWidth)
+        let whole = call(q, shape, cache, layer, into: y)
+        nonisolated(unsafe) let state = states?.address.assumingMemoryBound(to: Float.self)
+        nonisolated(unsafe) let (tasks, joints) = (plan.tasks, plan.joints)
+        let (attend, combine) = (kernels.attend, kernels.combine)
+        workers.run(parts: tasks.count) { index in
+            let scratch = buffer(bytes: scratchBytes)
+            var call = tasks[index].call(whole, state)
+            call.scratch = scratch.address.assumingMemoryBound(to: Float.self)
+            attend(&call)
+            withExtendedLifetime(scratch) {}
+        }
+        // Parts that different tasks computed become one, in their order.
+        workers.run(parts: joints.count) { index in
+            var call = joints[index].task.call(whole, state)
+            combine(&call, joints[index].count, joints[index].stride)
+        }
+        withExtendedLifetime((q, k, v, y, states, plan)) {}
+    }
+
+    private func store(_ k: Matrix, _ v: Matrix, _ newSlots: [Int32], _ cache: CPUCache, _ layer: Int) {
         split(rows: k.rows, cost: k.columns) { rows in
-            pass.newSlots.withUnsafeBufferPointer { slots in
+            newSlots.withUnsafeBufferPointer { slots in
                 guard let slots = slots.baseAddress else { return }
                 for (x, memory) in [(k, cache.keys(layer)), (v, cache.values(layer))] {
                     kernels.store_rows(
@@ -24,84 +51,81 @@ extension CPUBackend {
                 }
             }
         }
-        let plan = AttentionPlan(shape, pass, workers: workers.width)
-        let states = plan.stateCount > 0 ? buffer(bytes: 4 * plan.stateCount) : nil
-        workers.run(parts: plan.tasks.count) { index in
-            perform(plan.tasks[index], q, shape, pass, cache, layer, states, into: y)
-        }
-        // Parts that different tasks computed become one, in their order.
-        workers.run(parts: plan.joints.count) { index in
-            let joint = plan.joints[index]
-            withCall(joint.task, q, shape, pass, cache, layer, states, into: y) { call in
-                kernels.combine(&call, joint.count, joint.stride)
-            }
-        }
-        withExtendedLifetime((q, k, v, y, states)) {}
     }
 
-    private func perform(
-        _ task: AttentionTask, _ q: Matrix, _ shape: AttentionShape, _ pass: ForwardPass, _ cache: CPUCache,
-        _ layer: Int, _ states: Buffer?, into y: Matrix
-    ) {
-        let group = shape.queryHeads / shape.keyValueHeads
-        let scratch = buffer(
-            bytes: 4
-                * kernels.attention_scratch(task.rows.count, group, shape.keyWidth, shape.valueWidth))
-        withCall(task, q, shape, pass, cache, layer, states, into: y) { call in
-            call.scratch = scratch.address.assumingMemoryBound(to: Float.self)
-            kernels.attend(&call)
-        }
-        withExtendedLifetime(scratch) {}
-    }
-
-    /// Describes `task` to a kernel, but for its scratch memory.
-    private func withCall(
-        _ task: AttentionTask, _ q: Matrix, _ shape: AttentionShape, _ pass: ForwardPass, _ cache: CPUCache,
-        _ layer: Int, _ states: Buffer?, into y: Matrix, _ body: (inout llm_attention) -> Void
-    ) {
-        pass.sequences[task.sequence].contextSlots.withUnsafeBufferPointer { slots in
-            guard let slots = slots.baseAddress else { return }
-            let state = task.state.flatMap { offset in
-                states.map { $0.address.assumingMemoryBound(to: Float.self) + offset }
-            }
-            let first = task.rows.lowerBound
-            var call = llm_attention(
-                q: q.row(first), q_stride: q.rowStride, rows: task.rows.count,
-                first_position: Int(pass.positions[first]), window: shape.reach.width ?? .max,
-                element: cache.element.kernel, keys: cache.keys(layer), values: cache.values(layer),
-                key_width: shape.keyWidth, value_width: shape.valueWidth, query_heads: shape.queryHeads,
-                kv_heads: shape.keyValueHeads, kv_head: task.head, slots: slots,
-                first_part: task.parts.lowerBound, last_part: task.parts.upperBound, scale: shape.scale,
-                has_softcap: false, softcap: 0, scratch: y.row(first), state: state, y: y.row(first),
-                y_stride: y.rowStride)
-            body(&call)
-        }
+    /// What all tasks of a layer have in common; a task adds its rows, head, slots and parts.
+    private func call(
+        _ q: Matrix, _ shape: AttentionShape, _ cache: CPUCache, _ layer: Int, into y: Matrix
+    ) -> llm_attention {
+        llm_attention(
+            q: q.row(0), q_stride: q.rowStride, rows: 0, first_position: 0, window: shape.reach.width ?? .max,
+            element: cache.element.kernel, keys: cache.keys(layer), values: cache.values(layer),
+            key_width: shape.keyWidth, value_width: shape.valueWidth, query_heads: shape.queryHeads,
+            kv_heads: shape.keyValueHeads, kv_head: 0,
+            slots: cache.keys(layer).assumingMemoryBound(to: Int32.self), first_part: 0, last_part: 0,
+            scale: shape.scale, has_softcap: false, softcap: 0, scratch: y.row(0), state: nil, y: y.row(0),
+            y_stride: y.rowStride)
     }
 }
 
-/// Some rows of one sequence, one key-value head, and some parts of the context.
-private struct AttentionTask {
-    let sequence: Int
-    let rows: Range<Int>
+/// Some rows of one sequence, one key-value head, and some parts of the context. Plain numbers and addresses, so
+/// that threads which read it at once count no references.
+private struct AttentionTask: BitwiseCopyable {
+    let firstRow: Int
+    let rows: Int
+    let firstPosition: Int
     let head: Int
-    let parts: Range<Int>
+    // Unsafe: the plan keeps the array alive.
+    let slots: UnsafePointer<Int32>
+    let (firstPart, lastPart): (Int, Int)
     /// Where the state goes when other tasks compute the other parts.
     let state: Int?
+
+    init(
+        firstRow: Int, rows: Int, firstPosition: Int, head: Int, slots: UnsafePointer<Int32>, parts: Range<Int>,
+        state: Int?
+    ) {
+        (self.firstRow, self.rows, self.firstPosition) = (firstRow, rows, firstPosition)
+        (self.head, self.slots, self.state) = (head, slots, state)
+        (firstPart, lastPart) = (parts.lowerBound, parts.upperBound)
+    }
+
+    func call(_ whole: llm_attention, _ states: UnsafeMutablePointer<Float>?) -> llm_attention {
+        var call = whole
+        (call.q, call.y) = (whole.q + firstRow * whole.q_stride, whole.y + firstRow * whole.y_stride)
+        (call.rows, call.first_position) = (rows, firstPosition)
+        (call.kv_head, call.slots) = (head, slots)
+        (call.first_part, call.last_part) = (firstPart, lastPart)
+        call.state = state.flatMap { offset in states.map { $0 + offset } }
+        return call
+    }
+
+    /// The same for one part, whose state goes to `state`.
+    func part(_ part: Int, state: Int) -> AttentionTask {
+        AttentionTask(
+            firstRow: firstRow, rows: rows, firstPosition: firstPosition, head: head, slots: slots,
+            parts: part..<part + 1, state: state)
+    }
 }
 
 /// How the attention of a step is shared out. Nothing about a result depends on it.
-private struct AttentionPlan {
+private final class AttentionPlan: @unchecked Sendable {
+    // Unsafe: never changes once made; the addresses in it are of arrays that it holds.
+
     /// States of several tasks that make one result.
-    struct Joint {
+    struct Joint: BitwiseCopyable {
         let task: AttentionTask
         let count: Int
         let stride: Int
     }
 
-    private(set) var tasks: [AttentionTask] = []
-    private(set) var joints: [Joint] = []
+    let tasks: UnsafeBufferPointer<AttentionTask>
+    let joints: UnsafeBufferPointer<Joint>
     /// Floats of all states.
-    private(set) var stateCount = 0
+    let stateCount: Int
+    /// Rows of the largest task.
+    let mostRows: Int
+    private let slots: [[Int32]]
 
     /// Positions of one part.
     private static let partPositions = 256
@@ -109,41 +133,64 @@ private struct AttentionPlan {
     private static let queries = 48
 
     init(_ shape: AttentionShape, _ pass: ForwardPass, workers: Int) {
+        slots = pass.sequences.map(\.contextSlots)
         let group = shape.queryHeads / shape.keyValueHeads
         let rowsTogether = max(1, Self.queries / group)
+        mostRows = min(rowsTogether, pass.sequences.lazy.map(\.rows.count).max() ?? 0)
         // Few rows leave workers idle unless their contexts are cut.
         let cuts = pass.positions.count * shape.keyValueHeads < 4 * workers * rowsTogether
-        for (index, sequence) in pass.sequences.enumerated() {
-            for start in stride(
-                from: sequence.rows.lowerBound, to: sequence.rows.upperBound, by: rowsTogether)
-            {
-                let rows = start..<min(start + rowsTogether, sequence.rows.upperBound)
-                let first = shape.reach.firstKey(for: Int(pass.positions[start])) / Self.partPositions
-                let parts = first..<Int(pass.positions[rows.upperBound - 1]) / Self.partPositions + 1
+        var lists = Lists()
+        for sequence in pass.sequences {
+            guard let slots = sequence.contextSlots.withUnsafeBufferPointer({ $0.baseAddress }) else { continue }
+            for start in stride(from: sequence.rows.lowerBound, to: sequence.rows.upperBound, by: rowsTogether) {
+                let rows = min(rowsTogether, sequence.rows.upperBound - start)
+                let position = Int(pass.positions[start])
+                let first = shape.reach.firstKey(for: position) / Self.partPositions
+                let parts = first..<(position + rows - 1) / Self.partPositions + 1
                 for head in 0..<shape.keyValueHeads {
-                    if cuts, parts.count > 1 {
-                        append(index, rows, head, parts, size: rows.count * group * (shape.valueWidth + 2))
-                    } else {
-                        tasks.append(
-                            AttentionTask(sequence: index, rows: rows, head: head, parts: parts, state: nil))
-                    }
+                    let task = AttentionTask(
+                        firstRow: start, rows: rows, firstPosition: position, head: head, slots: slots,
+                        parts: parts, state: nil)
+                    lists.append(task, cut: cuts, size: rows * group * (shape.valueWidth + 2))
                 }
             }
         }
+        (tasks, joints) = (lists.tasks.copied(), lists.joints.copied())
+        stateCount = lists.stateCount
     }
 
-    /// A task for each part.
-    private mutating func append(
-        _ sequence: Int, _ rows: Range<Int>, _ head: Int, _ parts: Range<Int>, size: Int
-    ) {
-        for part in parts {
-            let task = AttentionTask(
-                sequence: sequence, rows: rows, head: head, parts: part..<part + 1,
-                state: stateCount + (part - parts.lowerBound) * size)
-            if part == parts.lowerBound { joints.append(Joint(task: task, count: parts.count, stride: size)) }
-            tasks.append(task)
+    deinit {
+        tasks.deallocate()
+        joints.deallocate()
+    }
+
+    private struct Lists {
+        var tasks: [AttentionTask] = []
+        var joints: [Joint] = []
+        var stateCount = 0
+
+        /// Adds the task, or one for each of its parts.
+        mutating func append(_ task: AttentionTask, cut: Bool, size: Int) {
+            guard cut, task.lastPart - task.firstPart > 1 else {
+                tasks.append(task)
+                return
+            }
+            let first = tasks.count
+            for part in task.firstPart..<task.lastPart {
+                tasks.append(task.part(part, state: stateCount))
+                stateCount += size
+            }
+            joints.append(Joint(task: tasks[first], count: tasks.count - first, stride: size))
         }
-        stateCount += parts.count * size
+    }
+}
+
+extension Array where Element: BitwiseCopyable {
+    /// A copy for its owner to deallocate.
+    fileprivate func copied() -> UnsafeBufferPointer<Element> {
+        let copy = UnsafeMutableBufferPointer<Element>.allocate(capacity: count)
+        _ = copy.initialize(from: self)
+        return UnsafeBufferPointer(copy)
     }
 }
 

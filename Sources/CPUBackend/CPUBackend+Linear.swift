@@ -7,22 +7,31 @@ extension CPUBackend {
             x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows, "linear shapes")
         guard x.rows > 0 else { return }
         let blocks = quantized(x, for: weight, sharing: 32), chunks = quantized(x, for: weight, sharing: 256)
-        var tasks = LinearTasks(workers: workers.width, cost: weight.inputs * x.rows)
-        for part in weight.parts { tasks.append(outputs: part.outputs) }
-        workers.run(parts: tasks.count) { index in
-            let task = tasks[index]
-            let part = weight.parts[task.part]
-            let form = part.encoding.blockElements == 256 ? chunks : blocks
-            let plain = part.encoding.blockElements == 1
-            var product = llm_matmul(
-                encoding: part.encoding.kernel, weights: UnsafeRawPointer(part.buffer.address),
-                inputs: weight.inputs, outputs: part.outputs, first_panel: task.panels.lowerBound,
-                last_panel: task.panels.upperBound,
-                x: UnsafeRawPointer(plain ? UnsafeMutableRawPointer(x.row(0)) : (form ?? x.buffer).address),
-                x_stride: x.rowStride, rows: x.rows,
-                bias: bias.map { UnsafePointer($0.row(0) + task.firstOutput) },
-                y: y.row(0) + task.firstOutput, y_stride: y.rowStride)
-            kernels.matmul(&product)
+        let matmul = kernels.matmul
+        withUnsafeTemporaryAllocation(of: Portion.self, capacity: weight.parts.count) { portions in
+            var (tasks, outputs) = (0, 0)
+            for (index, part) in weight.parts.enumerated() {
+                let form = part.encoding.blockElements == 256 ? chunks : blocks
+                let numbers = part.encoding.blockElements == 1 ? nil : form?.address
+                let call = llm_matmul(
+                    encoding: part.encoding.kernel, weights: UnsafeRawPointer(part.buffer.address),
+                    inputs: weight.inputs, outputs: part.outputs, first_panel: 0, last_panel: 0,
+                    x: UnsafeRawPointer(numbers ?? UnsafeMutableRawPointer(x.row(0))),
+                    x_stride: x.rowStride, rows: x.rows,
+                    bias: bias.map { UnsafePointer($0.row(0) + outputs) }, y: y.row(0) + outputs,
+                    y_stride: y.rowStride)
+                portions.initializeElement(
+                    at: index, to: Portion(call, firstTask: tasks, workers: workers.width))
+                tasks += portions[index].tasks
+                outputs += part.outputs
+            }
+            nonisolated(unsafe) let portions = portions  // written above, now only read
+            workers.run(parts: tasks) { index in
+                var part = portions.count - 1
+                while portions[part].firstTask > index { part -= 1 }
+                var call = portions[part].call(task: index)
+                matmul(&call)
+            }
         }
         withExtendedLifetime((x, blocks, chunks, weight, bias, y)) {}
     }
@@ -42,49 +51,27 @@ extension CPUBackend {
     }
 }
 
-/// The parts that a product is split into: some panels of one part of the weight each.
-private struct LinearTasks {
-    struct Task {
-        let part: Int
-        /// Outputs of the parts before.
-        let firstOutput: Int
-        let panels: Range<Int>
+/// The product with one part of a weight matrix, and the tasks that share its panels. Plain numbers and
+/// addresses, so that threads which read it at once count no references.
+private struct Portion {
+    private let whole: llm_matmul
+    private let panels: Int
+    let firstTask: Int
+    let tasks: Int
+
+    /// `call` lacks the panels.
+    init(_ call: llm_matmul, firstTask: Int, workers: Int) {
+        (whole, self.firstTask) = (call, firstTask)
+        panels = (call.outputs + HostWeight.panelOutputs - 1) / HostWeight.panelOutputs
+        // Fewer products are not worth handing out.
+        let panelsForItself = max(1, 65_536 / (HostWeight.panelOutputs * call.inputs * call.rows))
+        tasks = max(1, min(panels / panelsForItself, 8 * workers))
     }
 
-    private struct Part {
-        let firstOutput: Int
-        let panels: Int
-        let firstTask: Int
-        let tasks: Int
-    }
-
-    private let workers: Int
-    private let panelsForItself: Int
-    private var parts: [Part] = []
-    private(set) var count = 0
-    private var outputs = 0
-
-    /// `cost` is the number of products of one output.
-    init(workers: Int, cost: Int) {
-        self.workers = workers
-        // Less than this is not worth handing out.
-        panelsForItself = max(1, 65_536 / max(16 * cost, 1))
-    }
-
-    mutating func append(outputs: Int) {
-        let panels = (outputs + HostWeight.panelOutputs - 1) / HostWeight.panelOutputs
-        let tasks = max(1, min(panels / panelsForItself, 4 * workers, panels))
-        parts.append(Part(firstOutput: self.outputs, panels: panels, firstTask: count, tasks: tasks))
-        count += tasks
-        self.outputs += outputs
-    }
-
-    subscript(index: Int) -> Task {
-        var part = parts.count - 1
-        while parts[part].firstTask > index { part -= 1 }
-        let (whole, number) = (parts[part], index - parts[part].firstTask)
-        return Task(
-            part: part, firstOutput: whole.firstOutput,
-            panels: whole.panels * number / whole.tasks..<whole.panels * (number + 1) / whole.tasks)
+    func call(task: Int) -> llm_matmul {
+        var call = whole
+        call.first_panel = panels * (task - firstTask) / tasks
+        call.last_panel = panels * (task - firstTask + 1) / tasks
+        return call
     }
 }

@@ -35,13 +35,13 @@ extension CPUBackend {
         let address = UnsafeMutableRawPointer.allocate(
             byteCount: size, alignment: size.isMultiple(of: page) ? page : 64)
         if size.isMultiple(of: page) { madvise(address, size, Int32(MADV_HUGEPAGE)) }
-        return Buffer(address: address) { $0.deallocate() }
+        return OwnedBuffer(address: address) { $0.deallocate() }
     }
 
     /// Rows are looked up where they lie: in the mapped file.
     public func makeTable(_ weight: HostWeight) -> EmbeddingTable {
         let bytes = weight.bytes
-        let buffer = Buffer(address: UnsafeMutableRawPointer(mutating: bytes.start)) { _ in
+        let buffer = OwnedBuffer(address: UnsafeMutableRawPointer(mutating: bytes.start)) { _ in
             withExtendedLifetime(bytes) {}
         }
         return EmbeddingTable(

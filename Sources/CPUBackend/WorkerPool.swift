@@ -117,19 +117,36 @@ private final class Shared: @unchecked Sendable {
         wake.wait()
     }
 
-    /// Runs one part of the current job; false when none is left.
+    /// Runs parts of one job as long as there are any; false when none was left from the beginning.
     private func claimAndRun() -> Bool {
+        guard let first = claim(nil) else { return false }
+        // Reported together, after the last use of `body`: what it holds may be gone once all parts are done.
+        done.add(run(first), ordering: .releasing)
+        return true
+    }
+
+    /// Runs the part claimed by `first` and more of its job, and returns how many. `body` is looked up once, since
+    /// each look counts a reference, and threads that count the same one wait for each other.
+    @inline(never) private func run(_ first: UInt64) -> Int {
+        guard let body else { preconditionFailure("a job without work") }
+        var (claimed, count): (UInt64?, Int) = (first, 0)
+        while let current = claimed {
+            body(Int(current & 0xFFFF) - 1)
+            count += 1
+            claimed = claim(first >> 16)
+        }
+        return count
+    }
+
+    /// Claims a part of job `wanted`, or of any, and returns the state before.
+    private func claim(_ wanted: UInt64?) -> UInt64? {
         var current = state.load(ordering: .acquiring)
-        while current & 0xFFFF != 0 {
+        while current & 0xFFFF != 0, wanted == nil || current >> 16 == wanted {
             let (exchanged, original) = state.compareExchange(
                 expected: current, desired: current - 1, ordering: .acquiringAndReleasing)
-            if exchanged {
-                body?(Int(current & 0xFFFF) - 1)
-                done.add(1, ordering: .releasing)
-                return true
-            }
+            if exchanged { return current }
             current = original
         }
-        return false
+        return nil
     }
 }

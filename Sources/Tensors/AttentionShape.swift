@@ -1,5 +1,5 @@
 /// What one attention call computes. Causality is stated, never defaulted.
-public struct AttentionShape: Sendable {
+public struct AttentionShape: Sendable, Equatable {
     /// Which keys a query sees.
     public enum Reach: Sendable, Equatable {
         /// Itself and everything before.

@@ -26,7 +26,7 @@ public struct ForwardPass: Sendable {
     public let sampledRows: [Int32]
     public let cache: any KeyValueCache
     public let backend: any Backend
-    private let tables = TableMemo()
+    private let memo = PassMemo()
 
     public init(
         tokens: [Int32], positions: [Int32], lengths: [Int32], newSlots: [Int32], sequences: [Sequence],
@@ -51,15 +51,33 @@ public struct ForwardPass: Sendable {
 
     /// Layers share a rotation, so its table is made once a step.
     private func table(for rotation: Rotation) -> RotationTable {
-        tables.made.withLock { made in
-            if let table = made.first(where: { $0.rotation === rotation }) { return table }
+        memo.made.withLock { made in
+            if let table = made.tables.first(where: { $0.rotation === rotation }) { return table }
             let table = backend.makeRotationTable(rotation, positions: positions, lengths: lengths)
-            made.append(table)
+            made.tables.append(table)
             return table
+        }
+    }
+
+    /// What a backend works out once for all layers whose attention has this shape.
+    public func plan<Plan: AnyObject & Sendable>(
+        for shape: AttentionShape, _ make: () -> Plan
+    ) -> Plan {
+        memo.made.withLock { made in
+            if let plan = made.plans.first(where: { $0.shape == shape })?.plan as? Plan { return plan }
+            let plan = make()
+            made.plans.append((shape, plan))
+            return plan
         }
     }
 }
 
-private final class TableMemo: Sendable {
-    let made = Mutex<[RotationTable]>([])
+/// What is worked out once a step.
+private final class PassMemo: Sendable {
+    struct Made {
+        var tables: [RotationTable] = []
+        var plans: [(shape: AttentionShape, plan: any AnyObject & Sendable)] = []
+    }
+
+    let made = Mutex(Made())
 }
