@@ -146,7 +146,7 @@ static void measure_attention(const llm_kernels *kernels, size_t rows, size_t co
     for (size_t i = 0; i < context * width; i++) { cache[i] = llm_f16_of_float((float)(i % 17) / 16); }
     int32_t *slots = memory(4 * context);
     for (size_t i = 0; i < context; i++) { slots[i] = (int32_t)i; }
-    float *scratch = memory(4 * kernels->attention_scratch(rows, group, width, width));
+    float *scratch = memory(4 * kernels->attention_scratch(rows * group, width, width));
     llm_attention call = {
         .q = q,
         .q_stride = group * width,
@@ -159,7 +159,7 @@ static void measure_attention(const llm_kernels *kernels, size_t rows, size_t co
         .key_width = width,
         .value_width = width,
         .query_heads = group,
-        .kv_heads = 1,
+        .kv_heads = 1, .last_kv_head = 1,
         .slots = slots,
         .last_part = (context + 255) / 256,
         .scale = 0.125f,

@@ -43,9 +43,23 @@ static inline size_t llm_attention_floats(size_t queries, size_t key_width, size
     return LLM_KEYS * (key_width + columns + queries) + queries * (columns + LLM_LANES + 4 + value_width);
 }
 
+/// Queries of one key-value head.
+static inline size_t llm_queries_of_head(const llm_attention *a) {
+    return a->rows * (a->query_heads / a->kv_heads);
+}
+
+/// What query number `query` is: the heads come one after the other, then rows, then the query heads of a group.
+typedef struct { size_t row, query_head; } llm_query_place;
+
+static inline llm_query_place llm_place(const llm_attention *a, size_t query) {
+    const size_t group = a->query_heads / a->kv_heads, rest = query % llm_queries_of_head(a);
+    const size_t head = a->first_kv_head + query / llm_queries_of_head(a);
+    return (llm_query_place){rest / group, head * group + rest % group};
+}
+
 static inline llm_attention_memory llm_lay_out(const llm_attention *a) {
     llm_attention_memory m = {.columns = llm_attention_columns(a->value_width)};
-    m.queries = a->rows * (a->query_heads / a->kv_heads);
+    m.queries = llm_queries_of_head(a) * (a->last_kv_head - a->first_kv_head);
     m.keys = a->scratch;
     m.values = m.keys + LLM_KEYS * a->key_width;
     m.scores = m.values + LLM_KEYS * m.columns;
@@ -59,10 +73,14 @@ static inline llm_attention_memory llm_lay_out(const llm_attention *a) {
 
 static inline size_t llm_element_bytes(llm_element element) { return element == LLM_ELEMENT_F32 ? 4 : 2; }
 
-/// Where the query of row and head number `query` begins.
 static inline const float *llm_query(const llm_attention *a, size_t query) {
-    const size_t group = a->query_heads / a->kv_heads;
-    return a->q + query / group * a->q_stride + (a->kv_head * group + query % group) * a->key_width;
+    const llm_query_place place = llm_place(a, query);
+    return a->q + place.row * a->q_stride + place.query_head * a->key_width;
+}
+
+/// The element of the cache at which head `head` of a position's key or value of `width` columns begins.
+static inline size_t llm_cached(const llm_attention *a, size_t position, size_t head, size_t width) {
+    return ((size_t)a->slots[position] * a->kv_heads + head) * width;
 }
 
 /// The positions `first ..< last` of a block of 32 from `start` that a query sees; `first >= last` for none.
@@ -71,7 +89,7 @@ typedef struct {
 } llm_span;
 
 static inline llm_span llm_seen(const llm_attention *a, size_t query, size_t start) {
-    const size_t end = a->first_position + query / (a->query_heads / a->kv_heads) + 1;
+    const size_t end = a->first_position + llm_place(a, query).row + 1;
     const size_t first = end > a->window ? end - a->window : 0;
     llm_span span = {first > start ? first - start : 0, end > start ? end - start : 0};
     if (span.last > LLM_KEYS) { span.last = LLM_KEYS; }
@@ -88,16 +106,15 @@ static inline llm_span llm_part_span(const llm_attention *a, size_t part) {
     return span;
 }
 
-/// Fetches the rows that the positions from `start` on, at most a block, have in `cache`, `width` elements
-/// each. Slots lie where they lie, so the processor cannot foresee which come next.
-static inline void llm_prefetch_rows(
-    const llm_attention *a, const void *cache, size_t width, size_t start) {
-    const size_t end = llm_smaller(start + LLM_KEYS, a->first_position + a->rows);
-    const size_t bytes = width * llm_element_bytes(a->element);
-    for (size_t position = start; position < end; position++) {
-        const uint8_t *row =
-            (const uint8_t *)cache + ((size_t)a->slots[position] * a->kv_heads + a->kv_head) * bytes;
-        for (size_t i = 0; i < bytes; i += 64) { __builtin_prefetch(row + i, 0, 3); }
+/// Fetches what the positions `first ..< last`, as far as they exist, have in `cache`: all heads of the call,
+/// `width` elements each, which lie side by side. Where the slots are the processor cannot foresee.
+static inline void llm_prefetch(
+    const llm_attention *a, const void *cache, size_t width, size_t first, size_t last) {
+    const size_t end = llm_smaller(last, a->first_position + a->rows), element = llm_element_bytes(a->element);
+    const size_t bytes = (a->last_kv_head - a->first_kv_head) * width * element;
+    for (size_t position = first; position < end; position++) {
+        const uint8_t *row = (const uint8_t *)cache + llm_cached(a, position, a->first_kv_head, width) * element;
+        for (size_t i = 0; i < bytes; i += 64) { __builtin_prefetch(row + i, 0, 2); }
     }
 }
 
@@ -119,10 +136,10 @@ static inline void llm_merge(float *total, float largest, float sum, const float
 
 /// Writes the results of queries whose states are at `totals`, one after the other.
 static inline void llm_finish(const llm_attention *a, const float *totals) {
-    const size_t group = a->query_heads / a->kv_heads;
-    for (size_t query = 0; query < a->rows * group; query++, totals += a->value_width + 2) {
-        float *y =
-            a->y + query / group * a->y_stride + (a->kv_head * group + query % group) * a->value_width;
+    const size_t queries = llm_queries_of_head(a) * (a->last_kv_head - a->first_kv_head);
+    for (size_t query = 0; query < queries; query++, totals += a->value_width + 2) {
+        const llm_query_place place = llm_place(a, query);
+        float *y = a->y + place.row * a->y_stride + place.query_head * a->value_width;
         const bool seen = !(totals[0] == -INFINITY && totals[1] == 0);
         const float inverse = seen ? 1.0f / totals[1] : 0.0f;
         for (size_t i = 0; i < a->value_width; i++) { y[i] = seen ? totals[2 + i] * inverse : 0.0f; }

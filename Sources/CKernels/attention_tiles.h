@@ -8,13 +8,13 @@
 
 enum { LLM_QUERIES = 8 }; // queries offered at a time
 
-/// Scores of all queries with the keys of a block.
-LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m) {
-    memset(m->scores, 0, m->queries * LLM_KEYS * sizeof *m->scores);
-    for (size_t query = 0; query < m->queries;) {
+/// Scores of queries `first ..< last` with the keys of a block.
+LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m, size_t first, size_t last) {
+    memset(m->scores + first * LLM_KEYS, 0, (last - first) * LLM_KEYS * sizeof *m->scores);
+    for (size_t query = first; query < last;) {
         const float *q[LLM_QUERIES];
         float *scores[LLM_QUERIES];
-        const size_t count = llm_smaller(m->queries - query, LLM_QUERIES);
+        const size_t count = llm_smaller(last - query, LLM_QUERIES);
         for (size_t i = 0; i < count; i++) {
             q[i] = llm_query(a, query + i);
             scores[i] = m->scores + (query + i) * LLM_KEYS;
@@ -25,20 +25,19 @@ LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m) {
 
 /// Whether so few queries share a block that its values are better read where they are.
 static inline bool reads_cache(const llm_attention *a, const llm_attention_memory *m) {
-    return m->queries <= LLM_QUERIES && m->columns == a->value_width;
+    return llm_queries_of_head(a) <= LLM_QUERIES && m->columns == a->value_width;
 }
 
 /// Adds the weighted values of a block from `start` to the sums of queries `first ..< last`, which see the
 /// same positions.
 LLM_TEMPLATE void add_values(
-    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start, size_t first,
-    size_t last, llm_span span) {
+    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t head, size_t start,
+    size_t first, size_t last, llm_span span) {
     const bool direct = reads_cache(a, m);
     const size_t seen = span.last - span.first;
     size_t index[LLM_KEYS];
     for (size_t i = 0; direct && i < seen; i++) {
-        const size_t slot = (size_t)a->slots[start + span.first + i];
-        index[i] = (slot * a->kv_heads + a->kv_head) * a->value_width;
+        index[i] = llm_cached(a, start + span.first + i, head, a->value_width);
     }
     for (size_t query = first; query < last; query++) {
         if (m->factors[query] == 1.0f) { continue; }
@@ -66,37 +65,52 @@ LLM_TEMPLATE void add_values(
     }
 }
 
-/// Takes the block from `start`, of which `count` positions exist, into the part's states.
+/// Takes the block from `start`, of which `count` positions exist, into the part's states of one head's queries,
+/// `first ..< last`.
 LLM_TEMPLATE void add_block(
-    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start,
-    size_t count) {
-    llm_prefetch_rows(a, a->values, a->value_width, start);
-    load_keys(a, element, start, count, m->keys);
-    llm_prefetch_rows(a, a->keys, a->key_width, start + LLM_KEYS);
-    score(a, m);
-    if (!reads_cache(a, m)) { load_values(a, element, start, count, m->columns, m->values); }
-    for (size_t query = 0; query < m->queries;) {
+    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t head, size_t start,
+    size_t count, size_t first, size_t last) {
+    load_keys(a, element, head, start, count, m->keys);
+    score(a, m, first, last);
+    if (!reads_cache(a, m)) { load_values(a, element, head, start, count, m->columns, m->values); }
+    for (size_t query = first; query < last;) {
         const llm_span span = llm_seen(a, query, start);
-        size_t last = query;
-        for (; last < m->queries; last++) {
-            llm_span other = llm_seen(a, last, start);
+        size_t end = query;
+        for (; end < last; end++) {
+            llm_span other = llm_seen(a, end, start);
             if (other.first != span.first || other.last != span.last) { break; }
-            if (span.first < span.last) { exponentiate(a, m, last, span); }
+            if (span.first < span.last) { exponentiate(a, m, end, span); }
         }
-        if (span.first < span.last) { add_values(a, m, element, start, query, last, span); }
-        query = last;
+        if (span.first < span.last) { add_values(a, m, element, head, start, query, end, span); }
+        query = end;
+    }
+}
+
+/// The same for all heads; each fetches its share of the next block.
+LLM_TEMPLATE void add_heads(
+    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start) {
+    const size_t count = llm_smaller(a->first_position + a->rows - start, LLM_KEYS);
+    const size_t heads = a->last_kv_head - a->first_kv_head, queries = llm_queries_of_head(a);
+    for (size_t i = 0; i < heads; i++) {
+        const size_t next = start + LLM_KEYS + i * LLM_KEYS / heads;
+        const size_t end = start + LLM_KEYS + (i + 1) * LLM_KEYS / heads;
+        llm_prefetch(a, a->keys, a->key_width, next, end);
+        llm_prefetch(a, a->values, a->value_width, next, end);
+        add_block(a, m, element, a->first_kv_head + i, start, count, i * queries, (i + 1) * queries);
     }
 }
 
 LLM_TEMPLATE void attend(const llm_attention *a, llm_element element) {
     const llm_attention_memory m = llm_lay_out(a);
     llm_begin_totals(a, &m);
+    const size_t begin = llm_part_span(a, a->first_part).first;
+    llm_prefetch(a, a->keys, a->key_width, begin, begin + LLM_KEYS);
+    llm_prefetch(a, a->values, a->value_width, begin, begin + LLM_KEYS);
     for (size_t part = a->first_part; part < a->last_part; part++) {
         const llm_span span = llm_part_span(a, part);
         llm_begin_part(&m);
         for (size_t start = span.first; start < span.last; start += LLM_KEYS) {
-            const size_t count = llm_smaller(a->first_position + a->rows - start, LLM_KEYS);
-            add_block(a, &m, element, start, count);
+            add_heads(a, &m, element, start);
         }
         llm_end_part(a, &m);
     }

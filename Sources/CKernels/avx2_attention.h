@@ -45,12 +45,12 @@ LLM_TEMPLATE void load_eight_keys(
 
 /// The keys of `count` positions from `start` as columns; columns after them are zero.
 LLM_TEMPLATE void load_keys(
-    const llm_attention *a, llm_element element, size_t start, size_t count, float *out) {
+    const llm_attention *a, llm_element element, size_t head, size_t start, size_t count, float *out) {
     for (size_t key = 0; key < LLM_KEYS; key += 8, out += 8) {
         const size_t here = count > key ? llm_smaller(count - key, 8) : 0;
         size_t index[8] = {0}, column = 0;
         for (size_t i = 0; i < here; i++) {
-            index[i] = ((size_t)a->slots[start + key + i] * a->kv_heads + a->kv_head) * a->key_width;
+            index[i] = llm_cached(a, start + key + i, head, a->key_width);
         }
         if (here == 8) {
             for (; column + 8 <= a->key_width; column += 8) {
@@ -65,9 +65,10 @@ LLM_TEMPLATE void load_keys(
 }
 
 LLM_TEMPLATE void load_values(
-    const llm_attention *a, llm_element element, size_t start, size_t count, size_t columns, float *out) {
+    const llm_attention *a, llm_element element, size_t head, size_t start, size_t count, size_t columns,
+    float *out) {
     for (size_t i = 0; i < count; i++, out += columns) {
-        const size_t index = ((size_t)a->slots[start + i] * a->kv_heads + a->kv_head) * a->value_width;
+        const size_t index = llm_cached(a, start + i, head, a->value_width);
         size_t column = 0;
         for (; column + 8 <= a->value_width; column += 8) {
             _mm256_storeu_ps(out + column, avx2_load_element(element, a->values, index + column, 8));

@@ -50,7 +50,7 @@ void llm_neon_matmul(const llm_matmul *product);
 void llm_neon_attend(const llm_attention *attention);
 void llm_avx512_matmul(const llm_matmul *product);
 void llm_avx512_attend(const llm_attention *attention);
-size_t llm_scalar_attention_scratch(size_t rows, size_t group, size_t key_width, size_t value_width);
+size_t llm_scalar_attention_scratch(size_t queries, size_t key_width, size_t value_width);
 void llm_scalar_combine(const llm_attention *attention, size_t count, size_t stride);
 size_t llm_scalar_find_largest(const llm_largest *search);
 

@@ -21,11 +21,10 @@ LLM_TEMPLATE void load_row(
 
 /// The keys of `count` positions from `start` as columns; columns after them are zero.
 LLM_TEMPLATE void load_keys(
-    const llm_attention *a, llm_element element, size_t start, size_t count, float *out) {
+    const llm_attention *a, llm_element element, size_t head, size_t start, size_t count, float *out) {
     if (count < LLM_KEYS) { memset(out, 0, LLM_KEYS * a->key_width * sizeof *out); }
     for (size_t key = 0; key < count; key++) {
-        const size_t slot = (size_t)a->slots[start + key];
-        const size_t index = (slot * a->kv_heads + a->kv_head) * a->key_width;
+        const size_t index = llm_cached(a, start + key, head, a->key_width);
         for (size_t column = 0; column < a->key_width; column += 16) {
             float row[16];
             const size_t columns = llm_smaller(a->key_width - column, 16);
@@ -36,9 +35,10 @@ LLM_TEMPLATE void load_keys(
 }
 
 LLM_TEMPLATE void load_values(
-    const llm_attention *a, llm_element element, size_t start, size_t count, size_t columns, float *out) {
+    const llm_attention *a, llm_element element, size_t head, size_t start, size_t count, size_t columns,
+    float *out) {
     for (size_t i = 0; i < count; i++, out += columns) {
-        const size_t index = ((size_t)a->slots[start + i] * a->kv_heads + a->kv_head) * a->value_width;
+        const size_t index = llm_cached(a, start + i, head, a->value_width);
         load_row(element, a->values, index, a->value_width, out);
         for (size_t column = a->value_width; column < columns; column++) { out[column] = 0; }
     }

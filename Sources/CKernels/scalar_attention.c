@@ -28,12 +28,13 @@ void llm_scalar_store_rows(
     }
 }
 
-size_t llm_scalar_attention_scratch(size_t rows, size_t group, size_t key_width, size_t value_width) {
-    return llm_attention_floats(rows * group, key_width, value_width);
+size_t llm_scalar_attention_scratch(size_t queries, size_t key_width, size_t value_width) {
+    return llm_attention_floats(queries, key_width, value_width);
 }
 
 void llm_scalar_combine(const llm_attention *a, size_t count, size_t stride) {
-    const size_t queries = a->rows * (a->query_heads / a->kv_heads), size = a->value_width + 2;
+    const size_t queries = llm_queries_of_head(a) * (a->last_kv_head - a->first_kv_head);
+    const size_t size = a->value_width + 2;
     float *totals = a->state;
     for (size_t part = 1; part < count; part++) {
         for (size_t query = 0; query < queries; query++) {
@@ -46,7 +47,8 @@ void llm_scalar_combine(const llm_attention *a, size_t count, size_t stride) {
 
 static float score(const llm_attention *a, size_t query, size_t position) {
     const float *q = llm_query(a, query);
-    size_t start = ((size_t)a->slots[position] * a->kv_heads + a->kv_head) * a->key_width;
+    const size_t head = llm_place(a, query).query_head / (a->query_heads / a->kv_heads);
+    const size_t start = llm_cached(a, position, head, a->key_width);
     float sum = 0;
     for (size_t i = 0; i < a->key_width; i++) {
         sum = fmaf(load(a->element, a->keys, start + i), q[i], sum);
@@ -58,6 +60,7 @@ static float score(const llm_attention *a, size_t query, size_t position) {
 static void add_block(const llm_attention *a, const llm_attention_memory *m, size_t query, size_t start) {
     const llm_span span = llm_seen(a, query, start);
     if (span.first >= span.last) { return; }
+    const size_t head = llm_place(a, query).query_head / (a->query_heads / a->kv_heads);
     float *scores = m->scores + query * LLM_KEYS, *sums = m->sums + query * m->columns;
     float *lanes = m->lanes + query * LLM_LANES, largest = m->largest[query];
     for (size_t i = span.first; i < span.last; i++) {
@@ -71,7 +74,7 @@ static void add_block(const llm_attention *a, const llm_attention_memory *m, siz
     for (size_t i = span.first; i < span.last; i++) {
         const float weight = llm_exp(scores[i] - largest);
         lanes[i % LLM_LANES] += weight;
-        size_t value = ((size_t)a->slots[start + i] * a->kv_heads + a->kv_head) * a->value_width;
+        const size_t value = llm_cached(a, start + i, head, a->value_width);
         for (size_t column = 0; column < a->value_width; column++) {
             sums[column] = fmaf(weight, load(a->element, a->values, value + column), sums[column]);
         }

@@ -18,9 +18,7 @@ extension CPUBackend {
         let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, workers: workers.width) }
         let states = plan.stateCount > 0 ? buffer(bytes: 4 * plan.stateCount) : nil
         let scratchBytes =
-            4
-            * kernels.attention_scratch(
-                plan.mostRows, shape.queryHeads / shape.keyValueHeads, shape.keyWidth, shape.valueWidth)
+            4 * kernels.attention_scratch(plan.mostQueries, shape.keyWidth, shape.valueWidth)
         let whole = call(q, shape, cache, layer, into: y)
         nonisolated(unsafe) let state = states?.address.assumingMemoryBound(to: Float.self)
         nonisolated(unsafe) let (tasks, joints) = (plan.tasks, plan.joints)
@@ -61,20 +59,20 @@ extension CPUBackend {
             q: q.row(0), q_stride: q.rowStride, rows: 0, first_position: 0, window: shape.reach.width ?? .max,
             element: cache.element.kernel, keys: cache.keys(layer), values: cache.values(layer),
             key_width: shape.keyWidth, value_width: shape.valueWidth, query_heads: shape.queryHeads,
-            kv_heads: shape.keyValueHeads, kv_head: 0,
+            kv_heads: shape.keyValueHeads, first_kv_head: 0, last_kv_head: 0,
             slots: cache.keys(layer).assumingMemoryBound(to: Int32.self), first_part: 0, last_part: 0,
             scale: shape.scale, has_softcap: false, softcap: 0, scratch: y.row(0), state: nil, y: y.row(0),
             y_stride: y.rowStride)
     }
 }
 
-/// Some rows of one sequence, one key-value head, and some parts of the context. Plain numbers and addresses, so
+/// Some rows of one sequence, some key-value heads, and some parts of the context. Plain numbers and addresses, so
 /// that threads which read it at once count no references.
 private struct AttentionTask: BitwiseCopyable {
     let firstRow: Int
     let rows: Int
     let firstPosition: Int
-    let head: Int
+    let (firstHead, lastHead): (Int, Int)
     // Unsafe: the plan keeps the array alive.
     let slots: UnsafePointer<Int32>
     let (firstPart, lastPart): (Int, Int)
@@ -82,11 +80,12 @@ private struct AttentionTask: BitwiseCopyable {
     let state: Int?
 
     init(
-        firstRow: Int, rows: Int, firstPosition: Int, head: Int, slots: UnsafePointer<Int32>, parts: Range<Int>,
-        state: Int?
+        firstRow: Int, rows: Int, firstPosition: Int, heads: Range<Int>, slots: UnsafePointer<Int32>,
+        parts: Range<Int>, state: Int?
     ) {
         (self.firstRow, self.rows, self.firstPosition) = (firstRow, rows, firstPosition)
-        (self.head, self.slots, self.state) = (head, slots, state)
+        (self.slots, self.state) = (slots, state)
+        (firstHead, lastHead) = (heads.lowerBound, heads.upperBound)
         (firstPart, lastPart) = (parts.lowerBound, parts.upperBound)
     }
 
@@ -94,7 +93,7 @@ private struct AttentionTask: BitwiseCopyable {
         var call = whole
         (call.q, call.y) = (whole.q + firstRow * whole.q_stride, whole.y + firstRow * whole.y_stride)
         (call.rows, call.first_position) = (rows, firstPosition)
-        (call.kv_head, call.slots) = (head, slots)
+        (call.first_kv_head, call.last_kv_head, call.slots) = (firstHead, lastHead, slots)
         (call.first_part, call.last_part) = (firstPart, lastPart)
         call.state = state.flatMap { offset in states.map { $0 + offset } }
         return call
@@ -103,8 +102,8 @@ private struct AttentionTask: BitwiseCopyable {
     /// The same for one part, whose state goes to `state`.
     func part(_ part: Int, state: Int) -> AttentionTask {
         AttentionTask(
-            firstRow: firstRow, rows: rows, firstPosition: firstPosition, head: head, slots: slots,
-            parts: part..<part + 1, state: state)
+            firstRow: firstRow, rows: rows, firstPosition: firstPosition, heads: firstHead..<lastHead,
+            slots: slots, parts: part..<part + 1, state: state)
     }
 }
 
@@ -123,8 +122,8 @@ private final class AttentionPlan: @unchecked Sendable {
     let joints: UnsafeBufferPointer<Joint>
     /// Floats of all states.
     let stateCount: Int
-    /// Rows of the largest task.
-    let mostRows: Int
+    /// Pairs of a row and a query head of the largest task.
+    let mostQueries: Int
     private let slots: [[Int32]]
 
     /// Positions of one part.
@@ -136,27 +135,34 @@ private final class AttentionPlan: @unchecked Sendable {
         slots = pass.sequences.map(\.contextSlots)
         let group = shape.queryHeads / shape.keyValueHeads
         let rowsTogether = max(1, Self.queries / group)
-        mostRows = min(rowsTogether, pass.sequences.lazy.map(\.rows.count).max() ?? 0)
         // Few rows leave workers idle unless their contexts are cut.
         let cuts = pass.positions.count * shape.keyValueHeads < 4 * workers * rowsTogether
+        // The heads of a position lie side by side. Where there are sequences enough, few rows read them so.
+        let headsTogether = pass.sequences.count >= 2 * workers ? max(1, 16 / group) : 1
         var lists = Lists()
         for sequence in pass.sequences {
-            guard let slots = sequence.contextSlots.withUnsafeBufferPointer({ $0.baseAddress }) else { continue }
-            for start in stride(from: sequence.rows.lowerBound, to: sequence.rows.upperBound, by: rowsTogether) {
+            guard let slots = sequence.contextSlots.withUnsafeBufferPointer({ $0.baseAddress }) else {
+                continue
+            }
+            for start in stride(
+                from: sequence.rows.lowerBound, to: sequence.rows.upperBound, by: rowsTogether)
+            {
                 let rows = min(rowsTogether, sequence.rows.upperBound - start)
                 let position = Int(pass.positions[start])
                 let first = shape.reach.firstKey(for: position) / Self.partPositions
                 let parts = first..<(position + rows - 1) / Self.partPositions + 1
-                for head in 0..<shape.keyValueHeads {
+                let heads = rows == 1 ? headsTogether : 1
+                for head in stride(from: 0, to: shape.keyValueHeads, by: heads) {
                     let task = AttentionTask(
-                        firstRow: start, rows: rows, firstPosition: position, head: head, slots: slots,
-                        parts: parts, state: nil)
-                    lists.append(task, cut: cuts, size: rows * group * (shape.valueWidth + 2))
+                        firstRow: start, rows: rows, firstPosition: position,
+                        heads: head..<min(head + heads, shape.keyValueHeads), slots: slots, parts: parts,
+                        state: nil)
+                    lists.append(task, cut: cuts, group: group, width: shape.valueWidth)
                 }
             }
         }
         (tasks, joints) = (lists.tasks.copied(), lists.joints.copied())
-        stateCount = lists.stateCount
+        (stateCount, mostQueries) = (lists.stateCount, lists.mostQueries)
     }
 
     deinit {
@@ -168,14 +174,17 @@ private final class AttentionPlan: @unchecked Sendable {
         var tasks: [AttentionTask] = []
         var joints: [Joint] = []
         var stateCount = 0
+        var mostQueries = 0
 
         /// Adds the task, or one for each of its parts.
-        mutating func append(_ task: AttentionTask, cut: Bool, size: Int) {
+        mutating func append(_ task: AttentionTask, cut: Bool, group: Int, width: Int) {
+            let queries = task.rows * group * (task.lastHead - task.firstHead)
+            mostQueries = max(mostQueries, queries)
             guard cut, task.lastPart - task.firstPart > 1 else {
                 tasks.append(task)
                 return
             }
-            let first = tasks.count
+            let (first, size) = (tasks.count, queries * (width + 2))
             for part in task.firstPart..<task.lastPart {
                 tasks.append(task.part(part, state: stateCount))
                 stateCount += size
@@ -214,6 +223,7 @@ final class CPUCache: KeyValueCache, @unchecked Sendable {
         guard let mapped, mapped != MAP_FAILED else {
             throw CacheMemoryError(slots: slots, bytesPerSlot: bytesPerSlot)
         }
+        madvise(mapped, max(1, bytes), Int32(MADV_HUGEPAGE))
         (address, byteCount) = (mapped, max(1, bytes))
     }
 

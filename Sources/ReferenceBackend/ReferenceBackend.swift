@@ -11,7 +11,8 @@ public final class ReferenceBackend: Backend {
     public func makeMatrix(rows: Int, columns: Int) -> Matrix {
         let address = UnsafeMutableRawPointer.allocate(byteCount: max(4 * rows * columns, 1), alignment: 64)
         return Matrix(
-            rows: rows, columns: columns, backend: self, buffer: OwnedBuffer(address: address) { $0.deallocate() })
+            rows: rows, columns: columns, backend: self,
+            buffer: OwnedBuffer(address: address) { $0.deallocate() })
     }
 
     public func makeVector(_ parts: [HostWeight]) -> Matrix {

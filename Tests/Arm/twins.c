@@ -108,7 +108,7 @@ static void test_attention(
     void *cache = copy_of(4 * context * 2 * width, 0);
     scalar->store_rows(element, stored, 2 * width, context, 2 * width, slots, cache);
     const llm_kernels *tables[2] = {fast, scalar};
-    float *y[2], *scratch = copy_of(4 * fast->attention_scratch(rows, group, width, width), 0);
+    float *y[2], *scratch = copy_of(4 * fast->attention_scratch(2 * rows * group, width, width), 0);
     for (int i = 0; i < 2; i++) {
         y[i] = copy_of(4 * rows * 2 * group * width, 4);
         llm_attention call = {
@@ -124,7 +124,7 @@ static void test_attention(
             .value_width = width,
             .query_heads = 2 * group,
             .kv_heads = 2,
-            .kv_head = 1,
+            .first_kv_head = 0, .last_kv_head = 2,
             .slots = slots,
             .first_part = 0,
             .last_part = (context + 255) / 256,

@@ -47,13 +47,16 @@ struct AttentionCall {
     var parts: Int { (slots.count + 255) / 256 }
 
     /// The result of rows `range`, the first of which is at its position; `splits` are the parts after
-    /// the first, if each is to be a call of its own.
-    func run(_ kernels: llm_kernels, rows range: Range<Int>? = nil, splits: [Int] = []) -> [Float] {
+    /// the first, if each is to be a call of its own, and `heads` the heads that share a call.
+    func run(
+        _ kernels: llm_kernels, rows range: Range<Int>? = nil, splits: [Int] = [], heads: Int = 1
+    ) -> [Float] {
         let range = range ?? 0..<rows
         var y = [Float](repeating: .nan, count: range.count * 2 * group * valueWidth)
         var scratch = [Float](
-            repeating: .nan, count: kernels.attention_scratch(range.count, group, keyWidth, valueWidth))
-        let size = range.count * group * (valueWidth + 2)
+            repeating: .nan,
+            count: kernels.attention_scratch(heads * range.count * group, keyWidth, valueWidth))
+        let size = heads * range.count * group * (valueWidth + 2)
         var states = [Float](repeating: .nan, count: size * (splits.count + 1))
         let position = slots.count - rows + range.lowerBound
         let bounds = [0] + splits + [position + range.count + 255 >> 8]
@@ -61,14 +64,15 @@ struct AttentionCall {
         scratch.withUnsafeMutableBufferPointer { scratch in
             states.withUnsafeMutableBufferPointer { states in
                 y.withUnsafeMutableBufferPointer { y in
-                    for head in 0..<2 {
+                    for head in stride(from: 0, to: 2, by: heads) {
                         var call = llm_attention(
                             q: q.pointer + range.lowerBound * 2 * group * keyWidth,
                             q_stride: 2 * group * keyWidth, rows: range.count, first_position: position,
                             window: window ?? .max, element: element.element, keys: keys.pointer,
                             values: values.pointer, key_width: keyWidth, value_width: valueWidth,
-                            query_heads: 2 * group, kv_heads: 2, kv_head: head, slots: slots.pointer,
-                            first_part: 0, last_part: bounds.last!, scale: scale,
+                            query_heads: 2 * group, kv_heads: 2, first_kv_head: head,
+                            last_kv_head: head + heads, slots: slots.pointer, first_part: 0,
+                            last_part: bounds.last!, scale: scale,
                             has_softcap: softcap != nil, softcap: softcap ?? 0, scratch: scratch.baseAddress!,
                             state: nil, y: y.baseAddress!, y_stride: 2 * group * valueWidth)
                         if splits.isEmpty {
@@ -152,6 +156,9 @@ struct AttentionCall {
                 #expect(call.run(set.kernels, rows: rows).bits == expected, "rows \(rows)")
                 #expect(call.run(set.kernels, rows: rows, splits: [1, 2]).bits == expected, "rows \(rows)")
                 #expect(call.run(scalar, rows: rows, splits: [1, 2]).bits == expected, "rows \(rows)")
+                #expect(call.run(set.kernels, rows: rows, heads: 2).bits == expected, "rows \(rows)")
+                let both = call.run(set.kernels, rows: rows, splits: [1, 2], heads: 2)
+                #expect(both.bits == expected, "rows \(rows)")
             }
         }
     }

@@ -109,8 +109,8 @@ typedef struct llm_rotation {
     size_t table_stride;
 } llm_rotation;
 
-/// Attention of consecutive rows of one sequence over its cached keys and values, for the query heads that
-/// share one key-value head: `y = softmax(scale q kᵀ) v`. Query head `h` reads key-value head
+/// Attention of consecutive rows of one sequence over its cached keys and values, for the query heads of some
+/// key-value heads: `y = softmax(scale q kᵀ) v`. Query head `h` reads key-value head
 /// `h / (query_heads / kv_heads)`.
 ///
 /// Positions are taken in blocks of 32 with a running maximum (online softmax, arXiv 1805.02867). Every 256
@@ -136,7 +136,8 @@ typedef struct llm_attention {
     size_t value_width;
     size_t query_heads;
     size_t kv_heads;
-    size_t kv_head;
+    size_t first_kv_head;
+    size_t last_kv_head;
     /// The slot of every position of the sequence, from position 0.
     const int32_t *slots;
     /// The parts to compute, 256 positions each.
@@ -150,10 +151,10 @@ typedef struct llm_attention {
     /// Room for `attention_scratch` elements.
     float *scratch;
     /// Where the state of a part goes, of one alone; or null when the parts are all there is: then `y` is
-    /// written. For each row, for each query head of the group: the maximum, the sum, `value_width` sums of
-    /// values.
+    /// written. For each key-value head, each row, each query head: the maximum, the sum, `value_width` sums
+    /// of values.
     float *_Nullable state;
-    /// `rows` of `query_heads * value_width` elements, of which those of the group are written.
+    /// `rows` of `query_heads * value_width` elements, of which those of the heads are written.
     float *y;
     size_t y_stride;
 } llm_attention;
@@ -243,8 +244,8 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
         llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,
         const int32_t *slots, void *cache);
 
-    /// Elements of scratch memory that `attend` needs.
-    size_t (*_Nonnull attention_scratch)(size_t rows, size_t group, size_t key_width, size_t value_width);
+    /// Elements of scratch memory that `attend` needs for `queries` pairs of a row and a query head.
+    size_t (*_Nonnull attention_scratch)(size_t queries, size_t key_width, size_t value_width);
 
     /// The result of a row depends on its query and on the keys and values it sees alone.
     void (*_Nonnull attend)(const llm_attention *attention);
