@@ -3,6 +3,7 @@
 # make check                                                          what continuous integration runs
 # make format                                                         format the sources
 # make bench [MODEL=/path] [ARGS="--batch_size 1,16"]                 measure a model without the server
+# make bench-kernels                                                  measure the CPU kernels alone
 
 MODEL ?=
 HOST ?= 127.0.0.1
@@ -15,7 +16,7 @@ FLAGS = -c release -Xswiftc -enable-testing -j $(JOBS) --explicit-target-depende
 BINARY = .build/release/lightllm
 SOURCES = Package.swift Sources Tests Examples
 
-.PHONY: run build test check format lint bench libraries
+.PHONY: run build test check format lint bench bench-kernels libraries
 
 run: build
 	@model="$(MODEL)"; [ -n "$$model" ] || model=$$(python3 Scripts/fetch-model.py) || exit 1; \
@@ -41,6 +42,11 @@ lint:
 bench: build
 	@model="$(MODEL)"; [ -n "$$model" ] || model=$$(python3 Scripts/fetch-model.py) || exit 1; \
 	$(BINARY) bench static --model_dir "$$model" $(ARGS)
+
+# The kernels on one core, beside what the processor can do at most.
+bench-kernels:
+	clang -O2 -Wall -o .build/bench-kernels Benchmarks/kernels.c Sources/CKernels/*.c -lm
+	.build/bench-kernels
 
 libraries:
 	@Scripts/install-libraries.sh

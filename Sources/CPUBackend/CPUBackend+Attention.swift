@@ -14,7 +14,30 @@ extension CPUBackend {
         into y: Matrix
     ) {
         guard let cache = pass.cache as? CPUCache else { preconditionFailure("a cache of another backend") }
-        store(k, v, pass.newSlots, cache, layer)
+        split(rows: k.rows, cost: k.columns) { store(k, v, rows: $0, pass.newSlots, cache, layer) }
+        attendStored(q, shape, in: pass, cache, layer, into: y)
+        withExtendedLifetime((k, v)) {}
+    }
+
+    /// Rotates and stores each row in one go.
+    public func attend(
+        _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy table: RotationTable, _ shape: AttentionShape,
+        in pass: ForwardPass, layer: Int, into y: Matrix
+    ) {
+        guard let cache = pass.cache as? CPUCache else { preconditionFailure("a cache of another backend") }
+        split(rows: k.rows, cost: q.columns + 2 * k.columns) { rows in
+            rotate(q, rows: rows, heads: shape.queryHeads, by: table)
+            rotate(k, rows: rows, heads: shape.keyValueHeads, by: table)
+            store(k, v, rows: rows, pass.newSlots, cache, layer)
+        }
+        attendStored(q, shape, in: pass, cache, layer, into: y)
+        withExtendedLifetime((k, v)) {}
+    }
+
+    private func attendStored(
+        _ q: Matrix, _ shape: AttentionShape, in pass: ForwardPass, _ cache: CPUCache, _ layer: Int,
+        into y: Matrix
+    ) {
         let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, workers: workers.width) }
         let states = plan.stateCount > 0 ? buffer(bytes: 4 * plan.stateCount) : nil
         let scratchBytes =
@@ -35,18 +58,18 @@ extension CPUBackend {
             var call = joints[index].task.call(whole, state)
             combine(&call, joints[index].count, joints[index].stride)
         }
-        withExtendedLifetime((q, k, v, y, states, plan)) {}
+        withExtendedLifetime((q, y, states, plan)) {}
     }
 
-    private func store(_ k: Matrix, _ v: Matrix, _ newSlots: [Int32], _ cache: CPUCache, _ layer: Int) {
-        split(rows: k.rows, cost: k.columns) { rows in
-            newSlots.withUnsafeBufferPointer { slots in
-                guard let slots = slots.baseAddress else { return }
-                for (x, memory) in [(k, cache.keys(layer)), (v, cache.values(layer))] {
-                    kernels.store_rows(
-                        cache.element.kernel, x.row(rows.lowerBound), x.rowStride, rows.count, x.columns,
-                        slots + rows.lowerBound, memory)
-                }
+    private func store(
+        _ k: Matrix, _ v: Matrix, rows: Range<Int>, _ newSlots: [Int32], _ cache: CPUCache, _ layer: Int
+    ) {
+        newSlots.withUnsafeBufferPointer { slots in
+            guard let slots = slots.baseAddress else { return }
+            for (x, memory) in [(k, cache.keys(layer)), (v, cache.values(layer))] {
+                kernels.store_rows(
+                    cache.element.kernel, x.row(rows.lowerBound), x.rowStride, rows.count, x.columns,
+                    slots + rows.lowerBound, memory)
             }
         }
     }

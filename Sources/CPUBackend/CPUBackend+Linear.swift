@@ -56,6 +56,8 @@ extension CPUBackend {
 private struct Portion {
     private let whole: llm_matmul
     private let panels: Int
+    /// Panels that a kernel takes together, so that enough sums run side by side.
+    private let together: Int
     let firstTask: Int
     let tasks: Int
 
@@ -63,15 +65,17 @@ private struct Portion {
     init(_ call: llm_matmul, firstTask: Int, workers: Int) {
         (whole, self.firstTask) = (call, firstTask)
         panels = (call.outputs + HostWeight.panelOutputs - 1) / HostWeight.panelOutputs
+        together = call.encoding.rawValue <= LLM_BF16.rawValue ? 4 : 1
         // Fewer products are not worth handing out.
-        let panelsForItself = max(1, 65_536 / (HostWeight.panelOutputs * call.inputs * call.rows))
-        tasks = max(1, min(panels / panelsForItself, 8 * workers))
+        let least = max(together, 65_536 / (HostWeight.panelOutputs * call.inputs * call.rows))
+        tasks = max(1, min(panels / least, 8 * workers))
     }
 
     func call(task: Int) -> llm_matmul {
+        let groups = (panels + together - 1) / together, number = task - firstTask
         var call = whole
-        call.first_panel = panels * (task - firstTask) / tasks
-        call.last_panel = panels * (task - firstTask + 1) / tasks
+        call.first_panel = min(panels, groups * number / tasks * together)
+        call.last_panel = min(panels, groups * (number + 1) / tasks * together)
         return call
     }
 }

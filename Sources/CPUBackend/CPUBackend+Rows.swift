@@ -50,17 +50,18 @@ extension CPUBackend {
     }
 
     public func rotate(_ x: Matrix, heads: Int, by table: RotationTable) {
-        let rotation = table.rotation
-        split(rows: x.rows, cost: x.columns) { rows in
-            let first = rows.lowerBound
-            var call = llm_rotation(
-                x: x.row(first), x_stride: x.rowStride, rows: rows.count, heads: heads,
-                head_width: x.columns / heads, first_column: rotation.columns.lowerBound,
-                pairs: rotation.pairs, neighbours: rotation.pairing == .neighbours,
-                cosines: table.cosines.row(first), sines: table.sines.row(first),
-                table_stride: table.cosines.rowStride)
-            kernels.rotate(&call)
-        }
+        split(rows: x.rows, cost: x.columns) { rotate(x, rows: $0, heads: heads, by: table) }
+    }
+
+    func rotate(_ x: Matrix, rows: Range<Int>, heads: Int, by table: RotationTable) {
+        let (rotation, first) = (table.rotation, rows.lowerBound)
+        var call = llm_rotation(
+            x: x.row(first), x_stride: x.rowStride, rows: rows.count, heads: heads,
+            head_width: x.columns / heads, first_column: rotation.columns.lowerBound,
+            pairs: rotation.pairs, neighbours: rotation.pairing == .neighbours,
+            cosines: table.cosines.row(first), sines: table.sines.row(first),
+            table_stride: table.cosines.rowStride)
+        kernels.rotate(&call)
     }
 }
 

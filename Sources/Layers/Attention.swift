@@ -43,8 +43,6 @@ public struct GroupedQueryAttention: Attention {
     public func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix {
         let parts = qkv(x).split(heads.queryWidth, heads.keyValueWidth, heads.keyValueWidth)
         let (q, k, v) = (parts[0], parts[1], parts[2])
-        pass.rotate(q, heads: heads.query, by: rotation)
-        pass.rotate(k, heads: heads.keyValue, by: rotation)
-        return output(pass.attend(q, k, v, shape, layer: layer))
+        return output(pass.attend(q, k, v, rotatedBy: rotation, shape, layer: layer))
     }
 }

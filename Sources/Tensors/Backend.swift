@@ -45,6 +45,11 @@ public protocol Backend: AnyObject, Sendable {
 
     // Fusable.
 
+    /// Rotates the heads of `q` and `k` in place, then does what `attend` does.
+    func attend(
+        _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy table: RotationTable, _ shape: AttentionShape,
+        in pass: ForwardPass, layer: Int, into y: Matrix)
+
     /// `sum = x + delta`, `normed = rmsNorm(sum)`.
     func addThenRMSNorm(
         _ x: Matrix, _ delta: Matrix, weight: Matrix, epsilon: Float
@@ -52,6 +57,15 @@ public protocol Backend: AnyObject, Sendable {
 }
 
 extension Backend {
+    public func attend(
+        _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy table: RotationTable, _ shape: AttentionShape,
+        in pass: ForwardPass, layer: Int, into y: Matrix
+    ) {
+        rotate(q, heads: shape.queryHeads, by: table)
+        rotate(k, heads: shape.keyValueHeads, by: table)
+        attend(q, k, v, shape, in: pass, layer: layer, into: y)
+    }
+
     public func addThenRMSNorm(
         _ x: Matrix, _ delta: Matrix, weight: Matrix, epsilon: Float
     ) -> (sum: Matrix, normed: Matrix) {
