@@ -135,7 +135,7 @@ LLM_TEMPLATE __m512 add_block(
 
 /// A panel times `rows` rows of a tile of `count`, from row `first` of the tile.
 LLM_TEMPLATE void multiply_rows(
-    llm_encoding encoding, int rows, const llm_panel_layout *layout, const uint8_t *panel,
+    llm_encoding encoding, int rows, bool fetches, const llm_panel_layout *layout, const uint8_t *panel,
     const uint8_t *tile, size_t count, size_t first, __m512 *sums) {
     const uint8_t *q = tile + first * LLM_BLOCK, *scales = panel + layout->scales,
                   *supers = panel + layout->supers;
@@ -150,7 +150,7 @@ LLM_TEMPLATE void multiply_rows(
             supers += layout->super_bytes;
         }
         for (size_t i = 0; i < together; i++) {
-            if (rows <= LLM_FEW_ROWS) { llm_prefetch_block(layout, panel, scales); }
+            if (fetches) { llm_prefetch_block(layout, panel, scales); }
             __m512i w[LLM_GROUPS];
             unpack(encoding, panel, w);
             block_scales s = read_scales(encoding, scales, d, m);
@@ -176,10 +176,10 @@ LLM_TEMPLATE void store_rows(
     }
 }
 
-/// One panel times one tile, which begins at row `start`.
+/// One panel times one tile, which begins at row `start`; `fetches` when it is the first to meet the panel.
 LLM_TEMPLATE void multiply_tile(
-    llm_encoding encoding, const llm_matmul *p, const llm_panel_layout *layout, size_t panel,
-    size_t start) {
+    llm_encoding encoding, bool fetches, const llm_matmul *p, const llm_panel_layout *layout,
+    size_t panel, size_t start) {
     const uint8_t *weights = (const uint8_t *)p->weights + panel * layout->bytes,
                   *tile = llm_tile(p, start);
     const size_t count = llm_smaller(p->rows - start, LLM_TILE);
@@ -187,7 +187,7 @@ LLM_TEMPLATE void multiply_tile(
 #define LLM_MULTIPLY_ROWS(rows) \
     for (; row + rows <= count; row += rows) { \
         __m512 sums[rows]; \
-        multiply_rows(encoding, rows, layout, weights, tile, count, row, sums); \
+        multiply_rows(encoding, rows, fetches && row == 0, layout, weights, tile, count, row, sums); \
         store_rows(rows, p, panel, start + row, sums); \
     }
     LLM_MULTIPLY_ROWS(8)

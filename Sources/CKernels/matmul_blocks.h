@@ -1,7 +1,8 @@
 /// The frame of a product with blocks: for each instruction set, which defines `multiply_tile`, and for each
 /// encoding an instance.
 
-/// `multiply_tile` multiplies one panel with one tile, of which it is given the first row.
+/// `multiply_tile` multiplies one panel with one tile, of which it is given the first row, and is told whether it
+/// is the first to meet the panel.
 LLM_TEMPLATE void multiply(llm_encoding encoding, const llm_matmul *p) {
     const llm_panel_layout layout = llm_layout(encoding, p->inputs);
     const size_t together = llm_rows_together(layout.blocks * LLM_ROW_BLOCK);
@@ -9,7 +10,7 @@ LLM_TEMPLATE void multiply(llm_encoding encoding, const llm_matmul *p) {
         const size_t last = llm_smaller(first + together, p->rows);
         for (size_t panel = p->first_panel; panel < p->last_panel; panel++) {
             for (size_t start = first; start < last; start += LLM_TILE) {
-                multiply_tile(encoding, p, &layout, panel, start);
+                multiply_tile(encoding, start == first, p, &layout, panel, start);
             }
         }
     }

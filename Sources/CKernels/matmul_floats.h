@@ -11,11 +11,13 @@ LLM_TEMPLATE void multiply_panels(llm_encoding encoding, const llm_matmul *p, si
         size_t panel = p->first_panel; \
         for (; panel + panels <= p->last_panel; panel += panels) { \
             for (size_t r = row; r < end; r += rows) { \
-                multiply_rows(encoding, rows, panels, p, panel, r); \
+                multiply_rows(encoding, rows, panels, r == first, p, panel, r); \
             } \
         } \
         for (; panel < p->last_panel; panel++) { \
-            for (size_t r = row; r < end; r += rows) { multiply_rows(encoding, rows, 1, p, panel, r); } \
+            for (size_t r = row; r < end; r += rows) { \
+                multiply_rows(encoding, rows, 1, r == first, p, panel, r); \
+            } \
         } \
         row = end; \
     }

@@ -107,7 +107,8 @@ LLM_TEMPLATE size_t add_some(
 }
 
 static size_t multiply_add(
-    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride,
+    float *const *sums) {
     return add_some(LLM_ELEMENT_F32, rows, count, a, b, b_stride, NULL, sums);
 }
 

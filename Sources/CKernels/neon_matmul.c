@@ -17,7 +17,8 @@ load_weights(llm_encoding encoding, const uint8_t *panel, size_t index, int quar
 /// `rows` rows from `row` on times `panels` panels from `panel` on. Few rows take more panels, so that enough
 /// sums run side by side.
 LLM_TEMPLATE void multiply_rows(
-    llm_encoding encoding, int rows, int panels, const llm_matmul *p, size_t panel, size_t row) {
+    llm_encoding encoding, int rows, int panels, bool fetches, const llm_matmul *p, size_t panel,
+    size_t row) {
     const size_t bytes = llm_panel_bytes(encoding, p->inputs);
     const uint8_t *weights = (const uint8_t *)p->weights + panel * bytes;
     const float *x = (const float *)p->x + row * p->x_stride;
@@ -25,7 +26,7 @@ LLM_TEMPLATE void multiply_rows(
     float32x4_t sums[rows * vectors];
     LLM_UNROLL for (int k = 0; k < rows * vectors; k++) { sums[k] = vdupq_n_f32(0); }
     for (size_t i = 0; i < p->inputs; i++) {
-        if (rows <= LLM_FEW_ROWS) { llm_prefetch_input(encoding, panels, bytes, weights, i); }
+        if (fetches) { llm_prefetch_input(encoding, panels, bytes, weights, i); }
         LLM_UNROLL for (int k = 0; k < vectors; k++) {
             const uint8_t *start = weights + (size_t)(k / LLM_QUARTERS) * bytes;
             const float32x4_t w = load_weights(encoding, start, i, k % LLM_QUARTERS);

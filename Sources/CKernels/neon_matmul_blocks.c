@@ -116,7 +116,7 @@ LLM_TEMPLATE float32x4_t add_block(
 /// A panel times `rows` rows of a tile of `count`, from row `first` of the tile; four sums of four outputs
 /// for each row.
 LLM_TEMPLATE void multiply_rows(
-    llm_encoding encoding, int rows, const llm_panel_layout *layout, const uint8_t *panel,
+    llm_encoding encoding, int rows, bool fetches, const llm_panel_layout *layout, const uint8_t *panel,
     const uint8_t *tile, size_t count, size_t first, float32x4_t (*sums)[LLM_QUARTERS]) {
     const uint8_t *q = tile + first * LLM_BLOCK, *scales = panel + layout->scales;
     const llm_row_scales *row = (const void *)(tile + count * LLM_BLOCK + first * sizeof *row);
@@ -127,7 +127,7 @@ LLM_TEMPLATE void multiply_rows(
     for (size_t block = 0; block < layout->blocks; block++) {
         const uint8_t *super = panel + layout->supers + block / together * layout->super_bytes;
         const uint8_t *planes = panel + block * layout->quant_bytes;
-        if (rows <= LLM_FEW_ROWS) { llm_prefetch_block(layout, planes, scales); }
+        if (fetches) { llm_prefetch_block(layout, planes, scales); }
         LLM_UNROLL for (int i = 0; i < LLM_QUARTERS; i++) {
             float32x4_t d = vdupq_n_f32(0), m = d;
             if (llm_is_k(encoding)) { d = neon_halves(super + 8 * i); }
@@ -147,10 +147,10 @@ LLM_TEMPLATE void multiply_rows(
     }
 }
 
-/// One panel times one tile, which begins at row `start`.
+/// One panel times one tile, which begins at row `start`; `fetches` when it is the first to meet the panel.
 LLM_TEMPLATE void multiply_tile(
-    llm_encoding encoding, const llm_matmul *p, const llm_panel_layout *layout, size_t panel,
-    size_t start) {
+    llm_encoding encoding, bool fetches, const llm_matmul *p, const llm_panel_layout *layout,
+    size_t panel, size_t start) {
     const uint8_t *weights = (const uint8_t *)p->weights + panel * layout->bytes,
                   *tile = llm_tile(p, start);
     const size_t count = llm_smaller(p->rows - start, LLM_TILE);
@@ -158,7 +158,7 @@ LLM_TEMPLATE void multiply_tile(
 #define LLM_MULTIPLY_ROWS(rows) \
     for (; row + rows <= count; row += rows) { \
         float32x4_t sums[rows][LLM_QUARTERS]; \
-        multiply_rows(encoding, rows, layout, weights, tile, count, row, sums); \
+        multiply_rows(encoding, rows, fetches && row == 0, layout, weights, tile, count, row, sums); \
         for (size_t r = 0; r < rows; r++) { neon_store_outputs(p, panel, start + row + r, sums[r]); } \
     }
     LLM_MULTIPLY_ROWS(4)

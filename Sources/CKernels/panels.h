@@ -10,7 +10,6 @@
 enum {
     LLM_PANEL = 16,    // outputs of a panel
     LLM_TILE = 16,     // activation rows of a tile; the last one may have fewer
-    LLM_FEW_ROWS = 2,  // rows up to which the memory decides how long a product takes
     LLM_GROUPS = 8,    // vectors of a block: group `t` holds inputs 4t ..< 4t + 4 of every output
     LLM_ROW_BLOCK = 48 // bytes of one row's block of activations: 32 numbers, then llm_row_scales
 };
@@ -156,7 +155,7 @@ static inline __attribute__((always_inline)) void llm_quantize_tiles(
 
 /// Fetches what the next panel has where `quants` and `scales` are in this one. With few rows the memory
 /// decides how long a product takes, and processors do not foresee that a panel's end leads to the next one's
-/// start.
+/// start. Only the first rows that meet a panel do so; for others it is in the cache.
 static inline void llm_prefetch_block(
     const llm_panel_layout *layout, const uint8_t *quants, const uint8_t *scales) {
     for (size_t i = 0; i < layout->quant_bytes; i += 64) {
