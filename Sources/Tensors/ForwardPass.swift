@@ -46,7 +46,8 @@ public struct ForwardPass: Sendable {
 
     /// The same after the heads of `q` and `k` were rotated in place, each row by its position.
     public func attend(
-        _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy rotation: Rotation, _ shape: AttentionShape, layer: Int
+        _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy rotation: Rotation, _ shape: AttentionShape,
+        layer: Int
     ) -> Matrix {
         let y = backend.makeMatrix(rows: q.rows, columns: shape.queryHeads * shape.valueWidth)
         backend.attend(q, k, v, rotatedBy: table(for: rotation), shape, in: self, layer: layer, into: y)
