@@ -246,7 +246,6 @@ final class CPUCache: KeyValueCache, @unchecked Sendable {
         guard let mapped, mapped != MAP_FAILED else {
             throw CacheMemoryError(slots: slots, bytesPerSlot: bytesPerSlot)
         }
-        madvise(mapped, max(1, bytes), Int32(MADV_HUGEPAGE))
         (address, byteCount) = (mapped, max(1, bytes))
     }
 
