@@ -48,7 +48,8 @@ static inline size_t llm_queries_of_head(const llm_attention *a) {
     return a->rows * (a->query_heads / a->kv_heads);
 }
 
-/// What query number `query` is: the heads come one after the other, then rows, then the query heads of a group.
+/// What query number `query` is: the heads come one after the other, then rows, then the query heads of a
+/// group.
 typedef struct { size_t row, query_head; } llm_query_place;
 
 static inline llm_query_place llm_place(const llm_attention *a, size_t query) {

@@ -1,12 +1,31 @@
-/// Attention by tiles, for each instruction set, which defines: `load_keys(a, element, start, count, out)`,
-/// the keys of a block as columns, `load_values(a, element, start, count, columns, out)`, its values as
-/// rows, `exponentiate(a, m, query, span)`, which turns a query's scores into weights, and
-/// `multiply_add(rows, count, a, b, b_stride, sums)`, which adds `count` products of some of the first
-/// `rows` rows with 32 columns and returns how many rows it took, `multiply_cached(element, rows, count, a,
-/// values, index, sums)`, which does so with values in the cache, whose row `i` begins at element
-/// `index[i]`.
+/// Attention by tiles, for each instruction set, which defines:
+/// - `load_keys(a, element, head, start, count, out)`: the keys of a block as columns,
+/// - `load_values(a, element, head, start, count, columns, out)`: its values as rows,
+/// - `exponentiate(a, m, query, span)`: turns a query's scores into weights,
+/// - `add_products(element, rows, count, a, b, b_stride, index, sums)`: adds `count` products of some rows with
+///   32 columns, where row `i` of `b` begins at `index[i]` or, without an index, at `i * b_stride`,
+/// - `LLM_ATTENTION_ROWS(take)`: the numbers of rows whose sums fit registers, most first and one last.
 
 enum { LLM_QUERIES = 8 }; // queries offered at a time
+
+/// As many of the first `rows` rows as registers hold; returns how many.
+LLM_TEMPLATE size_t add_some(
+    llm_element element, size_t rows, size_t count, const float *const *a, const void *b, size_t b_stride,
+    const size_t *index, float *const *sums) {
+#define LLM_ADD_ROWS(number)                                                                              \
+    if (rows >= number) {                                                                                 \
+        add_products(element, number, count, a, b, b_stride, index, sums);                                \
+        return number;                                                                                    \
+    }
+    LLM_ATTENTION_ROWS(LLM_ADD_ROWS)
+#undef LLM_ADD_ROWS
+    return 0;
+}
+
+static size_t multiply_add(
+    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride, float *const *sums) {
+    return add_some(LLM_ELEMENT_F32, rows, count, a, b, b_stride, NULL, sums);
+}
 
 /// Scores of queries `first ..< last` with the keys of a block.
 LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m, size_t first, size_t last) {
@@ -57,7 +76,7 @@ LLM_TEMPLATE void add_values(
             }
             if (direct) {
                 const uint8_t *cached = (const uint8_t *)a->values + column * llm_element_bytes(element);
-                query += multiply_cached(element, count, seen, weights, cached, index, sums);
+                query += add_some(element, count, seen, weights, cached, 0, index, sums);
             } else {
                 query += multiply_add(count, seen, weights, values + column, m->columns, sums);
             }
@@ -65,8 +84,8 @@ LLM_TEMPLATE void add_values(
     }
 }
 
-/// Takes the block from `start`, of which `count` positions exist, into the part's states of one head's queries,
-/// `first ..< last`.
+/// Takes the block from `start`, of which `count` positions exist, into the part's states of one head's
+/// queries, `first ..< last`.
 LLM_TEMPLATE void add_block(
     const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t head, size_t start,
     size_t count, size_t first, size_t last) {

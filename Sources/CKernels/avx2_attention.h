@@ -28,7 +28,8 @@ LLM_TEMPLATE void avx2_transpose(__m256 *r) {
     LLM_UNROLL for (int i = 0; i < 8; i++) { r[i] = t[i]; }
 }
 
-/// Columns `column ..< column + columns` of eight keys, of which `count` are there, from number `key` of a block.
+/// Columns `column ..< column + columns` of eight keys, of which `count` are there, from number `key` of a
+/// block.
 LLM_TEMPLATE void load_eight_keys(
     const llm_attention *a, llm_element element, const size_t *index, size_t count, size_t column,
     size_t columns, float *out) {

@@ -13,7 +13,8 @@ LLM_TEMPLATE float largest_lane(__m256 lanes) {
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-/// `avx2_largest` of a whole block. The element comes first: where it is not a number, the maximum is the second.
+/// `avx2_largest` of a whole block. The element comes first: where it is not a number, the maximum is the
+/// second.
 LLM_TEMPLATE float block_largest(const float *x) {
     __m256 a = _mm256_set1_ps(-INFINITY), b = a;
     for (size_t i = 0; i < LLM_MAXIMA_BLOCK; i += 16) {

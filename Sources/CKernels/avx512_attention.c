@@ -14,8 +14,8 @@ LLM_TEMPLATE __m512 load_sixteen(llm_element element, const void *base, size_t i
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`. Row `i` of `b` is plain numbers,
-/// `b_stride` apart, or begins at element `index[i]` of the cache.
+/// Adds `count` products of each of `rows` rows with 32 columns: `sums += a b`. Row `i` of `b` is plain
+/// numbers, `b_stride` apart, or begins at element `index[i]` of the cache.
 LLM_TEMPLATE void add_products(
     llm_element element, int rows, size_t count, const float *const *a, const void *b, size_t b_stride,
     const size_t *index, float *const *sums) {
@@ -39,45 +39,7 @@ LLM_TEMPLATE void add_products(
     }
 }
 
-/// As many rows as registers hold.
-LLM_TEMPLATE size_t add_some(
-    llm_element element, size_t rows, size_t count, const float *const *a, const void *b, size_t b_stride,
-    const size_t *index, float *const *sums) {
-    if (rows >= 8) {
-        add_products(element, 8, count, a, b, b_stride, index, sums);
-        return 8;
-    }
-    if (rows >= 6) {
-        add_products(element, 6, count, a, b, b_stride, index, sums);
-        return 6;
-    }
-    if (rows >= 4) {
-        add_products(element, 4, count, a, b, b_stride, index, sums);
-        return 4;
-    }
-    if (rows >= 3) {
-        add_products(element, 3, count, a, b, b_stride, index, sums);
-        return 3;
-    }
-    if (rows >= 2) {
-        add_products(element, 2, count, a, b, b_stride, index, sums);
-        return 2;
-    }
-    add_products(element, 1, count, a, b, b_stride, index, sums);
-    return 1;
-}
-
-static size_t multiply_add(
-    size_t rows, size_t count, const float *const *a, const float *b, size_t b_stride,
-    float *const *sums) {
-    return add_some(LLM_ELEMENT_F32, rows, count, a, b, b_stride, NULL, sums);
-}
-
-LLM_TEMPLATE size_t multiply_cached(
-    llm_element element, size_t rows, size_t count, const float *const *a, const void *values,
-    const size_t *index, float *const *sums) {
-    return add_some(element, rows, count, a, values, 0, index, sums);
-}
+#define LLM_ATTENTION_ROWS(take) take(8) take(6) take(4) take(3) take(2) take(1)
 
 #include "attention_tiles.h"
 

@@ -1,8 +1,8 @@
 /// The frame of a product with blocks: for each instruction set, which defines `multiply_tile`, and for each
 /// encoding an instance.
 
-/// `multiply_tile` multiplies one panel with one tile, of which it is given the first row, and is told whether it
-/// is the first to meet the panel.
+/// `multiply_tile` multiplies one panel with one tile, of which it is given the first row, and is told
+/// whether it is the first to meet the panel.
 LLM_TEMPLATE void multiply(llm_encoding encoding, const llm_matmul *p) {
     const llm_panel_layout layout = llm_layout(encoding, p->inputs);
     const size_t together = llm_rows_together(layout.blocks * LLM_ROW_BLOCK);

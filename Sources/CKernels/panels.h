@@ -109,8 +109,8 @@ static inline void llm_set_scales(llm_row_scales *scales, size_t shared, float v
     if (shared == LLM_BLOCK) { scales->count = 0; }
 }
 
-/// The value of 1 in a group whose largest magnitude is `maximum`, as llama.cpp has it: a float16 for groups of
-/// 32, where it is a normal one, and for those of 256 the inverse of what numbers are multiplied with.
+/// The value of 1 in a group whose largest magnitude is `maximum`, as llama.cpp has it: a float16 for groups
+/// of 32, where it is a normal one, and for those of 256 the inverse of what numbers are multiplied with.
 static inline float llm_row_step(float maximum, size_t shared) {
     if (shared != LLM_BLOCK) { return 1.0f / (127.0f / maximum); }
     const float step = maximum / 127.0f;
