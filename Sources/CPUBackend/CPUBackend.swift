@@ -13,12 +13,11 @@ public final class CPUBackend: Backend {
 
     /// Which kernels to run.
     public enum Kernels: Sendable {
-        case best, scalar, avx2
+        case best, scalar
 
         var table: llm_kernels {
             switch self {
             case .best: llm_kernels_best().pointee
-            case .avx2: llm_kernels_avx2()?.pointee ?? llm_kernels_best().pointee
             case .scalar: llm_kernels_scalar().pointee
             }
         }

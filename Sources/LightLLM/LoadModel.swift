@@ -24,6 +24,7 @@ public struct LoadedModel: Sendable {
 
     public init(checkpoint: any Checkpoint, backend: any Backend) throws {
         (self.checkpoint, self.backend) = (checkpoint, backend)
+        try MemoryBudget.ofMachine().requireRoom(forWeights: checkpoint.byteCount)
         network = try buildModel(checkpoint, on: backend)
     }
 
@@ -72,6 +73,7 @@ public struct LoadedModel: Sendable {
 public enum EngineError: Error, Equatable, CustomStringConvertible {
     case noMemory(slots: Int)
     case tooManySlots(Int, most: Int)
+    case noRoomForWeights(Int, available: Int)
 
     public var description: String {
         switch self {
@@ -80,6 +82,8 @@ public enum EngineError: Error, Equatable, CustomStringConvertible {
                 + "Raise --mem_fraction, free memory, or take a smaller model."
         case .tooManySlots(let slots, let most):
             "a key-value cache of \(slots) tokens was asked for; the free memory holds \(most)"
+        case .noRoomForWeights(let bytes, let available):
+            "the weights take \(bytes) bytes of memory; \(available) are free"
         }
     }
 }
