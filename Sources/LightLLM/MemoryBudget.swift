@@ -24,8 +24,8 @@ struct MemoryBudget {
         throw .noRoomForWeights(bytes, available: available)
     }
 
-    /// Slots for `model`, whose weights are packed already: what the options' fraction of the memory that was there before the weights holds beside
-    /// weights and activations, and no more than `most`.
+    /// Slots for `model`, whose weights are packed already: what the options' fraction of the memory that was there
+    /// before them holds beside weights and activations, and no more than `most`.
     func slots(for model: any LanguageModel, weightBytes: Int, _ options: EngineOptions, most: Int) -> Int {
         let before = Double(available ?? 4 << 30) + Double(weightBytes)
         let element = options.cacheElement ?? .float16
