@@ -22,6 +22,7 @@
         .gated = prefix##_gated,                                                                          \
         .rotate = prefix##_rotate,                                                                        \
         .store_rows = prefix##_store_rows,                                                                \
+        .spread_heads = llm_scalar_spread_heads,                                                          \
         .attention_scratch = llm_scalar_attention_scratch,                                                \
         .attend = products##_attend,                                                                      \
         .combine = llm_scalar_combine,                                                                    \

@@ -25,9 +25,7 @@
         llm_function function, const float *gate, size_t gate_stride, const float *up, size_t up_stride,  \
         size_t rows, size_t columns, float *y, size_t y_stride);                                          \
     void prefix##_rotate(const llm_rotation *rotation);                                                   \
-    void prefix##_store_rows(                                                                             \
-        llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,                \
-        const int32_t *slots, void *cache);                                                               \
+    void prefix##_store_rows(const llm_store *store);                                                     \
     void prefix##_attend(const llm_attention *attention);                                                 \
     float prefix##_block_maxima(const float *x, size_t count, float *maxima);                             \
     float prefix##_sum_exp(const float *x, size_t count, float shift, float scale);                       \
@@ -50,6 +48,7 @@ void llm_neon_matmul(const llm_matmul *product);
 void llm_neon_attend(const llm_attention *attention);
 void llm_avx512_matmul(const llm_matmul *product);
 void llm_avx512_attend(const llm_attention *attention);
+void llm_scalar_spread_heads(float *x, size_t x_stride, size_t rows, size_t heads, size_t width);
 size_t llm_scalar_attention_scratch(size_t queries, size_t key_width, size_t value_width);
 void llm_scalar_combine(const llm_attention *attention, size_t count, size_t stride);
 size_t llm_scalar_find_largest(const llm_largest *search);

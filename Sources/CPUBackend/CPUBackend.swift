@@ -134,6 +134,7 @@ extension CacheElement {
         case .float32: LLM_ELEMENT_F32
         case .float16: LLM_ELEMENT_F16
         case .bfloat16: LLM_ELEMENT_BF16
+        case .int8: LLM_ELEMENT_I8
         }
     }
 }

@@ -80,7 +80,8 @@ public struct LlamaConfig: Decodable, Sendable {
     }
 
     var cacheLayout: CacheLayout {
-        CacheLayout(layers: numHiddenLayers, keyWidth: heads.keyValueWidth, valueWidth: heads.keyValueWidth)
+        CacheLayout(
+            layers: numHiddenLayers, heads: heads.keyValue, keyWidth: heads.width, valueWidth: heads.width)
     }
 
     /// Layers whose type says so use the window; without types those from `max_window_layers` on, or all.
