@@ -1,0 +1,145 @@
+// Declarations of our own for the entry points of the CUDA driver, NVRTC and cuBLASLt that this package calls. They
+// are looked up at run time, so nothing of CUDA is needed to build. Scripts/check-cuda-abi.c holds every line against
+// NVIDIA's headers.
+#ifndef CCUDA_H
+#define CCUDA_H
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef CCUDA_REAL_HEADERS
+#include <cuda.h>
+#include <nvrtc.h>
+#include <cublasLt.h>
+#define CC_ENUM(real) real
+#else
+#define CC_ENUM(real) int
+typedef int CUresult;
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr;
+typedef struct ccuda_ctx *CUcontext;
+typedef struct ccuda_stream *CUstream;
+typedef struct ccuda_event *CUevent;
+typedef struct ccuda_module *CUmodule;
+typedef struct ccuda_func *CUfunction;
+typedef struct ccuda_graph *CUgraph;
+typedef struct ccuda_graphexec *CUgraphExec;
+typedef int nvrtcResult;
+typedef struct ccuda_nvrtcprog *nvrtcProgram;
+typedef int cublasStatus_t;
+typedef struct ccuda_cublaslt *cublasLtHandle_t;
+typedef struct ccuda_ltmm *cublasLtMatmulDesc_t;
+typedef struct ccuda_ltlayout *cublasLtMatrixLayout_t;
+typedef struct ccuda_ltpref *cublasLtMatmulPreference_t;
+typedef struct { uint64_t data[8]; } cublasLtMatmulAlgo_t;
+typedef struct { cublasLtMatmulAlgo_t algo; size_t workspaceSize; cublasStatus_t state; float wavesCount; int reserved[4]; }
+  cublasLtMatmulHeuristicResult_t;
+#endif
+// cudaStream_t and CUstream are the same pointer type.
+
+// X(field, symbol, result, arguments)
+#define CCUDA_DRIVER(X) \
+  X(init, cuInit, CUresult, (unsigned flags)) \
+  X(driverGetVersion, cuDriverGetVersion, CUresult, (int *v)) \
+  X(getErrorName, cuGetErrorName, CUresult, (CUresult e, const char **s)) \
+  X(getErrorString, cuGetErrorString, CUresult, (CUresult e, const char **s)) \
+  X(deviceGetCount, cuDeviceGetCount, CUresult, (int *n)) \
+  X(deviceGet, cuDeviceGet, CUresult, (CUdevice *d, int i)) \
+  X(deviceGetName, cuDeviceGetName, CUresult, (char *s, int n, CUdevice d)) \
+  X(deviceGetAttribute, cuDeviceGetAttribute, CUresult, (int *v, CC_ENUM(CUdevice_attribute) a, CUdevice d)) \
+  X(deviceTotalMem, cuDeviceTotalMem_v2, CUresult, (size_t *b, CUdevice d)) \
+  X(primaryCtxRetain, cuDevicePrimaryCtxRetain, CUresult, (CUcontext *c, CUdevice d)) \
+  X(primaryCtxRelease, cuDevicePrimaryCtxRelease_v2, CUresult, (CUdevice d)) \
+  X(ctxSetCurrent, cuCtxSetCurrent, CUresult, (CUcontext c)) \
+  X(ctxSynchronize, cuCtxSynchronize, CUresult, (void)) \
+  X(memGetInfo, cuMemGetInfo_v2, CUresult, (size_t *f, size_t *t)) \
+  X(memAlloc, cuMemAlloc_v2, CUresult, (CUdeviceptr *p, size_t n)) \
+  X(memFree, cuMemFree_v2, CUresult, (CUdeviceptr p)) \
+  X(memHostAlloc, cuMemHostAlloc, CUresult, (void **p, size_t n, unsigned flags)) \
+  X(memFreeHost, cuMemFreeHost, CUresult, (void *p)) \
+  X(memcpyHtoDAsync, cuMemcpyHtoDAsync_v2, CUresult, (CUdeviceptr d, const void *s, size_t n, CUstream st)) \
+  X(memcpyDtoHAsync, cuMemcpyDtoHAsync_v2, CUresult, (void *d, CUdeviceptr s, size_t n, CUstream st)) \
+  X(memcpyDtoDAsync, cuMemcpyDtoDAsync_v2, CUresult, (CUdeviceptr d, CUdeviceptr s, size_t n, CUstream st)) \
+  X(memsetD8Async, cuMemsetD8Async, CUresult, (CUdeviceptr d, unsigned char v, size_t n, CUstream st)) \
+  X(streamCreate, cuStreamCreate, CUresult, (CUstream *s, unsigned flags)) \
+  X(streamDestroy, cuStreamDestroy_v2, CUresult, (CUstream s)) \
+  X(streamSynchronize, cuStreamSynchronize, CUresult, (CUstream s)) \
+  X(streamQuery, cuStreamQuery, CUresult, (CUstream s)) \
+  X(streamWaitEvent, cuStreamWaitEvent, CUresult, (CUstream s, CUevent e, unsigned flags)) \
+  X(streamBeginCapture, cuStreamBeginCapture_v2, CUresult, (CUstream s, CC_ENUM(CUstreamCaptureMode) m)) \
+  X(streamEndCapture, cuStreamEndCapture, CUresult, (CUstream s, CUgraph *g)) \
+  X(graphInstantiate, cuGraphInstantiateWithFlags, CUresult, (CUgraphExec *e, CUgraph g, unsigned long long flags)) \
+  X(graphLaunch, cuGraphLaunch, CUresult, (CUgraphExec e, CUstream s)) \
+  X(graphDestroy, cuGraphDestroy, CUresult, (CUgraph g)) \
+  X(graphExecDestroy, cuGraphExecDestroy, CUresult, (CUgraphExec e)) \
+  X(eventCreate, cuEventCreate, CUresult, (CUevent *e, unsigned flags)) \
+  X(eventRecord, cuEventRecord, CUresult, (CUevent e, CUstream s)) \
+  X(eventSynchronize, cuEventSynchronize, CUresult, (CUevent e)) \
+  X(eventElapsedTime, cuEventElapsedTime, CUresult, (float *ms, CUevent a, CUevent b)) \
+  X(eventDestroy, cuEventDestroy_v2, CUresult, (CUevent e)) \
+  X(moduleLoadData, cuModuleLoadData, CUresult, (CUmodule *m, const void *image)) \
+  X(moduleUnload, cuModuleUnload, CUresult, (CUmodule m)) \
+  X(moduleGetFunction, cuModuleGetFunction, CUresult, (CUfunction *f, CUmodule m, const char *name)) \
+  X(funcSetAttribute, cuFuncSetAttribute, CUresult, (CUfunction f, CC_ENUM(CUfunction_attribute) a, int v)) \
+  X(occupancy, cuOccupancyMaxActiveBlocksPerMultiprocessor, CUresult, (int *n, CUfunction f, int block, size_t smem)) \
+  X(launchKernel, cuLaunchKernel, CUresult, (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, \
+      unsigned bz, unsigned smem, CUstream s, void **params, void **extra))
+
+#define CCUDA_NVRTC(X) \
+  X(version, nvrtcVersion, nvrtcResult, (int *major, int *minor)) \
+  X(getErrorString, nvrtcGetErrorString, const char *, (nvrtcResult r)) \
+  X(getNumSupportedArchs, nvrtcGetNumSupportedArchs, nvrtcResult, (int *n)) \
+  X(getSupportedArchs, nvrtcGetSupportedArchs, nvrtcResult, (int *a)) \
+  X(createProgram, nvrtcCreateProgram, nvrtcResult, (nvrtcProgram *p, const char *src, const char *name, int n, \
+      const char *const *headers, const char *const *includeNames)) \
+  X(destroyProgram, nvrtcDestroyProgram, nvrtcResult, (nvrtcProgram *p)) \
+  X(compileProgram, nvrtcCompileProgram, nvrtcResult, (nvrtcProgram p, int n, const char *const *opts)) \
+  X(getProgramLogSize, nvrtcGetProgramLogSize, nvrtcResult, (nvrtcProgram p, size_t *n)) \
+  X(getProgramLog, nvrtcGetProgramLog, nvrtcResult, (nvrtcProgram p, char *log)) \
+  X(getCUBINSize, nvrtcGetCUBINSize, nvrtcResult, (nvrtcProgram p, size_t *n)) \
+  X(getCUBIN, nvrtcGetCUBIN, nvrtcResult, (nvrtcProgram p, char *out))
+
+#define CCUDA_CUBLASLT(X) \
+  X(create, cublasLtCreate, cublasStatus_t, (cublasLtHandle_t *h)) \
+  X(destroy, cublasLtDestroy, cublasStatus_t, (cublasLtHandle_t h)) \
+  X(getVersion, cublasLtGetVersion, size_t, (void)) \
+  X(getStatusString, cublasLtGetStatusString, const char *, (cublasStatus_t s)) \
+  X(matmulDescCreate, cublasLtMatmulDescCreate, cublasStatus_t, (cublasLtMatmulDesc_t *d, CC_ENUM(cublasComputeType_t) c, CC_ENUM(cudaDataType_t) s)) \
+  X(matmulDescDestroy, cublasLtMatmulDescDestroy, cublasStatus_t, (cublasLtMatmulDesc_t d)) \
+  X(matmulDescSet, cublasLtMatmulDescSetAttribute, cublasStatus_t, (cublasLtMatmulDesc_t d, CC_ENUM(cublasLtMatmulDescAttributes_t) a, const void *v, size_t n)) \
+  X(layoutCreate, cublasLtMatrixLayoutCreate, cublasStatus_t, (cublasLtMatrixLayout_t *l, CC_ENUM(cudaDataType) t, uint64_t r, uint64_t c, int64_t ld)) \
+  X(layoutDestroy, cublasLtMatrixLayoutDestroy, cublasStatus_t, (cublasLtMatrixLayout_t l)) \
+  X(layoutSet, cublasLtMatrixLayoutSetAttribute, cublasStatus_t, (cublasLtMatrixLayout_t l, CC_ENUM(cublasLtMatrixLayoutAttribute_t) a, const void *v, size_t n)) \
+  X(prefCreate, cublasLtMatmulPreferenceCreate, cublasStatus_t, (cublasLtMatmulPreference_t *p)) \
+  X(prefDestroy, cublasLtMatmulPreferenceDestroy, cublasStatus_t, (cublasLtMatmulPreference_t p)) \
+  X(prefSet, cublasLtMatmulPreferenceSetAttribute, cublasStatus_t, (cublasLtMatmulPreference_t p, CC_ENUM(cublasLtMatmulPreferenceAttributes_t) a, const void *v, size_t n)) \
+  X(heuristic, cublasLtMatmulAlgoGetHeuristic, cublasStatus_t, (cublasLtHandle_t h, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, \
+      cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t dd, cublasLtMatmulPreference_t p, int n, \
+      cublasLtMatmulHeuristicResult_t *out, int *found)) \
+  X(matmul, cublasLtMatmul, cublasStatus_t, (cublasLtHandle_t h, cublasLtMatmulDesc_t d, const void *alpha, const void *a, cublasLtMatrixLayout_t al, \
+      const void *b, cublasLtMatrixLayout_t bl, const void *beta, const void *c, cublasLtMatrixLayout_t cl, void *dd, cublasLtMatrixLayout_t dl, \
+      const cublasLtMatmulAlgo_t *algo, void *ws, size_t wsn, CUstream s))
+
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wnullability-completeness"
+#define CC_NONNULL _Nonnull   // a resolved table has every entry, so Swift calls need no unwrapping
+#else
+#define CC_NONNULL
+#endif
+#define CCUDA_FIELD(field, symbol, ret, args) ret(*CC_NONNULL field) args;
+// One struct of entry points for each library.
+typedef struct ccuda_driver_api { CCUDA_DRIVER(CCUDA_FIELD) } ccuda_driver_api;
+typedef struct ccuda_nvrtc_api { CCUDA_NVRTC(CCUDA_FIELD) } ccuda_nvrtc_api;
+typedef struct ccuda_cublaslt_api { CCUDA_CUBLASLT(CCUDA_FIELD) } ccuda_cublaslt_api;
+
+enum { CCUDA_ATTR_MP_COUNT = 16, CCUDA_ATTR_CC_MAJOR = 75, CCUDA_ATTR_CC_MINOR = 76, CCUDA_ATTR_L2_BYTES = 38,
+       CCUDA_ATTR_SMEM_OPTIN = 97, CCUDA_FUNC_ATTR_MAX_DYN_SMEM = 8, CCUDA_CAPTURE_THREAD_LOCAL = 1,
+       CCUDA_STREAM_NON_BLOCKING = 1 };
+
+// The path of the library that a symbol came from; the library owns it.
+const char *ccuda_symbol_file(const void *symbol);
+// Opens a library, or looks up all of its entry points. Null on success, else a message for the caller to free.
+char *ccuda_open(const char *path, void **handle);
+char *ccuda_resolve_driver(void *handle, ccuda_driver_api *out);
+char *ccuda_resolve_nvrtc(void *handle, ccuda_nvrtc_api *out);
+char *ccuda_resolve_cublaslt(void *handle, ccuda_cublaslt_api *out);
+#endif

@@ -1,0 +1,144 @@
+#include "common.cuh"
+// y = x Wᵀ + bias. Rows of x and W have their numbers along the sum (K) side by side, and are padded with zeros to
+// whole tiles of 64.
+//
+// An output is the sum over K in order, 16 products at a time as mma.m16n8k16 takes them, in `segments` of
+// `segment_tiles` tiles whose sums are then added in order. Segments depend on the weight's shape alone. So neither the
+// number of rows, nor the size of a block's tile, nor who computes which segment shows in a result.
+
+enum { TILE_K = 64 };
+
+// Where element (row, 8 * chunk) of a tile lies: rows of 128 bytes, swizzled so that eight rows meet no bank twice.
+static __device__ __forceinline__ int tile_index(int row, int chunk) { return row * TILE_K + ((chunk ^ (row & 7)) << 3); }
+
+// One block: BM x BN outputs; one warp: WM x WN. With gridDim.z > 1 a block computes segment blockIdx.z and writes its
+// sums to `partial`; otherwise all segments, one after the other.
+template <class T, int BM, int BN, int WM, int WN, int STAGES>
+static __device__ __forceinline__ void gemm(
+    const T *x, const T *w, i64 k_stride, float *y, i64 y_stride, float *partial, const float *bias, int m, int n,
+    int tiles, int segment_tiles) {
+    constexpr int THREADS = (BM / WM) * (BN / WN) * 32, MT = WM / 16, NT = WN / 8;
+    constexpr int STAGE = (BM + BN) * TILE_K;
+    DYNAMIC_SHARED(shared_bytes);
+    T *shared = (T *)shared_bytes;
+    const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
+    const int m0 = blockIdx.x * BM, n0 = blockIdx.y * BN;
+    const int wm = warp % (BM / WM) * WM, wn = warp / (BM / WM) * WN;
+    const bool split = gridDim.z > 1;
+    const int first = split ? blockIdx.z * segment_tiles : 0;
+    const int last = split ? min(first + segment_tiles, tiles) : tiles;
+
+    auto load = [&](int tile) {
+        T *stage = shared + (tile - first) % STAGES * STAGE;
+#pragma unroll
+        for (int i = tid; i < (BM + BN) * 8; i += THREADS) {
+            const int row = i >> 3, chunk = i & 7;
+            const T *from = row < BM ? x + (i64)min(m0 + row, m - 1) * k_stride
+                                     : w + (i64)min(n0 + row - BM, n - 1) * k_stride;
+            copy_async(stage + tile_index(row, chunk), from + tile * TILE_K + chunk * 8);
+        }
+    };
+
+    float sums[MT][NT][4] = {};
+    for (int s = 0; s < STAGES - 1; ++s) {
+        if (first + s < last) load(first + s);
+        commit_copies();
+    }
+    for (int tile = first; tile < last; ++tile) {
+        wait_copies<STAGES - 2>();
+        __syncthreads();
+        if (tile + STAGES - 1 < last) load(tile + STAGES - 1);
+        commit_copies();
+        const T *a = shared + (tile - first) % STAGES * STAGE, *b = a + BM * TILE_K;
+#pragma unroll
+        for (int k = 0; k < TILE_K / 16; ++k) {
+            u32 fa[MT][4], fb[NT / 2][4];
+#pragma unroll
+            for (int i = 0; i < MT; ++i) load_matrices(fa[i], a + tile_index(wm + i * 16 + (lane & 15), 2 * k + (lane >> 4)));
+#pragma unroll
+            for (int j = 0; j < NT / 2; ++j)
+                load_matrices(
+                    fb[j], b + tile_index(wn + j * 16 + (lane & 7) + (lane >> 4 << 3), 2 * k + (lane >> 3 & 1)));
+#pragma unroll
+            for (int i = 0; i < MT; ++i)
+#pragma unroll
+                for (int j = 0; j < NT; ++j) mma(sums[i][j], fa[i], fb[j / 2][j % 2 * 2], fb[j / 2][j % 2 * 2 + 1], T());
+        }
+        const bool ends = tile + 1 == last;
+        if (!ends && (tile + 1) % segment_tiles) continue;
+        const bool begins = split || tile < segment_tiles;
+        float *out = split ? partial + (i64)blockIdx.z * m * n : y;
+        const i64 stride = split ? n : y_stride;
+#pragma unroll
+        for (int i = 0; i < MT; ++i)
+#pragma unroll
+            for (int j = 0; j < NT; ++j)
+#pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    const int row = m0 + wm + i * 16 + (lane >> 2) + (e >> 1) * 8;
+                    const int column = n0 + wn + j * 8 + (lane & 3) * 2 + (e & 1);
+                    if (row < m && column < n) {
+                        float *at = out + row * stride + column;
+                        float v = begins ? sums[i][j][e] : *at + sums[i][j][e];
+                        if (!split && ends && bias) v += bias[column];
+                        *at = v;
+                    }
+                    sums[i][j][e] = 0;
+                }
+    }
+}
+
+#define GEMM(T, BM, BN, WM, WN, STAGES) \
+    extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) gemm_##T##_##BM##x##BN( \
+        const T *x, const T *w, i64 k_stride, float *y, i64 y_stride, float *partial, const float *bias, int m, int n, \
+        int tiles, int segment_tiles) { \
+        gemm<T, BM, BN, WM, WN, STAGES>(x, w, k_stride, y, y_stride, partial, bias, m, n, tiles, segment_tiles); \
+    }
+// The backend's GEMMConfiguration lists the same shapes.
+#define GEMMS(T) \
+    GEMM(T, 16, 64, 16, 16, 6) \
+    GEMM(T, 32, 64, 32, 16, 5) \
+    GEMM(T, 64, 64, 32, 32, 5) \
+    GEMM(T, 128, 128, 64, 32, 4) \
+    GEMM(T, 128, 256, 64, 64, 4)
+GEMMS(bf16)
+GEMMS(f16)
+
+// Adds the segments' sums in order, then the bias. blockIdx.y is the row.
+extern "C" __global__ void gemm_reduce(
+    const float *partial, float *y, i64 y_stride, const float *bias, int m, int n, int segments) {
+    const int column = blockIdx.x * blockDim.x + threadIdx.x;
+    const i64 row = blockIdx.y;
+    if (column >= n) return;
+    float v = partial[row * n + column];
+    for (int s = 1; s < segments; ++s) v = v + partial[((i64)s * m + row) * n + column];
+    if (bias) v += bias[column];
+    y[row * y_stride + column] = v;
+}
+
+// The same in float32, term by term in order. A block of 256 threads computes 64 x 64 outputs. Rows of w are padded
+// with zeros to whole tiles of 16, those of x are not.
+extern "C" __global__ void __launch_bounds__(256) gemm_float(
+    const float *x, i64 x_stride, const float *w, i64 w_stride, float *y, i64 y_stride, const float *bias, int m, int n,
+    int k) {
+    __shared__ float a[16][65], b[16][65];
+    const int tid = threadIdx.x, tx = tid & 15, ty = tid >> 4, m0 = blockIdx.x * 64, n0 = blockIdx.y * 64;
+    float sums[4][4] = {};
+    for (int k0 = 0; k0 < k; k0 += 16) {
+        for (int i = tid; i < 64 * 16; i += 256) {
+            const int row = i >> 4, c = i & 15;
+            a[c][row] = m0 + row < m && k0 + c < k ? x[(m0 + row) * x_stride + k0 + c] : 0.f;
+            b[c][row] = n0 + row < n ? w[(n0 + row) * w_stride + k0 + c] : 0.f;
+        }
+        __syncthreads();
+        for (int c = 0; c < 16; ++c)
+            for (int i = 0; i < 4; ++i)
+                for (int j = 0; j < 4; ++j) sums[i][j] = fmaf(a[c][ty * 4 + i], b[c][tx + j * 16], sums[i][j]);
+        __syncthreads();
+    }
+    for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 4; ++j) {
+            const int row = m0 + ty * 4 + i, column = n0 + tx + j * 16;
+            if (row < m && column < n) y[row * y_stride + column] = sums[i][j] + (bias ? bias[column] : 0.f);
+        }
+}

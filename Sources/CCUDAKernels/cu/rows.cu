@@ -1,0 +1,120 @@
+#include "common.cuh"
+// Operations on rows: one block for each row, whose size depends on the columns alone.
+// `packed` is a copy of the result for the next product, `packed_stride` columns wide, zeros at the end.
+
+template <class T>
+static __device__ void embed(const i32 *tokens, const T *table, i64 table_stride, float *y, i64 y_stride, int columns) {
+    const T *row = table + tokens[blockIdx.x] * table_stride;
+    float *out = y + blockIdx.x * y_stride;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) out[c] = widen(row[c]);
+}
+#define EMBED(T) \
+    extern "C" __global__ void embed_##T( \
+        const i32 *tokens, const T *table, i64 table_stride, float *y, i64 y_stride, int columns) { \
+        embed<T>(tokens, table, table_stride, y, y_stride, columns); \
+    }
+EMBED(float)
+EMBED(bf16)
+EMBED(f16)
+
+extern "C" __global__ void gather_rows(
+    const i32 *rows, const float *x, i64 x_stride, float *y, i64 y_stride, int columns) {
+    const float *row = x + rows[blockIdx.x] * x_stride;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) y[blockIdx.x * y_stride + c] = row[c];
+}
+
+extern "C" __global__ void add_rows(
+    const float *a, i64 a_stride, const float *b, i64 b_stride, float *y, i64 y_stride, int columns) {
+    const i64 r = blockIdx.x;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) y[r * y_stride + c] = a[r * a_stride + c] + b[r * b_stride + c];
+}
+
+extern "C" __global__ void pack_rows(
+    const float *x, i64 x_stride, void *packed, i64 packed_stride, int type, int columns) {
+    const i64 r = blockIdx.x;
+    for (int c = threadIdx.x; c < packed_stride; c += blockDim.x)
+        store_packed(packed, type, r * packed_stride + c, c < columns ? x[r * x_stride + c] : 0.f);
+}
+
+// y = x / sqrt(mean(x²) + epsilon) * weight; with `delta`, x + delta goes to `sum` first.
+extern "C" __global__ void __launch_bounds__(1024) rms_norm(
+    const float *x, i64 x_stride, const float *delta, i64 delta_stride, float *sum, i64 sum_stride, const float *weight,
+    float *y, i64 y_stride, void *packed, i64 packed_stride, int type, int columns, float epsilon) {
+    __shared__ float scratch[33];
+    const i64 r = blockIdx.x;
+    const float *source = x + r * x_stride;
+    float squares = 0;
+    if (delta) {
+        float *target = sum + r * sum_stride;
+        for (int c = threadIdx.x; c < columns; c += blockDim.x) {
+            const float v = source[c] + delta[r * delta_stride + c];
+            target[c] = v;
+            squares += v * v;
+        }
+        source = target;
+    } else {
+        for (int c = threadIdx.x; c < columns; c += blockDim.x) squares += source[c] * source[c];
+    }
+    const float scale = 1.f / sqrtf(block_sum(squares, scratch) / (float)columns + epsilon);
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) {
+        const float v = source[c] * scale * weight[c];
+        y[r * y_stride + c] = v;
+        store_packed(packed, type, r * packed_stride + c, v);
+    }
+    if (type)
+        for (int c = columns + threadIdx.x; c < packed_stride; c += blockDim.x)
+            store_packed(packed, type, r * packed_stride + c, 0.f);
+}
+
+static __device__ __forceinline__ float activated(float x, int function) {
+    switch (function) {
+    case 0: return x / (1.f + expf(-x));
+    case 1: return x * 0.5f * (1.f + erff(x * 0.70710678118654752f));
+    case 2: return x * 0.5f * (1.f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+    default: return fmaxf(x, 0.f);
+    }
+}
+
+// y = function(gate) * up
+extern "C" __global__ void gated(
+    const float *gate, i64 gate_stride, const float *up, i64 up_stride, float *y, i64 y_stride, void *packed,
+    i64 packed_stride, int type, int columns, int function) {
+    const i64 r = blockIdx.x;
+    for (int c = blockIdx.y * blockDim.x + threadIdx.x; c < columns; c += blockDim.x * gridDim.y) {
+        const float v = activated(gate[r * gate_stride + c], function) * up[r * up_stride + c];
+        y[r * y_stride + c] = v;
+        store_packed(packed, type, r * packed_stride + c, v);
+    }
+    if (type && blockIdx.y == 0)
+        for (int c = columns + threadIdx.x; c < packed_stride; c += blockDim.x)
+            store_packed(packed, type, r * packed_stride + c, 0.f);
+}
+
+// Cosines and sines of position * frequency; row r uses the frequencies `sets[r]`, `pairs` each.
+extern "C" __global__ void rotation_table(
+    const i32 *positions, const i32 *sets, const float *frequencies, float *cosines, float *sines, int pairs,
+    float magnitude) {
+    const i64 r = blockIdx.x;
+    const float *set = frequencies + (sets ? sets[r] : 0) * (i64)pairs;
+    for (int p = threadIdx.x; p < pairs; p += blockDim.x) {
+        const float angle = (float)positions[r] * set[p];
+        cosines[r * pairs + p] = cosf(angle) * magnitude;
+        sines[r * pairs + p] = sinf(angle) * magnitude;
+    }
+}
+
+// Numbers that look random: fills `count` elements with values in (-scale, scale), for measurements.
+extern "C" __global__ void fill_random(void *out, i64 count, int type, float scale, u32 seed) {
+    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) {
+        u32 h = (u32)i * 0x9E3779B9u ^ (u32)(i >> 32) ^ seed;
+        h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
+        h = (h ^ (h >> 13)) * 0xC2B2AE35u;
+        h ^= h >> 16;
+        const float v = ((float)h * 0x1p-31f - 1.f) * scale;
+        if (type == 0) ((float *)out)[i] = v;
+        else store_packed(out, type, i, v);
+    }
+}
+extern "C" __global__ void copy_words(const Words *from, Words *to, i64 count) {
+    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) to[i] = from[i];
+}

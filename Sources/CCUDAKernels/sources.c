@@ -1,0 +1,39 @@
+#pragma clang diagnostic ignored "-Wc23-extensions" // #embed
+#include "CCUDAKernels.h"
+
+static const char common[] = {
+#embed "cu/common.cuh" suffix(, 0)
+};
+static const char rows[] = {
+#embed "cu/rows.cu" suffix(, 0)
+};
+static const char gemm[] = {
+#embed "cu/gemm.cu" suffix(, 0)
+};
+static const char cache[] = {
+#embed "cu/cache.cu" suffix(, 0)
+};
+static const char attention_header[] = {
+#embed "cu/attention.cuh" suffix(, 0)
+};
+static const char attention[] = {
+#embed "cu/attention.cu" suffix(, 0)
+};
+static const char attention_tiles[] = {
+#embed "cu/attention_tiles.cu" suffix(, 0)
+};
+static const char sampling[] = {
+#embed "cu/sampling.cu" suffix(, 0)
+};
+
+#define SOURCE(name, text) {name, text, sizeof text - 1}
+static const ccudakernels_source all[] = {
+    SOURCE("common.cuh", common), SOURCE("rows.cu", rows), SOURCE("gemm.cu", gemm), SOURCE("cache.cu", cache),
+    SOURCE("attention.cuh", attention_header), SOURCE("attention.cu", attention),
+    SOURCE("attention_tiles.cu", attention_tiles), SOURCE("sampling.cu", sampling),
+};
+
+const ccudakernels_source *ccudakernels_sources(size_t *count) {
+    *count = sizeof all / sizeof *all;
+    return all;
+}
