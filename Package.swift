@@ -53,16 +53,21 @@ let package = Package(
         .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        .target(name: "CCUDA", cSettings: [.treatAllWarnings(as: .error)]),
+        // Kernel sources, which the device's compiler sees first.
+        .target(name: "CCUDAKernels", exclude: ["cu"]),
         layer("JSON", [collections]),
         layer("Tensors"),
         layer("Scheduling", [deque]),
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
+        layer("CUDARuntime", ["CCUDA", "CCUDAKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
         layer("Tokenizers", ["JSON", "CPCRE2", collections, heap]),
         layer("ChatTemplates", ["JSON", collections]),
         // Tier 2
+        layer("CUDABackend", ["Tensors", "CUDARuntime", "CKernels"]),
         layer("Layers", ["Tensors", "Weights"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
@@ -74,6 +79,7 @@ let package = Package(
             "LightLLM",
             [
                 "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
+                "CUDABackend",
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
@@ -101,6 +107,15 @@ let package = Package(
         tests("SchedulingTests", ["Scheduling"]),
         tests("WeightsTests", ["Weights", "Tensors", "JSON"]),
         tests("BackendTests", ["CPUBackend", "ReferenceBackend", "Tensors"]),
+        // A CUDA device that is this computer's processor: the driver's calls, and the kernels as C++.
+        .target(name: "CCUDAHost", dependencies: ["CCUDA"], path: "Tests/CCUDAHost"),
+        tests(
+            "CUDABackendTests",
+            [
+                "CUDABackend", "CUDARuntime", "CCUDAHost", "CCUDA", "CPUBackend", "ReferenceBackend",
+                "Tensors",
+                "LightLLM", "Models", "Weights", "Serving", "Layers", "JSON",
+            ]),
         tests("TokenizersTests", ["Tokenizers", "JSON"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
@@ -122,5 +137,6 @@ let package = Package(
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,
             ]),
-    ]
+    ],
+    cxxLanguageStandard: .cxx17
 )

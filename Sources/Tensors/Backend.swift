@@ -5,6 +5,8 @@
 /// exist to be fused.
 public protocol Backend: AnyObject, Sendable {
     var name: String { get }
+    /// Bytes that are free of the memory that weights and caches take; nil when it is that of the machine.
+    var freeMemory: Int? { get }
 
     /// A matrix of undefined values.
     func makeMatrix(rows: Int, columns: Int) -> Matrix
@@ -58,6 +60,8 @@ public protocol Backend: AnyObject, Sendable {
 }
 
 extension Backend {
+    public var freeMemory: Int? { nil }
+
     public func attend(
         _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy table: RotationTable, _ shape: AttentionShape,
         in pass: ForwardPass, layer: Int, into y: Matrix

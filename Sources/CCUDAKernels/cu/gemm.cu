@@ -31,8 +31,8 @@ static __device__ __forceinline__ void gemm(
     auto load = [&](int tile) {
         T *stage = shared + (tile - first) % STAGES * STAGE;
 #pragma unroll
-        for (int i = tid; i < (BM + BN) * 8; i += THREADS) {
-            const int row = i >> 3, chunk = i & 7;
+        for (int i = 0; i < (BM + BN) * 8 / THREADS; ++i) {
+            const int index = i * THREADS + tid, row = index >> 3, chunk = index & 7;
             const T *from = row < BM ? x + (i64)min(m0 + row, m - 1) * k_stride
                                      : w + (i64)min(n0 + row - BM, n - 1) * k_stride;
             copy_async(stage + tile_index(row, chunk), from + tile * TILE_K + chunk * 8);

@@ -1,0 +1,156 @@
+import CUDARuntime
+import Tensors
+
+/// A kernel of the attention with tensor cores.
+struct TileKernel: Sendable {
+    let element: CacheElement
+    /// Warps of a block, with 16 queries each.
+    let warps: Int
+
+    static let all = [CacheElement.bfloat16, .float16, .int8].flatMap { element in
+        [1, 4].map { TileKernel(element: element, warps: $0) }
+    }
+
+    var name: String { "attend_tiles_\(element.kernel)_\(warps)" }
+
+    /// As attention_tiles.cu lays it out: blocks of 64 keys and values, and for bytes their 16-bit form and scales.
+    func sharedBytes(width: Int) -> Int {
+        let wide = 2 * 64 * (width + 8) * 2
+        guard element == .int8 else { return 2 * wide }
+        return 3 * 2 * 64 * (width + 16) + wide + 3 * 2 * 64 * 4
+    }
+
+    /// Whether there are kernels for such a cache and such heads.
+    static func takes(_ shape: AttentionShape, _ element: CacheElement) -> Bool {
+        element != .float32 && shape.keyWidth == shape.valueWidth && shape.keyWidth.isMultiple(of: 16)
+            && shape.keyWidth <= 256
+    }
+}
+
+/// How the attention of a step is shared out, for all layers whose heads have one shape. It does not show in results.
+final class AttentionPlan: @unchecked Sendable {
+    // Unsafe: never changes once made.
+
+    /// Tasks that one launch works on.
+    struct Group {
+        /// Warps of a block; 0 for the kernel in plain steps.
+        let warps: Int
+        let tasks: DeviceBuffer
+        let count: Int
+        let mostQueries: Int
+    }
+
+    let groups: [Group]
+    /// The slots of all sequences, back to back.
+    let slots: DeviceBuffer
+    let newSlots: DeviceBuffer
+    /// Rows whose parts are computed by several tasks, three numbers each.
+    let joints: DeviceBuffer?
+    let jointCount: Int
+    /// States of all query heads of a row, all together.
+    let stateCount: Int
+
+    /// Positions of one part.
+    static let partPositions = 256
+
+    init(_ shape: AttentionShape, _ pass: ForwardPass, usesTiles: Bool, on backend: CUDABackend) {
+        var lists = TaskLists(shape, pass, usesTiles: usesTiles, multiprocessors: backend.device.multiprocessors)
+        lists.build()
+        groups = lists.tasks.sorted { $0.key < $1.key }.map { warps, tasks in
+            Group(
+                warps: warps, tasks: backend.upload(tasks), count: tasks.count,
+                mostQueries: Int(tasks.map(\.queries).max() ?? 0))
+        }
+        slots = backend.upload(lists.slots)
+        newSlots = backend.upload(pass.newSlots)
+        jointCount = lists.joints.count / 3
+        joints = lists.joints.isEmpty ? nil : backend.upload(lists.joints)
+        stateCount = lists.stateCount
+    }
+}
+
+/// As attention.cuh has it.
+struct AttentionTask: BitwiseCopyable {
+    var firstRow: Int32
+    var firstQuery: Int32
+    var queries: Int32
+    var firstPosition: Int32
+    var slots: Int32
+    var firstPart: Int32
+    var lastPart: Int32
+    var state: Int32
+    var parts: Int32
+}
+
+/// Cuts a step's attention into tasks.
+private struct TaskLists {
+    private let shape: AttentionShape
+    private let pass: ForwardPass
+    private let usesTiles: Bool
+    private let multiprocessors: Int
+    private let group: Int
+    /// By warps of a block.
+    private(set) var tasks: [Int: [AttentionTask]] = [:]
+    private(set) var slots: [Int32] = []
+    private(set) var joints: [Int32] = []
+    private(set) var stateCount = 0
+
+    init(_ shape: AttentionShape, _ pass: ForwardPass, usesTiles: Bool, multiprocessors: Int) {
+        (self.shape, self.pass, self.usesTiles, self.multiprocessors) = (shape, pass, usesTiles, multiprocessors)
+        group = shape.queryHeads / shape.keyValueHeads
+    }
+
+    mutating func build() {
+        slots.reserveCapacity(pass.sequences.reduce(0) { $0 + $1.contextSlots.count })
+        let blocks = pass.sequences.reduce(0) { sum, sequence in
+            let queries = sequence.rows.count * group
+            return sum + (queries + most(queries) - 1) / most(queries) * shape.keyValueHeads
+        }
+        for sequence in pass.sequences where !sequence.rows.isEmpty { append(sequence, blocks: blocks) }
+    }
+
+    /// The most queries of a task of a sequence with so many.
+    private func most(_ queries: Int) -> Int { usesTiles ? (queries <= 16 ? 16 : 64) : 64 }
+
+    /// `blocks` is how many tasks there would be if no context were cut.
+    private mutating func append(_ sequence: ForwardPass.Sequence, blocks: Int) {
+        let first = sequence.rows.lowerBound, queries = sequence.rows.count * group
+        let position = Int(pass.positions[first])
+        let parts = parts(from: position, to: position + sequence.rows.count - 1)
+        let isShort = queries <= 16
+        // Few tasks leave the device idle, and the last of a few long ones.
+        let isCut =
+            parts.count > 1
+            && (blocks < (isShort ? 2 : 1) * multiprocessors || isShort && parts.count > 8)
+            || usesTiles && shape.valueWidth > 128
+        let state = isCut ? stateCount : nil
+        for start in stride(from: 0, to: queries, by: most(queries)) {
+            let count = min(most(queries), queries - start)
+            let rows = start / group...(start + count - 1) / group
+            var task = AttentionTask(
+                firstRow: Int32(first), firstQuery: Int32(start), queries: Int32(count),
+                firstPosition: Int32(position), slots: Int32(slots.count), firstPart: 0, lastPart: 0, state: -1,
+                parts: Int32(parts.count))
+            let seen = self.parts(from: position + rows.lowerBound, to: position + rows.upperBound)
+            for part in isCut ? seen.map({ $0..<$0 + 1 }) : [seen] {
+                (task.firstPart, task.lastPart) = (Int32(part.lowerBound), Int32(part.upperBound))
+                if let state { task.state = Int32(state + part.lowerBound - parts.lowerBound) }
+                tasks[usesTiles ? (isShort ? 1 : 4) : 0, default: []].append(task)
+            }
+        }
+        slots += sequence.contextSlots
+        guard let state else { return }
+        for row in 0..<sequence.rows.count {
+            let seen = self.parts(from: position + row, to: position + row)
+            let start = state + row * parts.count + seen.lowerBound - parts.lowerBound
+            joints += [Int32(first + row), Int32(start), Int32(seen.count)]
+        }
+        stateCount += sequence.rows.count * parts.count
+    }
+
+    /// The parts that rows at these positions see.
+    private func parts(from first: Int, to last: Int) -> Range<Int> {
+        let size = AttentionPlan.partPositions
+        return shape.reach.firstKey(for: first) / size..<last / size + 1
+    }
+}

@@ -1,0 +1,101 @@
+import CUDARuntime
+public import Tensors
+
+extension CUDABackend {
+    public func makeCache(
+        _ layout: CacheLayout, slots: Int, element: CacheElement
+    ) throws(CacheMemoryError) -> any KeyValueCache {
+        try DeviceCache(layout: layout, slots: slots, element: element, on: device)
+    }
+
+    public func attend(
+        _ q: Matrix, _ k: Matrix, _ v: Matrix, _ shape: AttentionShape, in pass: ForwardPass, layer: Int,
+        into y: Matrix
+    ) {
+        attend(q, k, v, rotation: nil, shape, in: pass, layer: layer, into: y)
+    }
+
+    public func attend(
+        _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy table: RotationTable, _ shape: AttentionShape,
+        in pass: ForwardPass, layer: Int, into y: Matrix
+    ) {
+        attend(q, k, v, rotation: table, shape, in: pass, layer: layer, into: y)
+    }
+
+    private func attend(
+        _ q: Matrix, _ k: Matrix, _ v: Matrix, rotation: RotationTable?, _ shape: AttentionShape,
+        in pass: ForwardPass, layer: Int, into y: Matrix
+    ) {
+        guard let cache = pass.cache as? DeviceCache else { preconditionFailure("a cache of another backend") }
+        let usesTiles = TileKernel.takes(shape, cache.element)
+        let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, usesTiles: usesTiles, on: self) }
+        store(q, k, v, rotation, shape, plan, cache, layer)
+        let states =
+            plan.stateCount > 0
+            ? buffer(bytes: 4 * plan.stateCount * shape.queryHeads * (shape.valueWidth + 2)) : nil
+        _ = target(y)
+        // Products read whole tiles, so a copy with columns beside those of the heads would need zeros there.
+        let packed = y.columns.isMultiple(of: 64) ? packedCopy(of: y) : nil
+        let arguments = arguments(q, shape, plan, cache, layer, states, into: y, packed)
+        for group in plan.groups {
+            var arguments = arguments
+            arguments[7] = .address(group.tasks.address)
+            guard group.warps > 0 else {
+                launch(
+                    "attend_\(cache.element.kernel)",
+                    Extent(group.count, (group.mostQueries + 3) / 4, shape.keyValueHeads), Extent(128), arguments)
+                continue
+            }
+            let tile = TileKernel(element: cache.element, warps: group.warps)
+            let kernel = must { () throws(CUDAError) in try kernels.tiles(tile, width: shape.keyWidth) }
+            launch(
+                kernel, Extent(group.count, shape.keyValueHeads), Extent(32 * group.warps),
+                shared: tile.sharedBytes(width: shape.keyWidth), arguments)
+        }
+        guard let joints = plan.joints, let states else { return }
+        let target: [KernelArgument] = [
+            .address(joints.address), .address(states.address), .address(y.start), .long(y.rowStride),
+        ]
+        launch(
+            "merge_states", Extent(plan.jointCount, shape.queryHeads), Extent(128),
+            target + packedArguments(packed) + [.int(shape.queryHeads), .int(shape.valueWidth)])
+    }
+
+    /// Rotates q and k and stores k and v at their slots.
+    private func store(
+        _ q: Matrix, _ k: Matrix, _ v: Matrix, _ table: RotationTable?, _ shape: AttentionShape,
+        _ plan: AttentionPlan, _ cache: DeviceCache, _ layer: Int
+    ) {
+        let (keys, values) = (cache.keys(layer), cache.values(layer))
+        let heads = shape.queryHeads + 2 * shape.keyValueHeads
+        let rotation = table?.rotation
+        launch(
+            "rotate_store_\(cache.element.kernel)", Extent(k.rows, (heads + 3) / 4), Extent(128),
+            [
+                .address(target(q)), .long(q.rowStride), .address(target(k)), .long(k.rowStride),
+                .address(v.start), .long(v.rowStride), .address(plan.newSlots.address), .address(keys.numbers),
+                .address(values.numbers), .address(keys.scales), .address(values.scales),
+                .address(table?.cosines.start), .address(table?.sines.start),
+                .long(table?.cosines.rowStride ?? 0), .int(shape.queryHeads), .int(shape.keyValueHeads),
+                .int(shape.keyWidth), .int(shape.valueWidth), .int(rotation?.columns.lowerBound ?? 0),
+                .int(rotation?.pairs ?? 0), .int(rotation?.pairing == .neighbours ? 1 : 0),
+                .int(cache.element == .int8 ? 1 : 0),
+            ])
+    }
+
+    /// As ATTENTION_PARAMETERS lists them; the eighth, the tasks, is that of the group.
+    private func arguments(
+        _ q: Matrix, _ shape: AttentionShape, _ plan: AttentionPlan, _ cache: DeviceCache, _ layer: Int,
+        _ states: DeviceBuffer?, into y: Matrix, _ packed: PackedRows?
+    ) -> [KernelArgument] {
+        let (keys, values) = (cache.keys(layer), cache.values(layer))
+        return [
+            .address(q.start), .long(q.rowStride), .address(keys.numbers), .address(values.numbers),
+            .address(keys.scales), .address(values.scales), .address(plan.slots.address), .address(nil),
+            .address(y.start), .long(y.rowStride), .address(packed?.buffer.address), .long(packed?.stride ?? 0),
+            .address(states?.address), .int(packed?.element.code ?? 0), .int(shape.queryHeads),
+            .int(shape.keyValueHeads), .int(shape.keyWidth), .int(shape.valueWidth),
+            .int(min(shape.reach.width ?? Int(Int32.max), Int(Int32.max))), .float(shape.scale),
+        ]
+    }
+}

@@ -1,0 +1,80 @@
+import CUDARuntime
+public import Tensors
+
+extension CUDABackend {
+    public func linear(_ x: Matrix, _ weight: WeightMatrix, bias: Matrix?, into y: Matrix) {
+        precondition(
+            x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows, "linear shapes")
+        guard x.rows > 0 else { return }
+        _ = target(y)
+        var first = 0
+        for part in weight.parts {
+            let outputs = y.columns(first..<first + part.outputs)
+            let partBias = bias?.columns(first..<first + part.outputs)
+            switch ProductElement(part.encoding) {
+            case .float32: multiplyFloats(x, part, bias: partBias, into: outputs)
+            case let element: multiply(packed(x, element), part, bias: partBias, into: outputs)
+            }
+            first += part.outputs
+        }
+    }
+
+    /// The rows of `x` as products take them.
+    private func packed(_ x: Matrix, _ element: ProductElement) -> PackedRows {
+        if let known = (x.buffer as? DeviceBuffer)?.packed, known.element == element, x.offset == 0,
+            known.rows == x.rows, known.columns == x.columns, x.rowStride == x.columns
+        {
+            return known
+        }
+        let rows = PackedRows(
+            buffer: buffer(bytes: 2 * x.rows * element.padded(x.columns)), element: element, rows: x.rows,
+            columns: x.columns)
+        launch(
+            "pack_rows", Extent(x.rows), Extent(256),
+            [
+                .address(x.start), .long(x.rowStride), .address(rows.buffer.address), .long(rows.stride),
+                .int(element.code), .int(x.columns),
+            ])
+        return rows
+    }
+
+    private func multiply(_ x: PackedRows, _ part: WeightMatrix.Part, bias: Matrix?, into y: Matrix) {
+        let shape = GEMMShape.best(
+            rows: x.rows, outputs: part.outputs, multiprocessors: device.multiprocessors)
+        multiply(x, part, bias: bias, into: y, shape)
+    }
+
+    func multiply(
+        _ x: PackedRows, _ part: WeightMatrix.Part, bias: Matrix?, into y: Matrix, _ shape: GEMMShape
+    ) {
+        let segments = GEMMSegments(inputs: x.stride, outputs: part.outputs)
+        let blocks = shape.blocks(rows: x.rows, outputs: part.outputs)
+        let isSplit = segments.count > 1 && 4 * blocks.rows * blocks.columns < 3 * device.multiprocessors
+        let partial = isSplit ? buffer(bytes: 4 * segments.count * x.rows * part.outputs) : nil
+        launch(
+            shape.kernel(x.element), Extent(blocks.rows, blocks.columns, isSplit ? segments.count : 1),
+            Extent(shape.threads), shared: shape.sharedBytes,
+            [
+                .address(x.buffer.address), .address(part.buffer.address), .long(x.stride), .address(y.start),
+                .long(y.rowStride), .address(partial?.address), .address(isSplit ? nil : bias?.start),
+                .int(x.rows), .int(part.outputs), .int(segments.tiles), .int(segments.tilesEach),
+            ])
+        guard let partial else { return }
+        launch(
+            "gemm_reduce", Extent((part.outputs + 255) / 256, x.rows), Extent(256),
+            [
+                .address(partial.address), .address(y.start), .long(y.rowStride), .address(bias?.start),
+                .int(x.rows), .int(part.outputs), .int(segments.count),
+            ])
+    }
+
+    private func multiplyFloats(_ x: Matrix, _ part: WeightMatrix.Part, bias: Matrix?, into y: Matrix) {
+        launch(
+            "gemm_float", Extent((x.rows + 63) / 64, (part.outputs + 63) / 64), Extent(256),
+            [
+                .address(x.start), .long(x.rowStride), .address(part.buffer.address),
+                .long(ProductElement.float32.padded(x.columns)), .address(y.start), .long(y.rowStride),
+                .address(bias?.start), .int(x.rows), .int(part.outputs), .int(x.columns),
+            ])
+    }
+}

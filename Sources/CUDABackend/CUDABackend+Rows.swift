@@ -1,0 +1,127 @@
+import CUDARuntime
+import Synchronization
+public import Tensors
+
+extension CUDABackend {
+    /// Threads for a row; of the columns alone, as sums depend on it.
+    private func block(columns: Int) -> Extent { Extent(min(max((columns + 31) / 32 * 32, 32), 1024)) }
+
+    public func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix) {
+        precondition(y.rows == rows.count && y.columns == x.columns, "gather shapes")
+        let indices = upload(rows)
+        launch(
+            "gather_rows", Extent(y.rows), block(columns: y.columns),
+            [
+                .address(indices.address), .address(x.start), .long(x.rowStride), .address(target(y)),
+                .long(y.rowStride), .int(y.columns),
+            ])
+    }
+
+    public func add(_ a: Matrix, _ b: Matrix, into y: Matrix) {
+        launch(
+            "add_rows", Extent(y.rows), block(columns: y.columns),
+            [
+                .address(a.start), .long(a.rowStride), .address(b.start), .long(b.rowStride), .address(target(y)),
+                .long(y.rowStride), .int(y.columns),
+            ])
+    }
+
+    public func rmsNorm(_ x: Matrix, weight: Matrix, epsilon: Float, into y: Matrix) {
+        rmsNorm(x, adding: nil, weight: weight, epsilon: epsilon, sum: nil, into: y)
+    }
+
+    public func addThenRMSNorm(
+        _ x: Matrix, _ delta: Matrix, weight: Matrix, epsilon: Float
+    ) -> (sum: Matrix, normed: Matrix) {
+        let sum = makeMatrix(rows: x.rows, columns: x.columns)
+        let normed = makeMatrix(rows: x.rows, columns: x.columns)
+        rmsNorm(x, adding: delta, weight: weight, epsilon: epsilon, sum: sum, into: normed)
+        return (sum, normed)
+    }
+
+    private func rmsNorm(
+        _ x: Matrix, adding delta: Matrix?, weight: Matrix, epsilon: Float, sum: Matrix?, into y: Matrix
+    ) {
+        let arguments: [KernelArgument] = [
+            .address(x.start), .long(x.rowStride), .address(delta?.start), .long(delta?.rowStride ?? 0),
+            .address(sum.map(target)), .long(sum?.rowStride ?? 0), .address(weight.start), .address(target(y)),
+            .long(y.rowStride),
+        ]
+        launch(
+            "rms_norm", Extent(x.rows), block(columns: x.columns),
+            arguments + packedArguments(packedCopy(of: y)) + [.int(x.columns), .float(epsilon)])
+    }
+
+    public func gated(_ gate: Matrix, _ up: Matrix, _ function: Activation, into y: Matrix) {
+        let arguments: [KernelArgument] = [
+            .address(gate.start), .long(gate.rowStride), .address(up.start), .long(up.rowStride),
+            .address(target(y)), .long(y.rowStride),
+        ]
+        launch(
+            "gated", Extent(y.rows, min((y.columns + 1023) / 1024, 64)), Extent(256),
+            arguments + packedArguments(packedCopy(of: y)) + [.int(y.columns), .int(function.code)])
+    }
+
+    public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable {
+        let cosines = makeMatrix(rows: positions.count, columns: rotation.pairs)
+        let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
+        let (frequencies, sets) = frequencies(of: rotation, lengths)
+        let places = upload(positions)
+        launch(
+            "rotation_table", Extent(positions.count), Extent(64),
+            [
+                .address(places.address), .address(sets?.address), .address(frequencies.address),
+                .address(cosines.start), .address(sines.start), .int(rotation.pairs), .float(rotation.magnitude),
+            ])
+        return RotationTable(rotation: rotation, cosines: cosines, sines: sines)
+    }
+
+    /// Frequencies, and for each row which set of them it has; nil when there is one.
+    private func frequencies(
+        of rotation: Rotation, _ lengths: [Int32]
+    ) -> (values: DeviceBuffer, sets: DeviceBuffer?) {
+        switch rotation.frequencies {
+        case .fixed(let values):
+            if let known = frequencies.withLock({ $0.first { $0.rotation === rotation } }) {
+                return (known.values, nil)
+            }
+            let made = upload(values)
+            frequencies.withLock { $0.append((rotation, made)) }
+            return (made, nil)
+        case .byLength(let values):
+            var (known, all): ([Int32: Int32], [Float]) = ([:], [])
+            let sets = lengths.map { length in
+                if let set = known[length] { return set }
+                let set = Int32(known.count)
+                known[length] = set
+                all += values(Int(length))
+                return set
+            }
+            return (upload(all), upload(sets))
+        }
+    }
+
+    public func rotate(_ x: Matrix, heads: Int, by table: RotationTable) {
+        let rotation = table.rotation
+        launch(
+            "rotate", Extent(x.rows, (heads + 3) / 4), Extent(128),
+            [
+                .address(target(x)), .long(x.rowStride), .int(heads), .int(x.columns / heads),
+                .address(table.cosines.start), .address(table.sines.start), .long(table.cosines.rowStride),
+                .int(rotation.columns.lowerBound), .int(rotation.pairs),
+                .int(rotation.pairing == .neighbours ? 1 : 0),
+            ])
+    }
+}
+
+extension Activation {
+    /// What kernels call it.
+    fileprivate var code: Int {
+        switch self {
+        case .silu: 0
+        case .gelu: 1
+        case .geluTanh: 2
+        case .relu: 3
+        }
+    }
+}

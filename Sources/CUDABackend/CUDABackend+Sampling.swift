@@ -1,0 +1,187 @@
+import CUDARuntime
+import Foundation
+public import Tensors
+
+extension CUDABackend {
+    public func answer(_ queries: [LogitQuery], on logits: Matrix, into answers: inout [LogitAnswer]) {
+        answers.removeAll(keepingCapacity: true)
+        guard !queries.isEmpty else { return }
+        edit(queries, logits)
+        let questions = queries.map { Question($0, columns: logits.columns) }
+        let most = max(1, questions.map { Int($0.wanted) }.max() ?? 1)
+        let asked = upload(questions)
+        let results = buffer(bytes: questions.count * MemoryLayout<RowFacts>.stride)
+        let values = buffer(bytes: 4 * questions.count * most), columns = buffer(bytes: 4 * questions.count * most)
+        launch(
+            "answer_questions", Extent(questions.count), Extent(1024),
+            [
+                .address(logits.start), .long(logits.rowStride), .int(logits.columns), .address(asked.address),
+                .address(results.address), .address(values.address), .address(columns.address), .int(most),
+            ])
+        let factBytes = questions.count * MemoryLayout<RowFacts>.stride
+        let bytes = must { () throws(CUDAError) in
+            try staging.receive([
+                (results.address, factBytes), (values.address, 4 * questions.count * most),
+                (columns.address, 4 * questions.count * most),
+            ])
+        }
+        let facts = (0..<questions.count).map { index in
+            bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<RowFacts>.stride, as: RowFacts.self)
+        }
+        let leading = (0..<questions.count).map { index in
+            (0..<Int(facts[index].found)).map { rank in
+                let place = factBytes + 4 * (index * most + rank)
+                return (
+                    column: Int(
+                        bytes.loadUnaligned(fromByteOffset: place + 4 * questions.count * most, as: Int32.self)),
+                    value: bytes.loadUnaligned(fromByteOffset: place, as: Float.self)
+                )
+            }
+        }
+        for (index, query) in queries.enumerated() {
+            let row = AnsweredRow(query, facts[index], leading[index], columns: logits.columns)
+            answers.append(row.answer() ?? row.answer(knowing: host(logits, query.row)))
+        }
+    }
+
+    private func host(_ logits: Matrix, _ row: Int) -> [Float] {
+        var values: [Float] = []
+        read(logits, row: row, into: &values)
+        return values
+    }
+
+    private func edit(_ queries: [LogitQuery], _ logits: Matrix) {
+        var (edits, starts) = ([DeviceEdit](), [Int32(0)])
+        for query in queries where !query.edits.isEmpty {
+            edits += query.edits.map { DeviceEdit($0, row: query.row) }
+            starts.append(Int32(edits.count))
+        }
+        guard !edits.isEmpty else { return }
+        let (list, first) = (upload(edits), upload(starts))
+        launch(
+            "edit_logits", Extent((starts.count + 62) / 64), Extent(64),
+            [
+                .address(target(logits)), .long(logits.rowStride), .address(list.address), .address(first.address),
+                .int(starts.count - 1),
+            ])
+    }
+}
+
+/// As sampling.cu has it.
+private struct Question: BitwiseCopyable {
+    /// The most of the largest that the kernel finds.
+    static let most = 1024
+
+    let row: Int32
+    let wanted: Int32
+    let column: Int32
+    let draws: Int32
+    let scale: Float
+    let unused: Int32 = 0
+    let point: Double
+
+    init(_ query: LogitQuery, columns: Int) {
+        var (wanted, column, point) = (query.leading, -1, nil as Double?)
+        switch query.choice {
+        case .likeliest: break
+        case .column(let index): column = index
+        case .drawn(let at): point = at
+        case .drawnFrom(let nucleus, _):
+            // Few columns mostly have most of the probability.
+            let isCut = nucleus.mass < 1 || nucleus.ratio > 0
+            wanted = max(wanted, min(nucleus.count, isCut ? 64 : 512))
+        }
+        (row, self.column) = (Int32(query.row), Int32(column))
+        self.wanted = Int32(min(wanted, columns, Self.most))
+        (draws, self.point) = (point == nil ? 0 : 1, point ?? 0)
+        // The inverse of a very small temperature is not finite.
+        scale = min(1 / query.temperature, .greatestFiniteMagnitude)
+    }
+}
+
+/// What the device found out about a row, as sampling.cu has it.
+private struct RowFacts: BitwiseCopyable {
+    var top: Float
+    var topColumn: Int32
+    var columnValue: Float
+    var drawn: Int32
+    var drawnValue: Float
+    var found: Int32
+    var sum: Double
+}
+
+private struct DeviceEdit: BitwiseCopyable {
+    let row: Int32
+    let column: Int32
+    var kind: Int32
+    var (a, b): (Float, Float) = (0, 0)
+
+    init(_ edit: LogitEdit, row: Int) {
+        (self.row, column) = (Int32(row), Int32(edit.column))
+        switch edit.change {
+        case .add(let bias): (kind, a) = (0, bias)
+        case .penalize(let repetition, let minus): (kind, a, b) = (1, repetition, minus)
+        case .grow(let growth): (kind, a) = (2, growth)
+        case .exclude: kind = 3
+        }
+    }
+}
+
+/// Answers a query from what the device found out.
+private struct AnsweredRow {
+    private let query: LogitQuery
+    private let facts: RowFacts
+    private let found: [(column: Int, value: Float)]
+    private let columns: Int
+    private let normalizer: Float
+
+    init(_ query: LogitQuery, _ facts: RowFacts, _ found: [(column: Int, value: Float)], columns: Int) {
+        (self.query, self.facts, self.found, self.columns) = (query, facts, found, columns)
+        normalizer = Float(log(facts.sum))
+    }
+
+    private func column(_ index: Int, _ value: Float) -> LogitAnswer.Column {
+        let relative = value == facts.top ? 0 : (value - facts.top) / query.temperature
+        return LogitAnswer.Column(index: index, logProbability: relative - normalizer)
+    }
+
+    /// Nil when more of the row must be known.
+    func answer() -> LogitAnswer? {
+        let leading = found.map { column($0.column, $0.value) }
+        // Fewer than asked for are found when some are not numbers, or when more were asked for than are looked for.
+        guard leading.count >= min(query.leading, columns) || leading.count < Question.most else { return nil }
+        var answer = LogitAnswer()
+        answer.leading = Array(leading.prefix(query.leading))
+        switch query.choice {
+        case .likeliest: answer.choice = column(Int(facts.topColumn), facts.top)
+        case .column(let index): answer.choice = column(index, facts.columnValue)
+        case .drawn: answer.choice = column(Int(facts.drawn), facts.drawnValue)
+        case .drawnFrom(var nucleus, let point):
+            nucleus.count = min(nucleus.count, columns)
+            let wanted = Question(query, columns: columns).wanted
+            if leading.count < wanted { nucleus.count = leading.count }
+            guard let drawn = nucleus.draw(at: point, from: leading) else { return nil }
+            answer.choice = drawn
+        }
+        return answer
+    }
+
+    /// The same from the whole row.
+    func answer(knowing row: [Float]) -> LogitAnswer {
+        let order = row.indices.filter { !row[$0].isNaN }
+            .sorted { row[$0] > row[$1] || (row[$0] == row[$1] && $0 < $1) }
+        let all = order.map { column($0, row[$0]) }
+        var answer = LogitAnswer()
+        answer.leading = Array(all.prefix(query.leading))
+        let first = all.first ?? column(0, row[0])
+        switch query.choice {
+        case .likeliest: answer.choice = first
+        case .column(let index): answer.choice = column(index, row[index])
+        case .drawn: answer.choice = column(Int(facts.drawn), facts.drawnValue)
+        case .drawnFrom(var nucleus, let point):
+            nucleus.count = min(nucleus.count, all.count)
+            answer.choice = nucleus.draw(at: point, from: all) ?? first
+        }
+        return answer
+    }
+}

@@ -1,0 +1,195 @@
+import CKernels
+public import CUDARuntime
+import Foundation
+import Synchronization
+public import Tensors
+
+/// The backend for NVIDIA's GPUs. Activations are float32 in the device's memory, products take bfloat16 or float16, as
+/// the weights are, and add up in float32.
+///
+/// All work is enqueued to one stream by one thread at a time. An error of the device ends the process with its name:
+/// nothing that was computed since can be trusted.
+public final class CUDABackend: Backend {
+    public let name: String
+    public let device: Device
+    public let stream: DeviceStream
+    let kernels: KernelLibrary
+    let arena: DeviceArena
+    let staging: StagingMemory
+    /// Frequencies that rotations with fixed ones have, on the device.
+    let frequencies = Mutex<[(rotation: Rotation, values: DeviceBuffer)]>([])
+    /// The element that packed copies of activations have: that of the weights, as soon as there are some.
+    private let element = Mutex<ProductElement?>(nil)
+
+    /// Takes device `index` of what `finder` finds. `activationBytes` of memory are taken for activations at once.
+    public convenience init(
+        index: Int = 0, finder: LibraryFinder = LibraryFinder(), activationBytes: Int = 256 << 20
+    ) throws(CUDAError) {
+        let device = try Device(try Driver(finder), index: index)
+        let compiler = try RuntimeCompiler(architecture: device.architecture, finder)
+        try self.init(device, CachingCompiler(compiler), activationBytes: activationBytes)
+    }
+
+    public init(
+        _ device: Device, _ compiler: any KernelCompiler, activationBytes: Int = 256 << 20
+    ) throws(CUDAError) {
+        guard device.capability.major >= 8 else {
+            throw .noDevice("\(device.name) is \(device.architecture); sm_80 or later is needed")
+        }
+        self.device = device
+        stream = try DeviceStream(device)
+        kernels = try KernelLibrary(device, compiler)
+        arena = try DeviceArena(device, bytes: activationBytes)
+        staging = try StagingMemory(stream)
+        name = "cuda (\(device.name), \(device.architecture))"
+    }
+
+    public func makeMatrix(rows: Int, columns: Int) -> Matrix {
+        Matrix(rows: rows, columns: columns, backend: self, buffer: buffer(bytes: 4 * rows * columns))
+    }
+
+    public func makeVector(_ parts: [HostWeight]) -> Matrix {
+        var values: [Float] = []
+        for part in parts { values += part.floats(rows: 0..<part.outputs) }
+        let y = makeMatrix(rows: 1, columns: values.count)
+        must { () throws(CUDAError) in try send(values, to: y.start) }
+        return y
+    }
+
+    public func read(_ x: Matrix, row: Int, into host: inout [Float]) {
+        let bytes = must { () throws(CUDAError) in
+            try device.makeCurrent()
+            return try staging.receive([(x.start + 4 * row * x.rowStride, 4 * x.columns)])
+        }
+        host.removeAll(keepingCapacity: true)
+        host.append(contentsOf: bytes.bindMemory(to: Float.self))
+    }
+
+    public var freeMemory: Int? { must { () throws(CUDAError) in try device.memory().free } }
+}
+
+extension CUDABackend {
+    /// Memory of undefined content.
+    func buffer(bytes: Int) -> DeviceBuffer {
+        must { () throws(CUDAError) in try arena.allocate(bytes: bytes) }
+    }
+
+    /// A copy of an array on the device.
+    func upload<Element: BitwiseCopyable>(_ array: [Element]) -> DeviceBuffer {
+        let copy = buffer(bytes: array.count * MemoryLayout<Element>.stride)
+        must { () throws(CUDAError) in try send(array, to: copy.address) }
+        return copy
+    }
+
+    func send<Element: BitwiseCopyable>(_ array: [Element], to address: DeviceAddress) throws(CUDAError) {
+        try device.makeCurrent()
+        let result = array.withUnsafeBytes { bytes in
+            Result { () throws(CUDAError) in try staging.send(bytes, to: address) }
+        }
+        try result.get()
+    }
+
+    func launch(
+        _ kernel: String, _ grid: Extent, _ block: Extent, shared: Int = 0, _ arguments: [KernelArgument]
+    ) {
+        launch(kernels[kernel], grid, block, shared: shared, arguments)
+    }
+
+    func launch(
+        _ kernel: Kernel, _ grid: Extent, _ block: Extent, shared: Int = 0, _ arguments: [KernelArgument]
+    ) {
+        guard grid.x > 0, grid.y > 0, grid.z > 0 else { return }
+        must { () throws(CUDAError) in
+            try device.makeCurrent()
+            try kernel.launch(grid, block, shared: shared, arguments, on: stream)
+        }
+    }
+
+    /// What products of the model's weights take, which operations write beside their results.
+    var packedElement: ProductElement? { element.withLock { $0 } }
+
+    func noteWeight(of kind: ProductElement) {
+        guard kind != .float32 else { return }
+        element.withLock { $0 = $0 ?? kind }
+    }
+
+    /// Where `y` is written; what was packed of it before no longer holds.
+    func target(_ y: Matrix) -> DeviceAddress {
+        (y.buffer as? DeviceBuffer)?.packed = nil
+        return y.start
+    }
+
+    /// Room for a packed copy of `y`, which the caller writes; nil when nobody would take it.
+    func packedCopy(of y: Matrix) -> PackedRows? {
+        guard let element = packedElement, y.offset == 0, y.rowStride == y.columns,
+            let buffer = y.buffer as? DeviceBuffer
+        else { return nil }
+        let rows = PackedRows(
+            buffer: self.buffer(bytes: 2 * y.rows * element.padded(y.columns)), element: element,
+            rows: y.rows, columns: y.columns)
+        buffer.packed = rows
+        return rows
+    }
+}
+
+extension PackedRows {
+    var stride: Int { element.padded(columns) }
+}
+
+/// The arguments of kernels that write a packed copy: where, its stride, its type.
+func packedArguments(_ rows: PackedRows?) -> [KernelArgument] {
+    [.address(rows?.buffer.address), .long(rows?.stride ?? 0), .int(rows?.element.code ?? 0)]
+}
+
+/// The result of `body`, or the end: an operation of the backend cannot fail, and a device that did is lost.
+func must<Result>(_ body: () throws(CUDAError) -> Result) -> Result {
+    do { return try body() } catch { fatalError("\(error)") }
+}
+
+extension Matrix {
+    /// Where its first element is.
+    var start: DeviceAddress { buffer.address + 4 * offset }
+}
+
+extension HostWeight {
+    /// The values of some rows.
+    func floats(rows: Range<Int>) -> [Float] {
+        let kernels = llm_kernels_best().pointee
+        let rowBytes = outputs > 0 ? bytes.count / outputs : 0
+        return [Float](unsafeUninitializedCapacity: rows.count * inputs) { values, count in
+            // Unsafe: every iteration writes its own row.
+            nonisolated(unsafe) let target = values
+            let start = bytes.start
+            nonisolated(unsafe) let source = start
+            if let base = target.baseAddress {
+                nonisolated(unsafe) let base = base
+                DispatchQueue.concurrentPerform(iterations: rows.count) { index in
+                    kernels.dequantize_row(
+                        encoding.kernel, source + (rows.lowerBound + index) * rowBytes, inputs,
+                        base + index * inputs)
+                }
+            }
+            count = rows.count * inputs
+        }
+    }
+}
+
+extension Encoding {
+    fileprivate var kernel: llm_encoding {
+        switch self {
+        case .float32: LLM_F32
+        case .float16: LLM_F16
+        case .bfloat16: LLM_BF16
+        case .q4_0: LLM_Q4_0
+        case .q4_1: LLM_Q4_1
+        case .q5_0: LLM_Q5_0
+        case .q5_1: LLM_Q5_1
+        case .q8_0: LLM_Q8_0
+        case .q2_K: LLM_Q2_K
+        case .q3_K: LLM_Q3_K
+        case .q4_K: LLM_Q4_K
+        case .q5_K: LLM_Q5_K
+        case .q6_K: LLM_Q6_K
+        }
+    }
+}

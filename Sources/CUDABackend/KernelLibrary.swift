@@ -1,0 +1,65 @@
+import CUDARuntime
+import Synchronization
+
+/// The kernels by name, compiled for the device.
+final class KernelLibrary: Sendable {
+    private let device: Device
+    private let compiler: any KernelCompiler
+    private let kernels: [String: Kernel]
+    /// Kernels for heads of one width, by width.
+    private let tiles = Mutex<[Int: [String: Kernel]]>([:])
+
+    init(_ device: Device, _ compiler: any KernelCompiler) throws(CUDAError) {
+        (self.device, self.compiler) = (device, compiler)
+        var kernels: [String: Kernel] = [:]
+        for (source, names) in Self.sources {
+            let module = try Module(try compiler.image(of: source, definitions: []), on: device)
+            for name in names { kernels[name] = try module.kernel(name) }
+        }
+        let gemm = try Module(try compiler.image(of: "gemm.cu", definitions: []), on: device)
+        for name in ["gemm_reduce", "gemm_float"] { kernels[name] = try gemm.kernel(name) }
+        for shape in GEMMShape.all {
+            for element in [ProductElement.bfloat16, .float16] {
+                let name = shape.kernel(element)
+                kernels[name] = try gemm.kernel(name, shared: shape.sharedBytes)
+            }
+        }
+        self.kernels = kernels
+    }
+
+    private static let sources: [(source: String, names: [String])] = [
+        (
+            "rows.cu",
+            [
+                "embed_float", "embed_bf16", "embed_f16", "gather_rows", "add_rows", "pack_rows", "rms_norm",
+                "gated", "rotation_table", "fill_random", "copy_words",
+            ]
+        ),
+        (
+            "cache.cu",
+            ["rotate_store_float", "rotate_store_bf16", "rotate_store_f16", "rotate_store_i8", "rotate"]
+        ),
+        ("attention.cu", ["attend_float", "attend_bf16", "attend_f16", "attend_i8", "merge_states"]),
+        ("sampling.cu", ["edit_logits", "answer_questions"]),
+    ]
+
+    subscript(name: String) -> Kernel {
+        guard let kernel = kernels[name] else { preconditionFailure("no kernel \(name)") }
+        return kernel
+    }
+
+    /// A kernel of the attention with tensor cores, for heads of `width` columns.
+    func tiles(_ kernel: TileKernel, width: Int) throws(CUDAError) -> Kernel {
+        if let known = tiles.withLock({ $0[width]?[kernel.name] }) { return known }
+        let image = try compiler.image(of: "attention_tiles.cu", definitions: ["WIDTH=\(width)"])
+        let module = try Module(image, on: device)
+        var made: [String: Kernel] = [:]
+        for other in TileKernel.all {
+            made[other.name] = try module.kernel(other.name, shared: other.sharedBytes(width: width))
+        }
+        guard let found = made[kernel.name] else { throw .unknownKernel(kernel.name) }
+        let all = made
+        tiles.withLock { $0[width] = all }
+        return found
+    }
+}

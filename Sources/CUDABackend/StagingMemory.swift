@@ -1,0 +1,61 @@
+import CUDARuntime
+
+/// Pinned memory of the host through which small arrays go to the device and back.
+final class StagingMemory: @unchecked Sendable {
+    // Unsafe: used by the thread that runs the forward pass alone.
+    private let stream: DeviceStream
+    private let outgoing: UnsafeMutableRawPointer
+    private var used = 0
+    private var incoming: UnsafeMutableRawBufferPointer
+    private static let capacity = 8 << 20
+
+    init(_ stream: DeviceStream) throws(CUDAError) {
+        self.stream = stream
+        outgoing = try stream.device.allocatePinned(bytes: Self.capacity)
+        let size = 1 << 20
+        incoming = UnsafeMutableRawBufferPointer(
+            start: try stream.device.allocatePinned(bytes: size), count: size)
+    }
+
+    deinit {
+        stream.device.freePinned(outgoing)
+        if let start = incoming.baseAddress { stream.device.freePinned(start) }
+    }
+
+    /// Enqueues a copy to the device. `bytes` may change when this returns.
+    func send(_ bytes: UnsafeRawBufferPointer, to address: DeviceAddress) throws(CUDAError) {
+        guard let start = bytes.baseAddress, !bytes.isEmpty else { return }
+        guard bytes.count <= Self.capacity / 4 else {
+            return try stream.copy(bytes.count, from: start, to: address)
+        }
+        if used + bytes.count > Self.capacity {
+            // What is still on its way lies in the part that is written next.
+            try stream.synchronize()
+            used = 0
+        }
+        let place = outgoing + used
+        place.copyMemory(from: start, byteCount: bytes.count)
+        used += (bytes.count + 63) / 64 * 64
+        try stream.copy(bytes.count, from: place, to: address)
+    }
+
+    /// Copies parts of the device's memory to the host, one after the other, and waits for them. What is returned
+    /// holds until the next call.
+    func receive(_ parts: [(address: DeviceAddress, bytes: Int)]) throws(CUDAError) -> UnsafeRawBufferPointer {
+        let total = parts.reduce(0) { $0 + $1.bytes }
+        if total > incoming.count {
+            if let start = incoming.baseAddress { stream.device.freePinned(start) }
+            incoming = UnsafeMutableRawBufferPointer(
+                start: try stream.device.allocatePinned(bytes: 2 * total), count: 2 * total)
+        }
+        guard let start = incoming.baseAddress else { return UnsafeRawBufferPointer(incoming) }
+        var offset = 0
+        for part in parts {
+            try stream.copy(part.bytes, from: part.address, toHost: start + offset)
+            offset += part.bytes
+        }
+        try stream.synchronize()
+        used = 0
+        return UnsafeRawBufferPointer(start: start, count: total)
+    }
+}

@@ -1,0 +1,27 @@
+/// What can go wrong with a CUDA device. Each says what was tried and what came of it.
+public enum CUDAError: Error, Sendable, CustomStringConvertible {
+    /// A shared library could not be opened; every path that was tried, with the loader's reason.
+    case libraryNotFound(String, attempts: [String])
+    case symbolMissing(library: String, path: String, detail: String)
+    case noDevice(String)
+    case driver(call: String, code: Int32, text: String)
+    case blas(call: String, code: Int32)
+    case compilation(source: String, architecture: String, log: String)
+    case unknownSource(String)
+    case unknownKernel(String)
+
+    public var description: String {
+        switch self {
+        case .libraryNotFound(let library, let attempts):
+            "CUDA: \(library) was not found; tried:\n" + attempts.map { "  \($0)" }.joined(separator: "\n")
+        case .symbolMissing(let library, let path, let detail): "CUDA: \(library) at \(path): \(detail)"
+        case .noDevice(let reason): "CUDA: no usable device: \(reason)"
+        case .driver(let call, let code, let text): "CUDA: \(call) failed with \(code): \(text)"
+        case .blas(let call, let code): "CUDA: \(call) failed with status \(code)"
+        case .compilation(let source, let architecture, let log):
+            "CUDA: \(source) does not compile for \(architecture):\n\(log)"
+        case .unknownSource(let name): "CUDA: there is no kernel source \(name)"
+        case .unknownKernel(let name): "CUDA: no module has a kernel \(name)"
+        }
+    }
+}

@@ -1,0 +1,24 @@
+/// A CUDA device that is this computer's processor, for tests.
+#ifndef CCUDAHOST_H
+#define CCUDAHOST_H
+#include "CCUDA.h"
+#include <stdbool.h>
+#include <stddef.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Runs the host's build of a kernel of the source file that `image` names; 500 when there is none of that name.
+int cuda_host_launch(
+    const char *image, const char *name, const unsigned grid[3], const unsigned block[3], size_t shared, void **arguments);
+
+/// Whether the threads of a block run from the last to the first, which shows barriers that are missing.
+void cuda_host_set_backwards(bool backwards);
+
+/// Fills a table of the driver whose device is this processor: kernels run when they are launched, a module is the name
+/// of a source file and its definitions, and what is captured is kept and run again.
+void cuda_host_driver(ccuda_driver_api *out);
+#ifdef __cplusplus
+}
+#endif
+#endif
