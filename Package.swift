@@ -88,7 +88,7 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Tensors",
+                "Tensors", "Weights",
                 "Scheduling", logging, hummingbird, collections, argumentParser, httpClient, nio, nioHTTP1,
             ],
             swiftSettings: strict),
@@ -118,7 +118,7 @@ let package = Package(
             "ConformanceTests",
             [
                 "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors",
-                "TextGeneration",
+                "TextGeneration", "CPUBackend",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,
             ]),
