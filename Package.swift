@@ -55,7 +55,7 @@ let package = Package(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         layer("JSON", [collections]),
         layer("Tensors"),
-        layer("Scheduling", [deque]),
+        layer("Scheduling", [deque, heap]),
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),

@@ -53,5 +53,17 @@ public struct SlotLease: ~Copyable {
     /// Adds `count` slots of the same pool; false, and nothing taken, when that many are not free.
     public mutating func grow(by count: Int) -> Bool { pool.take(count, into: &slots) }
 
+    /// Gives away the first `count` slots, at most all.
+    public mutating func splitFirst(_ count: Int) -> SlotLease {
+        defer { slots.removeFirst(min(count, slots.count)) }
+        return SlotLease(slots: Array(slots.prefix(count)), pool: pool)
+    }
+
+    /// Gives away the last `count` slots, at most all.
+    public mutating func splitLast(_ count: Int) -> SlotLease {
+        defer { slots.removeLast(min(count, slots.count)) }
+        return SlotLease(slots: Array(slots.suffix(count)), pool: pool)
+    }
+
     deinit { pool.reclaim(slots) }
 }
