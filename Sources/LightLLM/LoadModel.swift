@@ -57,6 +57,7 @@ public struct LoadedModel: Sendable {
         var configuration = EngineConfiguration(
             slots: slots, cacheElement: options.cacheElement ?? .float16, limits: options.limits,
             maxRequestTokens: longest)
+        (configuration.policy, configuration.sharesPrefixes) = (options.policy, options.sharesPrefixes)
         configuration.trace = options.trace
         return try Engine(model: network, backend: backend, configuration: configuration)
     }

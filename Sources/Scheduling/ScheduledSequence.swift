@@ -119,9 +119,7 @@ public final class ScheduledSequence {
     func reserve(_ count: Int) -> Bool {
         let missing = count - slots.count
         guard missing > 0 else { return true }
-        guard lease?.grow(by: missing) ?? false else { return false }
-        slots.append(contentsOf: lease?.slots.suffix(missing) ?? [])
-        return true
+        return lease?.grow(by: missing, naming: &slots) ?? false
     }
 
     func advance(to count: Int) { computed = count }
