@@ -55,7 +55,7 @@ let package = Package(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         layer("JSON", [collections]),
         layer("Tensors"),
-        layer("Scheduling", [deque]),
+        layer("Scheduling", [deque, heap]),
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
@@ -68,7 +68,7 @@ let package = Package(
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
         layer("Serving", ["Scheduling", "Layers", "Tensors"]),
         // Tier 4
-        layer("TextGeneration", ["Serving", "Tokenizers", "ChatTemplates", "JSON", collections]),
+        layer("TextGeneration", ["Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections]),
         // Tier 5: neither sees the other; the library never drags in a server.
         layer(
             "LightLLM",

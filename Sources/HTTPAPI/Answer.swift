@@ -8,6 +8,8 @@ struct Answer: Sendable {
     let promptTokens: [Int32]
     var prompt: [ScoredToken] = []
     var chunks: [TextChunk] = []
+    /// Why the engine gave the request up.
+    private(set) var failure: RequestError?
 
     var text: String { chunks.map(\.text).joined() }
 
@@ -19,6 +21,7 @@ struct Answer: Sendable {
         for await event in stream {
             switch event {
             case .prompt(let tokens): prompt += tokens
+            case .failed(let error): failure = error
             case .chunk(let chunk):
                 timer.countToken()
                 chunks.append(chunk)
@@ -35,7 +38,7 @@ extension Server {
                 group.addTask {
                     var timer = metrics.begin(stream.promptTokens.count)
                     let answer = await Answer(stream, &timer)
-                    guard answer.finish != nil else { throw RequestError.engineStopped }
+                    guard answer.finish != nil else { throw answer.failure ?? .engineStopped }
                     metrics.end(timer)
                     return (index, answer)
                 }
@@ -56,7 +59,9 @@ extension Server {
                             var isFinished = false
                             var timer = metrics.begin(stream.promptTokens.count)
                             for await event in stream {
-                                if case .chunk(let chunk) = event {
+                                if case .failed(let error) = event {
+                                    continuation.finish(throwing: error)
+                                } else if case .chunk(let chunk) = event {
                                     timer.countToken()
                                     isFinished = chunk.finish != nil
                                     if isFinished { metrics.end(timer) }

@@ -145,6 +145,7 @@ private struct CompletionReply: Sendable {
             case .prompt(let tokens):
                 logs[index].addPrompt(tokens)
                 try await events.send(choice(index, echo(tokens.map(\.token)), logs[index].take(), nil))
+            case .failed(let error): throw error
             case .chunk(let chunk):
                 completion += generatesNothing ? 0 : 1
                 if !generatesNothing { logs[index].add(chunk.token) }

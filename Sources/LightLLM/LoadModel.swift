@@ -45,6 +45,7 @@ public struct LoadedModel: Sendable {
         var configuration = EngineConfiguration(
             slots: plan.tokens, cacheElement: options.cacheElement ?? checkpoint.defaultCacheElement,
             limits: options.limits, maxRequestTokens: plan.requestTokens)
+        (configuration.policy, configuration.sharesPrefixes) = (options.policy, options.sharesPrefixes)
         configuration.trace = options.trace
         return try Engine(model: network, backend: backend, configuration: configuration)
     }

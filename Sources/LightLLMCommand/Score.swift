@@ -49,6 +49,7 @@ struct Score: AsyncParsableCommand {
             case .prompt(let tokens): scored += tokens
             case .logits(let values): logits = values
             case .token(let token, _): generated.append(token)
+            case .failed(let error): throw error
             }
         }
         print(report(scored, Array(generated.prefix(maxNewTokens)), logits).serialized)

@@ -45,8 +45,10 @@ struct EngineLoop: ~Copyable {
         while !isStopped {
             clock?.start()
             obeyCommands()
+            expireRequests()
             clock?.end(.commands)
             let step = scheduler.next()
+            mailbox.noteWaiting(scheduler.waitingCount)
             clock?.end(.schedule, rows: step?.tokenCount ?? 0)
             if let step { perform(step) } else if !isStopped { idle() }
         }
@@ -71,9 +73,13 @@ struct EngineLoop: ~Copyable {
     private mutating func obey(_ command: Command) {
         switch command {
         case .submit(let ticket):
-            let request = ActiveRequest(ticket, vocabularySize: model.vocabularySize)
-            requests[request.sequence.id] = request
-            scheduler.add(request.sequence)
+            let request = ActiveRequest(ticket, model)
+            do throws(QueueFull) {
+                try scheduler.add(request.sequence)
+                requests[request.sequence.id] = request
+            } catch {
+                outbox.fail([request.events], .queueFull(limit: error.limit))
+            }
         case .cancel(let id):
             guard requests.removeValue(forKey: SequenceID(id)) != nil else { return }
             scheduler.remove(SequenceID(id))
@@ -81,6 +87,14 @@ struct EngineLoop: ~Copyable {
         case .stop:
             isStopped = true
         }
+    }
+
+    private mutating func expireRequests() {
+        guard let deadline = scheduler.nextDeadline, deadline <= .now else { return }
+        let expired = scheduler.expire(at: .now).compactMap { requests.removeValue(forKey: $0.id) }
+        statistics.expiredRequests += expired.count
+        outbox.fail(expired.map(\.events), .expired)
+        publishStatistics()
     }
 
     private mutating func perform(_ step: Step) {
@@ -131,7 +145,7 @@ struct EngineLoop: ~Copyable {
             guard let token else { continue }
             statistics.generatedTokens += 1
             if part.request.conclude(with: token) {
-                scheduler.remove(sequence.id)
+                scheduler.finish(sequence.id)
                 requests[sequence.id] = nil
                 statistics.finishedRequests += 1
             } else if !model.keepsCache(from: item.range.upperBound, to: sequence.tokens.count) {
@@ -143,7 +157,9 @@ struct EngineLoop: ~Copyable {
     }
 
     private mutating func publishStatistics() {
-        statistics.freeSlots = scheduler.pool.available
+        statistics.freeSlots = scheduler.freeSlots
+        statistics.cachedTokens = scheduler.counters.cachedTokens
+        statistics.pauses = scheduler.counters.pauses
         statistics.running = scheduler.runningCount
         statistics.waiting = scheduler.waitingCount
         let current = statistics

@@ -24,6 +24,16 @@ struct Outbox {
         queue.async { for delivery in deliveries { delivery.send() } }
     }
 
+    /// Ends the streams with an error, once everything before has been sent.
+    func fail(_ streams: [AsyncStream<GenerationEvent>.Continuation], _ error: RequestError) {
+        queue.async {
+            for stream in streams {
+                stream.yield(.failed(error))
+                stream.finish()
+            }
+        }
+    }
+
     /// Ends the streams, once everything before has been sent.
     func finish(_ streams: [AsyncStream<GenerationEvent>.Continuation]) {
         queue.async { for stream in streams { stream.finish() } }

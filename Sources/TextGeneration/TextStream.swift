@@ -67,6 +67,7 @@ public struct TextStream: AsyncSequence, Sendable {
                 case nil: return nil
                 case .prompt(let tokens): return .prompt(tokens)
                 case .logits: continue
+                case .failed(let error): return .failed(error)
                 case .token(let token, let finish):
                     let chunk = text.append(token, finish)
                     // A stop text ends the answer before the engine knows.

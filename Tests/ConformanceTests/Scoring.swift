@@ -21,6 +21,7 @@ struct Scored: Equatable {
             case .prompt(let tokens): prompt += tokens
             case .logits(let values): logits = values
             case .token(let token, _): tokens.append(token)
+            case .failed(let error): throw error
             }
         }
     }

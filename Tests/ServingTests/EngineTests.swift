@@ -91,6 +91,7 @@ import Testing
             case .prompt(let part): scores += part
             case .logits(let values): logits = values
             case .token(let token, _): tokens.append(token)
+            case .failed(let error): throw error
             }
         }
         #expect(scores.map(\.token) == request.prompt && scores[0].logProbability == nil)
