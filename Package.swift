@@ -68,7 +68,8 @@ let package = Package(
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
         layer("Serving", ["Scheduling", "Layers", "Tensors"]),
         // Tier 4
-        layer("TextGeneration", ["Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections]),
+        layer(
+            "TextGeneration", ["Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections]),
         // Tier 5: neither sees the other; the library never drags in a server.
         layer(
             "LightLLM",
@@ -80,7 +81,8 @@ let package = Package(
         layer(
             "HTTPAPI",
             [
-                "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird,
+                "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections,
+                hummingbird,
                 httpTypes, nio, lifecycle, signals, logging,
             ]),
         // Tier 6: where a model, a backend and a server meet.
@@ -108,7 +110,7 @@ let package = Package(
         tests(
             "HTTPAPITests",
             [
-                "HTTPAPI", "LightLLM", "JSON", collections, hummingbird, httpTypes, nio, logging,
+                "HTTPAPI", "LightLLM", "Serving", "JSON", collections, hummingbird, httpTypes, nio, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),
         tests(

@@ -35,7 +35,8 @@ private let servingFlags = [
     "router_policy", "future_past_scheduler", "router_token_ratio", "router_max_new_token_len",
     "router_max_wait_tokens", "max_waiting_requests", "use_dynamic_prompt_cache",
     "disable_dynamic_prompt_cache", "no_enable_prefix_caching",
-    "default_max_tokens", "chat_template", "threads", "profile", "kv_cache_dtype", "mode", "help", "version",
+    "default_max_tokens", "chat_template", "threads", "profile", "kv_cache_dtype", "mode", "api_key",
+    "api_key_file", "queue_timeout", "stall_timeout", "help", "version",
 ]
 
 private let unsupportedFlags: Set<String> = [

@@ -89,8 +89,8 @@ struct ServeArguments: ParsableArguments {
     var stepsBetweenLooks = 1
 
     @Option(
-        name: .customLong("max_waiting_requests"), help: "Requests that may wait; by default without bound.")
-    var waitingRequests: Int?
+        name: .customLong("max_waiting_requests"), help: "Requests that may wait; more are refused with 429.")
+    var waitingRequests = 16_384
 
     @Flag(
         name: .customLong("use_dynamic_prompt_cache"),
@@ -148,9 +148,10 @@ struct ServeArguments: ParsableArguments {
         try require(
             (1...largest).contains(stepsBetweenLooks), "router_max_wait_tokens", "at least 1",
             stepsBetweenLooks)
-        try require(waitingRequests ?? 1 > 0, "max_waiting_requests", "at least 1", waitingRequests ?? 0)
+        try require(waitingRequests > 0, "max_waiting_requests", "at least 1", waitingRequests)
         if usesPromptCache, disablesPromptCache {
-            throw ValidationError("--use_dynamic_prompt_cache and --disable_dynamic_prompt_cache exclude each other")
+            throw ValidationError(
+                "--use_dynamic_prompt_cache and --disable_dynamic_prompt_cache exclude each other")
         }
         try require(defaultMaxTokens > 0, "default_max_tokens", "at least 1", defaultMaxTokens)
         try require(threads ?? 1 > 0, "threads", "at least 1", threads ?? 0)

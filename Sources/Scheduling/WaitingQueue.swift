@@ -11,6 +11,8 @@ struct WaitingQueue: ~Copyable {
     private var deadlines = Heap<Deadline>()
     /// Sequences that wait, paused ones included.
     private(set) var count = 0
+    /// How many of them were interrupted.
+    var pausedCount: Int { paused.count { $0.state == .paused } }
     /// Sequences in the levels that no longer wait; they are passed over.
     private var leftCount = 0
 

@@ -7,11 +7,13 @@ final class ActiveRequest {
     let sequence: ScheduledSequence
     let events: AsyncStream<GenerationEvent>.Continuation
     private var generated = 0
+    private var hasStarted = false
     /// Prompt tokens whose scores are out: a request that was paused goes through its prompt again.
     private var scored = 0
     private let request: GenerationRequest
     private var sampler: Sampler
     // What a step made of the request, until it is delivered.
+    private var cachedTokens: Int?
     private var promptScores: [ScoredToken]?
     private var logits: [Float]?
     private var token: ScoredToken?
@@ -59,6 +61,7 @@ final class ActiveRequest {
 
     /// Takes the answers to `ask`.
     func take(_ item: Step.Item, _ answers: ArraySlice<LogitAnswer>) {
+        if !hasStarted { (hasStarted, cachedTokens) = (true, item.range.lowerBound) }
         if item.scoresPrompt {
             var scores = scored == 0 ? [unpredicted] : []
             for (token, answer) in zip(item.scoredTokens, answers) where token >= scored {
@@ -88,9 +91,10 @@ final class ActiveRequest {
 
     /// What the step made, to be sent.
     func takeDelivery() -> Delivery {
-        defer { (promptScores, logits, token) = (nil, nil, nil) }
+        defer { (cachedTokens, promptScores, logits, token) = (nil, nil, nil, nil) }
         return Delivery(
-            events: events, promptScores: promptScores, logits: logits, token: token, finish: finish)
+            events: events, cachedTokens: cachedTokens, promptScores: promptScores, logits: logits,
+            token: token, finish: finish)
     }
 
     /// Whether the answer, whose last token is `token`, is complete. Stop sequences look at the answer alone.

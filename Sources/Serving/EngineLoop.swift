@@ -61,6 +61,7 @@ struct EngineLoop: ~Copyable {
         publishStatistics()
         clock?.trace.flush()
         mailbox.wait()
+        statistics.lastProgress = .now
     }
 
     private mutating func obeyCommands() {
@@ -98,11 +99,12 @@ struct EngineLoop: ~Copyable {
     }
 
     private mutating func perform(_ step: Step) {
+        let start = ContinuousClock.now
         let logits = compute(step)
         builder.removeAll()
         sample(step, logits)
         clock?.end(.sample, rows: logits.rows)
-        settle()
+        settle(step, since: start)
         outbox.send(parts.map { $0.request.takeDelivery() })
         clock?.end(.publish, rows: parts.count)
         // Finished requests go now, not with the next step.
@@ -136,7 +138,7 @@ struct EngineLoop: ~Copyable {
 
     /// Enters what was computed and chosen into the books. Before the events go out, so that whoever sees the
     /// last one of a request also sees its slots free.
-    private mutating func settle() {
+    private mutating func settle(_ step: Step, since start: ContinuousClock.Instant) {
         for part in parts {
             let (item, sequence) = (part.item, part.item.sequence)
             if sequence.tokens.count == sequence.promptCount { statistics.promptTokens += item.range.count }
@@ -153,6 +155,14 @@ struct EngineLoop: ~Copyable {
             }
         }
         statistics.steps += 1
+        statistics.lastProgress = .now
+        let duration = statistics.lastProgress - start
+        let computesPrompts = step.items.contains { $0.range.lowerBound < $0.sequence.promptCount }
+        if computesPrompts {
+            statistics.prefillSteps.add(duration)
+        } else {
+            statistics.decodeSteps.add(duration)
+        }
         publishStatistics()
     }
 
@@ -162,6 +172,8 @@ struct EngineLoop: ~Copyable {
         statistics.pauses = scheduler.counters.pauses
         statistics.running = scheduler.runningCount
         statistics.waiting = scheduler.waitingCount
+        statistics.paused = scheduler.pausedCount
+        statistics.peakSlots = scheduler.peak()
         let current = statistics
         published.current.withLock { $0 = current }
     }

@@ -52,15 +52,17 @@ public struct ScoredToken: Sendable, Equatable {
 }
 
 /// Why an answer ended.
-public enum FinishReason: String, Sendable {
+public enum FinishReason: String, Sendable, CaseIterable {
     /// An end token or a stop sequence.
     case stop
     /// The most tokens that were asked for.
     case length
 }
 
-/// What the engine reports about a request, in order: prompt scores, logits, tokens.
+/// What the engine reports about a request, in order: its beginning, prompt scores, logits, tokens.
 public enum GenerationEvent: Sendable {
+    /// A first part of the prompt has been computed, after so many tokens that were in the cache.
+    case started(cachedTokens: Int)
     /// The next tokens of the prompt, when `scoresPrompt` asked for them.
     case prompt([ScoredToken])
     /// The logits after the prompt, when `reportsLogits` asked for them.

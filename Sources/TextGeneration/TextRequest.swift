@@ -63,6 +63,8 @@ public struct TextChunk: Sendable {
 
 /// A prompt's tokens with their log probabilities, then the answer's chunks.
 public enum TextEvent: Sendable {
+    /// A first part of the prompt has been computed, after so many tokens that were in the cache.
+    case started(cachedTokens: Int)
     case prompt([ScoredToken])
     case chunk(TextChunk)
     /// The request was taken and is given up. Nothing follows.

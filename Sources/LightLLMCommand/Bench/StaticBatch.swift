@@ -68,7 +68,7 @@ struct StaticBatch: Sendable {
             for stream in streams {
                 group.addTask {
                     var arrivals: [ContinuousClock.Instant] = []
-                    for await _ in stream { arrivals.append(.now) }
+                    for await case .token in stream { arrivals.append(.now) }
                     return arrivals
                 }
             }
