@@ -58,7 +58,7 @@ let package = Package(
         .target(name: "CCUDAKernels", exclude: ["cu"]),
         layer("JSON", [collections]),
         layer("Tensors"),
-        layer("Scheduling", [deque]),
+        layer("Scheduling", [deque, heap]),
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
@@ -73,7 +73,8 @@ let package = Package(
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
         layer("Serving", ["Scheduling", "Layers", "Tensors"]),
         // Tier 4
-        layer("TextGeneration", ["Serving", "Tokenizers", "ChatTemplates", "JSON", collections]),
+        layer(
+            "TextGeneration", ["Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections]),
         // Tier 5: neither sees the other; the library never drags in a server.
         layer(
             "LightLLM",
@@ -86,7 +87,8 @@ let package = Package(
         layer(
             "HTTPAPI",
             [
-                "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird,
+                "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections,
+                hummingbird,
                 httpTypes, nio, lifecycle, signals, logging,
             ]),
         // Tier 6: where a model, a backend and a server meet.
@@ -94,7 +96,7 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Tensors",
+                "Tensors", "Weights",
                 "Scheduling", logging, hummingbird, collections, argumentParser, httpClient, nio, nioHTTP1,
             ],
             swiftSettings: strict),
@@ -123,7 +125,7 @@ let package = Package(
         tests(
             "HTTPAPITests",
             [
-                "HTTPAPI", "LightLLM", "JSON", collections, hummingbird, httpTypes, nio, logging,
+                "HTTPAPI", "LightLLM", "Serving", "JSON", collections, hummingbird, httpTypes, nio, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),
         tests(
@@ -133,7 +135,7 @@ let package = Package(
             "ConformanceTests",
             [
                 "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors",
-                "TextGeneration",
+                "TextGeneration", "CPUBackend",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,
             ]),

@@ -44,25 +44,23 @@ extension CPUBackend {
     ) {
         let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, workers: workers.width) }
         let states = plan.stateCount > 0 ? buffer(bytes: 4 * plan.stateCount) : nil
-        let scratchBytes =
-            4 * kernels.attention_scratch(plan.mostQueries, shape.keyWidth, shape.valueWidth)
+        let scratch = threadBuffers(
+            bytes: 4 * kernels.attention_scratch(plan.mostQueries, shape.keyWidth, shape.valueWidth))
         let whole = call(q, shape, cache, layer, into: y)
         nonisolated(unsafe) let state = states?.address.assumingMemoryBound(to: Float.self)
         nonisolated(unsafe) let (tasks, joints) = (plan.tasks, plan.joints)
         let (attend, combine) = (kernels.attend, kernels.combine)
-        workers.run(parts: tasks.count) { index in
-            let scratch = buffer(bytes: scratchBytes)
+        workers.run(parts: tasks.count) { index, thread in
             var call = tasks[index].call(whole, state)
-            call.scratch = scratch.address.assumingMemoryBound(to: Float.self)
+            call.scratch = scratch[thread].assumingMemoryBound(to: Float.self)
             attend(&call)
-            withExtendedLifetime(scratch) {}
         }
         // Parts that different tasks computed become one, in their order.
         workers.run(parts: joints.count) { index in
             var call = joints[index].task.call(whole, state)
             combine(&call, joints[index].count, joints[index].stride)
         }
-        withExtendedLifetime((q, y, states, plan)) {}
+        withExtendedLifetime((q, y, states, plan, scratch)) {}
     }
 
     /// Keys in int8 have one scale a head, which a single large column would make coarse for all (QuaRot,

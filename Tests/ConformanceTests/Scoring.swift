@@ -18,9 +18,11 @@ struct Scored: Equatable {
     init(_ engine: Engine, _ request: GenerationRequest) async throws {
         for await event in try engine.submit(request) {
             switch event {
+            case .started: break
             case .prompt(let tokens): prompt += tokens
             case .logits(let values): logits = values
             case .token(let token, _): tokens.append(token)
+            case .failed(let error): throw error
             }
         }
     }

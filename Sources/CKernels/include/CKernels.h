@@ -305,6 +305,10 @@ const llm_kernels *_Nullable llm_kernels_neon(void);
 /// The fastest kernels that the processor runs.
 const llm_kernels *llm_kernels_best(void);
 
+/// Kernels that compute nothing and touch no memory, for working out how much memory a model takes without
+/// reading its weights.
+const llm_kernels *llm_kernels_idle(void);
+
 /// Tells the processor that this thread spins.
 static inline void llm_pause(void) {
 #if defined(__x86_64__)
