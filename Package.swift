@@ -91,12 +91,21 @@ let package = Package(
                 hummingbird,
                 httpTypes, nio, lifecycle, signals, logging,
             ]),
+        // Checks and measurements for a machine with a GPU.
+        layer(
+            "GPUCheck",
+            [
+                "LightLLM", "CUDABackend", "CUDARuntime", "CPUBackend", "Serving", "Scheduling", "Layers",
+                "Weights",
+                "Tensors",
+                "JSON", collections,
+            ]),
         // Tier 6: where a model, a backend and a server meet.
         .executableTarget(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Tensors", "Weights",
+                "Tensors", "Weights", "GPUCheck", "CUDARuntime",
                 "Scheduling", logging, hummingbird, collections, argumentParser, httpClient, nio, nioHTTP1,
             ],
             swiftSettings: strict),
@@ -116,7 +125,7 @@ let package = Package(
             [
                 "CUDABackend", "CUDARuntime", "CCUDAHost", "CCUDA", "CPUBackend", "ReferenceBackend",
                 "Tensors",
-                "LightLLM", "Models", "Weights", "Serving", "Layers", "JSON",
+                "LightLLM", "GPUCheck", "Serving", "Weights", "JSON",
             ]),
         tests("TokenizersTests", ["Tokenizers", "JSON"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),

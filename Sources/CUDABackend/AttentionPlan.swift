@@ -54,7 +54,8 @@ final class AttentionPlan: @unchecked Sendable {
     static let partPositions = 256
 
     init(_ shape: AttentionShape, _ pass: ForwardPass, usesTiles: Bool, on backend: CUDABackend) {
-        var lists = TaskLists(shape, pass, usesTiles: usesTiles, multiprocessors: backend.device.multiprocessors)
+        var lists = TaskLists(
+            shape, pass, usesTiles: usesTiles, multiprocessors: backend.device.multiprocessors)
         lists.build()
         groups = lists.tasks.sorted { $0.key < $1.key }.map { warps, tasks in
             Group(
@@ -96,7 +97,9 @@ private struct TaskLists {
     private(set) var stateCount = 0
 
     init(_ shape: AttentionShape, _ pass: ForwardPass, usesTiles: Bool, multiprocessors: Int) {
-        (self.shape, self.pass, self.usesTiles, self.multiprocessors) = (shape, pass, usesTiles, multiprocessors)
+        (self.shape, self.pass, self.usesTiles, self.multiprocessors) = (
+            shape, pass, usesTiles, multiprocessors
+        )
         group = shape.queryHeads / shape.keyValueHeads
     }
 
@@ -129,7 +132,8 @@ private struct TaskLists {
             let rows = start / group...(start + count - 1) / group
             var task = AttentionTask(
                 firstRow: Int32(first), firstQuery: Int32(start), queries: Int32(count),
-                firstPosition: Int32(position), slots: Int32(slots.count), firstPart: 0, lastPart: 0, state: -1,
+                firstPosition: Int32(position), slots: Int32(slots.count), firstPart: 0, lastPart: 0,
+                state: -1,
                 parts: Int32(parts.count))
             let seen = self.parts(from: position + rows.lowerBound, to: position + rows.upperBound)
             for part in isCut ? seen.map({ $0..<$0 + 1 }) : [seen] {

@@ -26,7 +26,9 @@ extension CUDABackend {
         _ q: Matrix, _ k: Matrix, _ v: Matrix, rotation: RotationTable?, _ shape: AttentionShape,
         in pass: ForwardPass, layer: Int, into y: Matrix
     ) {
-        guard let cache = pass.cache as? DeviceCache else { preconditionFailure("a cache of another backend") }
+        guard let cache = pass.cache as? DeviceCache else {
+            preconditionFailure("a cache of another backend")
+        }
         let usesTiles = TileKernel.takes(shape, cache.element)
         let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, usesTiles: usesTiles, on: self) }
         store(q, k, v, rotation, shape, plan, cache, layer)
@@ -43,7 +45,8 @@ extension CUDABackend {
             guard group.warps > 0 else {
                 launch(
                     "attend_\(cache.element.kernel)",
-                    Extent(group.count, (group.mostQueries + 3) / 4, shape.keyValueHeads), Extent(128), arguments)
+                    Extent(group.count, (group.mostQueries + 3) / 4, shape.keyValueHeads), Extent(128),
+                    arguments)
                 continue
             }
             let tile = TileKernel(element: cache.element, warps: group.warps)
@@ -73,7 +76,8 @@ extension CUDABackend {
             "rotate_store_\(cache.element.kernel)", Extent(k.rows, (heads + 3) / 4), Extent(128),
             [
                 .address(target(q)), .long(q.rowStride), .address(target(k)), .long(k.rowStride),
-                .address(v.start), .long(v.rowStride), .address(plan.newSlots.address), .address(keys.numbers),
+                .address(v.start), .long(v.rowStride), .address(plan.newSlots.address),
+                .address(keys.numbers),
                 .address(values.numbers), .address(keys.scales), .address(values.scales),
                 .address(table?.cosines.start), .address(table?.sines.start),
                 .long(table?.cosines.rowStride ?? 0), .int(shape.queryHeads), .int(shape.keyValueHeads),
@@ -92,7 +96,8 @@ extension CUDABackend {
         return [
             .address(q.start), .long(q.rowStride), .address(keys.numbers), .address(values.numbers),
             .address(keys.scales), .address(values.scales), .address(plan.slots.address), .address(nil),
-            .address(y.start), .long(y.rowStride), .address(packed?.buffer.address), .long(packed?.stride ?? 0),
+            .address(y.start), .long(y.rowStride), .address(packed?.buffer.address),
+            .long(packed?.stride ?? 0),
             .address(states?.address), .int(packed?.element.code ?? 0), .int(shape.queryHeads),
             .int(shape.keyValueHeads), .int(shape.keyWidth), .int(shape.valueWidth),
             .int(min(shape.reach.width ?? Int(Int32.max), Int(Int32.max))), .float(shape.scale),

@@ -21,7 +21,8 @@ extension CUDABackend {
         launch(
             "add_rows", Extent(y.rows), block(columns: y.columns),
             [
-                .address(a.start), .long(a.rowStride), .address(b.start), .long(b.rowStride), .address(target(y)),
+                .address(a.start), .long(a.rowStride), .address(b.start), .long(b.rowStride),
+                .address(target(y)),
                 .long(y.rowStride), .int(y.columns),
             ])
     }
@@ -44,7 +45,8 @@ extension CUDABackend {
     ) {
         let arguments: [KernelArgument] = [
             .address(x.start), .long(x.rowStride), .address(delta?.start), .long(delta?.rowStride ?? 0),
-            .address(sum.map(target)), .long(sum?.rowStride ?? 0), .address(weight.start), .address(target(y)),
+            .address(sum.map(target)), .long(sum?.rowStride ?? 0), .address(weight.start),
+            .address(target(y)),
             .long(y.rowStride),
         ]
         launch(
@@ -62,7 +64,8 @@ extension CUDABackend {
             arguments + packedArguments(packedCopy(of: y)) + [.int(y.columns), .int(function.code)])
     }
 
-    public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable {
+    public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
+    {
         let cosines = makeMatrix(rows: positions.count, columns: rotation.pairs)
         let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
         let (frequencies, sets) = frequencies(of: rotation, lengths)
@@ -71,7 +74,8 @@ extension CUDABackend {
             "rotation_table", Extent(positions.count), Extent(64),
             [
                 .address(places.address), .address(sets?.address), .address(frequencies.address),
-                .address(cosines.start), .address(sines.start), .int(rotation.pairs), .float(rotation.magnitude),
+                .address(cosines.start), .address(sines.start), .int(rotation.pairs),
+                .float(rotation.magnitude),
             ])
         return RotationTable(rotation: rotation, cosines: cosines, sines: sines)
     }

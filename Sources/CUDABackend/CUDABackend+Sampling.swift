@@ -11,11 +11,13 @@ extension CUDABackend {
         let most = max(1, questions.map { Int($0.wanted) }.max() ?? 1)
         let asked = upload(questions)
         let results = buffer(bytes: questions.count * MemoryLayout<RowFacts>.stride)
-        let values = buffer(bytes: 4 * questions.count * most), columns = buffer(bytes: 4 * questions.count * most)
+        let values = buffer(bytes: 4 * questions.count * most),
+            columns = buffer(bytes: 4 * questions.count * most)
         launch(
             "answer_questions", Extent(questions.count), Extent(1024),
             [
-                .address(logits.start), .long(logits.rowStride), .int(logits.columns), .address(asked.address),
+                .address(logits.start), .long(logits.rowStride), .int(logits.columns),
+                .address(asked.address),
                 .address(results.address), .address(values.address), .address(columns.address), .int(most),
             ])
         let factBytes = questions.count * MemoryLayout<RowFacts>.stride
@@ -33,7 +35,8 @@ extension CUDABackend {
                 let place = factBytes + 4 * (index * most + rank)
                 return (
                     column: Int(
-                        bytes.loadUnaligned(fromByteOffset: place + 4 * questions.count * most, as: Int32.self)),
+                        bytes.loadUnaligned(
+                            fromByteOffset: place + 4 * questions.count * most, as: Int32.self)),
                     value: bytes.loadUnaligned(fromByteOffset: place, as: Float.self)
                 )
             }
@@ -61,7 +64,8 @@ extension CUDABackend {
         launch(
             "edit_logits", Extent((starts.count + 62) / 64), Extent(64),
             [
-                .address(target(logits)), .long(logits.rowStride), .address(list.address), .address(first.address),
+                .address(target(logits)), .long(logits.rowStride), .address(list.address),
+                .address(first.address),
                 .int(starts.count - 1),
             ])
     }
@@ -149,7 +153,9 @@ private struct AnsweredRow {
     func answer() -> LogitAnswer? {
         let leading = found.map { column($0.column, $0.value) }
         // Fewer than asked for are found when some are not numbers, or when more were asked for than are looked for.
-        guard leading.count >= min(query.leading, columns) || leading.count < Question.most else { return nil }
+        guard leading.count >= min(query.leading, columns) || leading.count < Question.most else {
+            return nil
+        }
         var answer = LogitAnswer()
         answer.leading = Array(leading.prefix(query.leading))
         switch query.choice {

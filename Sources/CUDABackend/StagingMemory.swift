@@ -41,7 +41,8 @@ final class StagingMemory: @unchecked Sendable {
 
     /// Copies parts of the device's memory to the host, one after the other, and waits for them. What is returned
     /// holds until the next call.
-    func receive(_ parts: [(address: DeviceAddress, bytes: Int)]) throws(CUDAError) -> UnsafeRawBufferPointer {
+    func receive(_ parts: [(address: DeviceAddress, bytes: Int)]) throws(CUDAError) -> UnsafeRawBufferPointer
+    {
         let total = parts.reduce(0) { $0 + $1.bytes }
         if total > incoming.count {
             if let start = incoming.baseAddress { stream.device.freePinned(start) }

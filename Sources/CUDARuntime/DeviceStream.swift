@@ -92,7 +92,9 @@ public final class Graph: @unchecked Sendable {
     private let handle: CUgraphExec?
     private let stream: DeviceStream
 
-    fileprivate init(_ handle: CUgraphExec?, on stream: DeviceStream) { (self.handle, self.stream) = (handle, stream) }
+    fileprivate init(_ handle: CUgraphExec?, on stream: DeviceStream) {
+        (self.handle, self.stream) = (handle, stream)
+    }
 
     deinit { _ = stream.device.driver.api.graphExecDestroy(handle) }
 

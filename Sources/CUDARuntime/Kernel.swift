@@ -35,11 +35,14 @@ public struct Kernel: @unchecked Sendable {
     private let handle: CUfunction?
     private let module: Module
 
-    fileprivate init(_ handle: CUfunction?, of module: Module) { (self.handle, self.module) = (handle, module) }
+    fileprivate init(_ handle: CUfunction?, of module: Module) {
+        (self.handle, self.module) = (handle, module)
+    }
 
     /// `shared` is in bytes.
     public func launch(
-        _ grid: Extent, _ block: Extent, shared: Int = 0, _ arguments: [KernelArgument], on stream: DeviceStream
+        _ grid: Extent, _ block: Extent, shared: Int = 0, _ arguments: [KernelArgument],
+        on stream: DeviceStream
     ) throws(CUDAError) {
         let driver = module.device.driver
         // Unsafe: the driver reads the arguments through pointers before it returns.

@@ -54,7 +54,8 @@ public final class RuntimeCompiler: KernelCompiler, Sendable {
     }
 
     func options(_ definitions: [String]) -> [String] {
-        ["--gpu-architecture=\(architecture)", "--std=c++17", "-default-device"] + definitions.map { "-D\($0)" }
+        ["--gpu-architecture=\(architecture)", "--std=c++17", "-default-device"]
+            + definitions.map { "-D\($0)" }
     }
 
     public func image(of source: String, definitions: [String]) throws(CUDAError) -> [UInt8] {
@@ -110,7 +111,9 @@ public struct CachingCompiler: KernelCompiler {
 
     public func image(of source: String, definitions: [String]) throws(CUDAError) -> [UInt8] {
         let file = folder.appendingPathComponent(try name(source, definitions))
-        if let data = FileManager.default.contents(atPath: file.path), data.starts(with: [0x7F, 0x45, 0x4C, 0x46]) {
+        if let data = FileManager.default.contents(atPath: file.path),
+            data.starts(with: [0x7F, 0x45, 0x4C, 0x46])
+        {
             return Array(data)
         }
         let image = try compiler.image(of: source, definitions: definitions)

@@ -1,4 +1,3 @@
-import CPUBackend
 import JSON
 public import Layers
 import Models
@@ -6,9 +5,6 @@ import Scheduling
 public import Serving
 public import Tensors
 public import Weights
-
-/// The backend of this machine; `threads` defaults to one per processor.
-public func makeBackend(threads: Int? = nil) -> any Backend { CPUBackend(threads: threads) }
 
 /// A checkpoint built into a model on a backend.
 public struct LoadedModel: Sendable {
@@ -20,13 +16,14 @@ public struct LoadedModel: Sendable {
 
     /// Opens the Hugging Face folder or GGUF file at `path`. Throws an error that names what was expected
     /// and found when anything about it is wrong.
-    public init(path: String, threads: Int? = nil) throws {
-        try self.init(checkpoint: openCheckpoint(path), backend: makeBackend(threads: threads))
+    public init(path: String, device: DeviceChoice = .auto, threads: Int? = nil) throws {
+        try self.init(checkpoint: openCheckpoint(path), backend: makeBackend(device, threads: threads))
     }
 
     public init(checkpoint: any Checkpoint, backend: any Backend) throws {
         (self.checkpoint, self.backend) = (checkpoint, backend)
-        memory = (MachineMemory.ofProcess ?? 0, MachineMemory.available)
+        let free = backend.freeMemory
+        memory = free == nil ? (MachineMemory.ofProcess ?? 0, MachineMemory.available) : (0, free)
         if let available = memory.available, checkpoint.byteCount > available {
             throw EngineError.noRoomForWeights(checkpoint.byteCount, available: available)
         }
@@ -39,8 +36,11 @@ public struct LoadedModel: Sendable {
     /// An engine that runs this model. Throws `EngineError` or `CacheMemoryError` when the memory does not hold
     /// what is asked for.
     public func makeEngine(_ options: EngineOptions = EngineOptions()) throws -> Engine {
+        // A device stores weights in forms of its own, so what they left is counted.
+        let left = backend.freeMemory
         let plan = try MemoryPlan(
-            checkpoint, options, available: memory.available, program: memory.program)
+            checkpoint, options, available: left ?? memory.available, program: memory.program,
+            holdsWeights: left != nil)
         try plan.requireFit()
         var configuration = EngineConfiguration(
             slots: plan.tokens, cacheElement: options.cacheElement ?? checkpoint.defaultCacheElement,

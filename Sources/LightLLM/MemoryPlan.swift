@@ -53,17 +53,21 @@ public struct MemoryPlan: Sendable, Equatable {
             program: MachineMemory.ofProcess ?? 0)
     }
 
+    /// `holdsWeights`: whether `available` is what the weights have left.
     init(
-        _ checkpoint: any Checkpoint, _ options: EngineOptions, available: Int?, program: Int
+        _ checkpoint: any Checkpoint, _ options: EngineOptions, available: Int?, program: Int,
+        holdsWeights: Bool = false
     ) throws {
         let backend = CPUBackend(threads: options.threads, kernels: .idle)
         let network = try buildModel(checkpoint, on: backend)
         let element = options.cacheElement ?? checkpoint.defaultCacheElement
         let longest = options.maxRequestTokens ?? min(checkpoint.contextLength ?? 2048, 16_384)
         try Rehearsal(network: network, backend: backend, longest: longest).run(options.limits)
-        (weights, activations) = (backend.memoryUse.weights, backend.memoryUse.activations)
+        let weights = backend.memoryUse.weights
+        (self.weights, activations) = (weights, backend.memoryUse.activations)
         bytesPerToken = network.cacheLayout.bytesPerToken(element)
-        (self.available, self.program, fraction) = (available, program, options.memoryFraction)
+        self.available = available.map { $0 + (holdsWeights ? weights : 0) }
+        (self.program, fraction) = (program, options.memoryFraction)
         let (most, overflow) = longest.multipliedReportingOverflow(by: options.limits.runningSequences)
         mostTokens = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
         requestTokens = longest

@@ -35,7 +35,8 @@ private let servingFlags = [
     "router_policy", "future_past_scheduler", "router_token_ratio", "router_max_new_token_len",
     "router_max_wait_tokens", "max_waiting_requests", "use_dynamic_prompt_cache",
     "disable_dynamic_prompt_cache", "no_enable_prefix_caching",
-    "default_max_tokens", "chat_template", "threads", "profile", "kv_cache_dtype", "mode", "api_key",
+    "default_max_tokens", "chat_template", "threads", "device", "profile", "kv_cache_dtype", "mode",
+    "api_key",
     "api_key_file", "queue_timeout", "stall_timeout", "help", "version",
 ]
 
@@ -65,12 +66,15 @@ struct ModelArguments: ParsableArguments {
     @Option(name: .customLong("model_dir"), help: "A Hugging Face folder or a GGUF file.")
     var modelDirectory: String
 
+    @Option(name: .customLong("device"), help: "Where the model computes: auto, cpu or cuda.")
+    var device = DeviceChoice.auto
+
     @Option(name: .customLong("threads"), help: "Threads that compute; by default one per processor.")
     var threads: Int?
 
     var options: TextOptions {
         var options = TextOptions()
-        options.engine.threads = threads
+        (options.engine.device, options.engine.threads) = (device, threads)
         return options
     }
 
@@ -80,6 +84,8 @@ struct ModelArguments: ParsableArguments {
         }
     }
 }
+
+extension DeviceChoice: ExpressibleByArgument {}
 
 extension CacheElement {
     /// The spellings of floating-point types that LightLLM takes.

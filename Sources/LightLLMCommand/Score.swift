@@ -35,7 +35,8 @@ struct Score: AsyncParsableCommand {
 
     func run() async throws {
         let prompt = try parsedPrompt()
-        let loaded = try LoadedModel(path: model.modelDirectory, threads: model.threads)
+        let loaded = try LoadedModel(
+            path: model.modelDirectory, device: model.device, threads: model.threads)
         var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
         (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
         var options = EngineOptions()

@@ -115,6 +115,9 @@ struct ServeArguments: ParsableArguments {
     @Option(name: .customLong("chat_template"), help: "A file whose chat template replaces the model's.")
     var chatTemplate: String?
 
+    @Option(name: .customLong("device"), help: "Where the model computes: auto, cpu or cuda.")
+    var device = DeviceChoice.auto
+
     @Option(name: .customLong("threads"), help: "Threads that compute; by default one per processor.")
     var threads: Int?
 
@@ -207,7 +210,7 @@ struct ServeArguments: ParsableArguments {
         options.engine.policy = policy
         options.engine.sharesPrefixes = !disablesPromptCache
         options.engine.cacheElement = cacheElement
-        options.engine.threads = threads
+        (options.engine.device, options.engine.threads) = (device, threads)
         options.engine.trace = try profile.map { try StepTrace(path: $0) }
         if !endTokens.isEmpty { options.endTokens = endTokens }
         if let chatTemplate {

@@ -20,11 +20,14 @@ import Testing
                 scale: 1 / Float(width).squareRoot(), reach: reach)
             self.sequences = sequences
             rotation = Rotation(
-                frequencies: .fixed((0..<width / 2).map { pow(0.7, Float($0)) }), columns: 0..<width, pairing: .halves)
+                frequencies: .fixed((0..<width / 2).map { pow(0.7, Float($0)) }), columns: 0..<width,
+                pairing: .halves)
         }
 
         /// Caches what is cached in one pass and runs the new rows in another, `chunk` of each sequence at a time.
-        func run(_ backend: any Backend, _ element: CacheElement, chunk: Int = .max, alone: Int? = nil) throws -> [[Float]] {
+        func run(_ backend: any Backend, _ element: CacheElement, chunk: Int = .max, alone: Int? = nil) throws
+            -> [[Float]]
+        {
             let slots = sequences.reduce(0) { $0 + $1.cached + $1.new } + 3
             let layout = CacheLayout(
                 layers: 2, heads: shape.keyValueHeads, keyWidth: shape.keyWidth, valueWidth: shape.valueWidth)
@@ -32,7 +35,9 @@ import Testing
             var contexts: [[Int32]] = [], used = 0
             for sequence in sequences {
                 contexts.append(
-                    (used..<used + sequence.cached + sequence.new).map { Int32($0 &* 7919 % (slots | 1) % slots) })
+                    (used..<used + sequence.cached + sequence.new).map {
+                        Int32($0 &* 7919 % (slots | 1) % slots)
+                    })
                 used += sequence.cached + sequence.new
             }
             // Every slot once, in an order without order.
@@ -54,13 +59,16 @@ import Testing
                 var parts: [(sequence: Int, positions: Range<Int>)] = []
                 for (index, sequence) in sequences.enumerated() where alone == nil || alone == index {
                     let total = sequence.cached + sequence.new
-                    let limit = done[index] < sequence.cached ? sequence.cached : min(total, chunk == .max ? total : done[index] + chunk)
+                    let limit =
+                        done[index] < sequence.cached
+                        ? sequence.cached : min(total, chunk == .max ? total : done[index] + chunk)
                     if done[index] < limit { parts.append((index, done[index]..<limit)) }
                     done[index] = limit
                 }
                 if parts.isEmpty { break }
                 let outputs = try step(backend, cache, parts, contexts)
-                for (part, output) in zip(parts, outputs) where part.positions.lowerBound >= sequences[part.sequence].cached {
+                for (part, output) in zip(parts, outputs)
+                where part.positions.lowerBound >= sequences[part.sequence].cached {
                     results[part.sequence] += output
                 }
             }
@@ -68,7 +76,8 @@ import Testing
         }
 
         private func step(
-            _ backend: any Backend, _ cache: any KeyValueCache, _ parts: [(sequence: Int, positions: Range<Int>)],
+            _ backend: any Backend, _ cache: any KeyValueCache,
+            _ parts: [(sequence: Int, positions: Range<Int>)],
             _ contexts: [[Int32]]
         ) throws -> [[[Float]]] {
             let rows = parts.flatMap { part in part.positions.map { (part.sequence, $0) } }
@@ -81,8 +90,10 @@ import Testing
                 start += part.positions.count
             }
             let pass = ForwardPass(
-                tokens: rows.map { _ in 0 }, positions: rows.map { Int32($0.1) }, lengths: rows.map { Int32($0.1 + 1) },
-                newSlots: rows.map { contexts[$0.0][$0.1] }, sequences: sequences, sampledRows: [], cache: cache,
+                tokens: rows.map { _ in 0 }, positions: rows.map { Int32($0.1) },
+                lengths: rows.map { Int32($0.1 + 1) },
+                newSlots: rows.map { contexts[$0.0][$0.1] }, sequences: sequences, sampledRows: [],
+                cache: cache,
                 backend: backend)
             func values(_ columns: Int, _ seed: Int) -> [[Float]] {
                 rows.map { row in
@@ -92,7 +103,8 @@ import Testing
             }
             let keyColumns = shape.keyValueHeads * shape.keyWidth
             let (q, k, v) = (
-                backend.matrix(values(shape.queryHeads * shape.keyWidth, 1)), backend.matrix(values(keyColumns, 2)),
+                backend.matrix(values(shape.queryHeads * shape.keyWidth, 1)),
+                backend.matrix(values(keyColumns, 2)),
                 backend.matrix(values(keyColumns, 3))
             )
             let y = backend.rows(pass.attend(q, k, v, rotatedBy: rotation, shape, layer: 1))
@@ -117,7 +129,8 @@ import Testing
             cuda_host_set_backwards(backwards)
             defer { cuda_host_set_backwards(false) }
             expectClose(
-                try scene.run(try makeHostBackend(), element), expected, tolerance, "scene \(index) \(element)")
+                try scene.run(try makeHostBackend(), element), expected, tolerance,
+                "scene \(index) \(element)")
         }
     }
 

@@ -22,17 +22,23 @@ import Testing
 
     @Test(arguments: [Encoding.float32, .bfloat16, .float16])
     func products(_ encoding: Encoding) throws {
-        for (rows, inputs, outputs) in [(1, 8, 3), (5, 100, 70), (17, 64, 130), (70, 200, 65), (130, 64, 257)] {
+        for (rows, inputs, outputs) in [
+            (1, 8, 3), (5, 100, 70), (17, 64, 130), (70, 200, 65), (130, 64, 257),
+        ] {
             var noise = Noise(rows)
             let (x, w) = (noise.rows(rows, inputs), noise.rows(outputs, inputs))
             let bias = noise.floats(outputs)
             // Products in 16 bits round their inputs.
-            try compare(encoding == .float32 ? 1e-5 : encoding == .bfloat16 ? 3e-2 : 4e-3, "\(rows)x\(inputs)x\(outputs)") {
+            try compare(
+                encoding == .float32 ? 1e-5 : encoding == .bfloat16 ? 3e-2 : 4e-3,
+                "\(rows)x\(inputs)x\(outputs)"
+            ) {
                 backend in
                 let parts = [Array(w.prefix(outputs / 2)), Array(w.suffix(outputs - outputs / 2))]
                 let y = backend.makeMatrix(rows: rows, columns: outputs)
                 backend.linear(
-                    backend.matrix(x), backend.makeWeight(parts.filter { !$0.isEmpty }.map { weight($0, encoding) }),
+                    backend.matrix(x),
+                    backend.makeWeight(parts.filter { !$0.isEmpty }.map { weight($0, encoding) }),
                     bias: backend.matrix([bias]), into: y)
                 return backend.rows(y)
             }
@@ -114,10 +120,12 @@ import Testing
                 Rotation.Frequencies.fixed((0..<8).map { 1 / Float($0 + 1) }),
                 .byLength { length in (0..<8).map { Float(length) / Float($0 + 7) } },
             ] {
-                let rotation = Rotation(frequencies: frequencies, magnitude: 1.5, columns: 8..<24, pairing: pairing)
+                let rotation = Rotation(
+                    frequencies: frequencies, magnitude: 1.5, columns: 8..<24, pairing: pairing)
                 try compare(2e-6, "rotation") { backend in
                     let y = backend.matrix(x)
-                    let table = backend.makeRotationTable(rotation, positions: [0, 7, 90], lengths: [3, 8, 3])
+                    let table = backend.makeRotationTable(
+                        rotation, positions: [0, 7, 90], lengths: [3, 8, 3])
                     backend.rotate(y, heads: 3, by: table)
                     return backend.rows(y)
                 }

@@ -65,7 +65,8 @@ func weight(_ rows: [[Float]], _ encoding: Encoding) -> HostWeight {
         }
     }
     return HostWeight(
-        outputs: rows.count, inputs: rows.first?.count ?? 0, encoding: encoding, bytes: HostBytes(copying: bytes))
+        outputs: rows.count, inputs: rows.first?.count ?? 0, encoding: encoding,
+        bytes: HostBytes(copying: bytes))
 }
 
 func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: String) {

@@ -28,14 +28,17 @@ static __device__ __forceinline__ void gemm(
     const int first = split ? blockIdx.z * segment_tiles : 0;
     const int last = split ? min(first + segment_tiles, tiles) : tiles;
 
+    // Offsets from the block's first row fit 32 bits, which saves registers.
+    const u32 stride = (u32)k_stride;
+    const int rows_x = m - 1 - m0, rows_w = n - 1 - n0;
+    const T *from_x = x + (i64)m0 * k_stride + (tid & 7) * 8, *from_w = w + (i64)n0 * k_stride + (tid & 7) * 8;
     auto load = [&](int tile) {
         T *stage = shared + (tile - first) % STAGES * STAGE;
-#pragma unroll
+#pragma unroll 4
         for (int i = 0; i < (BM + BN) * 8 / THREADS; ++i) {
-            const int index = i * THREADS + tid, row = index >> 3, chunk = index & 7;
-            const T *from = row < BM ? x + (i64)min(m0 + row, m - 1) * k_stride
-                                     : w + (i64)min(n0 + row - BM, n - 1) * k_stride;
-            copy_async(stage + tile_index(row, chunk), from + tile * TILE_K + chunk * 8);
+            const int row = (i * THREADS + tid) >> 3;
+            const T *from = row < BM ? from_x + (u32)min(row, rows_x) * stride : from_w + (u32)min(row - BM, rows_w) * stride;
+            copy_async(stage + tile_index(row, tid & 7), from + tile * TILE_K);
         }
     };
 
@@ -68,7 +71,7 @@ static __device__ __forceinline__ void gemm(
         if (!ends && (tile + 1) % segment_tiles) continue;
         const bool begins = split || tile < segment_tiles;
         float *out = split ? partial + (i64)blockIdx.z * m * n : y;
-        const i64 stride = split ? n : y_stride;
+        const i64 out_stride = split ? n : y_stride;
 #pragma unroll
         for (int i = 0; i < MT; ++i)
 #pragma unroll
@@ -78,7 +81,7 @@ static __device__ __forceinline__ void gemm(
                     const int row = m0 + wm + i * 16 + (lane >> 2) + (e >> 1) * 8;
                     const int column = n0 + wn + j * 8 + (lane & 3) * 2 + (e & 1);
                     if (row < m && column < n) {
-                        float *at = out + row * stride + column;
+                        float *at = out + row * out_stride + column;
                         float v = begins ? sums[i][j][e] : *at + sums[i][j][e];
                         if (!split && ends && bias) v += bias[column];
                         *at = v;

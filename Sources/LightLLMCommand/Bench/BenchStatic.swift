@@ -51,7 +51,8 @@ struct BenchStatic: AsyncParsableCommand {
 
     func run() async throws {
         let start = ContinuousClock.now
-        let loaded = try LoadedModel(path: model.modelDirectory, threads: model.threads)
+        let loaded = try LoadedModel(
+            path: model.modelDirectory, device: model.device, threads: model.threads)
         let batches = batches
         let engine = try loaded.makeEngine(StaticBatch.options(for: batches))
         let report = StaticReport(

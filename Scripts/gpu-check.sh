@@ -1,0 +1,63 @@
+#!/bin/sh
+# Checks and measures the CUDA backend on a machine with a GPU: every operation against the CPU backend, recorded models,
+# attention, products, and LLaMA-7B with weights that mean nothing. Builds nothing.
+#
+#   Scripts/gpu-check.sh [BINARY [GOLDENS]]
+#
+# BINARY is lightllm, linked statically to Swift's libraries; GOLDENS a folder of recorded models. What was found goes to
+# $OUT (by default ./gpu-check): log.txt, and results.jsonl, an object a line. Every section is a process of its own with
+# a limit, so that those after one that fails still run; all together end within SECONDS_TOTAL.
+here=$(cd "$(dirname "$0")/.." && pwd)
+binary=${1:-$here/.build/release/lightllm}
+goldens=${2:-$here/Tests/Fixtures/goldens/models}
+OUT=${OUT:-$PWD/gpu-check}
+total=${SECONDS_TOTAL:-460}
+mkdir -p "$OUT"
+log=$OUT/log.txt
+results=$OUT/results.jsonl
+: > "$log"
+: > "$results"
+start=$(date +%s)
+failed=""
+
+# section NAME LIMIT [COMMAND...]: runs a section, at most LIMIT seconds and no longer than there are left.
+section() {
+    name=$1
+    limit=$2
+    shift 2
+    left=$((start + total - $(date +%s)))
+    [ "$left" -lt "$limit" ] && limit=$left
+    if [ "$limit" -lt 5 ]; then
+        echo "== $name: no time left" | tee -a "$log"
+        failed="$failed $name"
+        return
+    fi
+    begin=$(date +%s)
+    echo "== $name, at most $limit s" | tee -a "$log"
+    timeout -k 5 "$limit" "$@" "$binary" gpu-check --section "$name" --json "$results" --goldens "$goldens" \
+        --seconds 60 > "$OUT/section.txt" 2>&1
+    status=$?
+    cat "$OUT/section.txt" >> "$log"
+    # Of many lines those that fail, and the last.
+    grep -n 'ok false\|rror' "$OUT/section.txt" | head -40
+    tail -n 40 "$OUT/section.txt" | grep -v 'ok true'
+    rm -f "$OUT/section.txt"
+    echo "== $name: status $status after $(($(date +%s) - begin)) s" | tee -a "$log"
+    [ "$status" -eq 0 ] || failed="$failed $name"
+}
+
+nvidia-smi >> "$log" 2>&1
+ldd --version 2>&1 | head -1 | tee -a "$log"
+"$binary" doctor 2>&1 | tee -a "$log"
+section device 90
+section operations 110
+section goldens 30
+section attention 50
+section products 60
+section step 70
+section service 90
+if command -v compute-sanitizer > /dev/null; then
+    section small 60 compute-sanitizer --tool memcheck --error-exitcode 9
+fi
+echo "== failed:${failed:- none}; $(($(date +%s) - start)) s" | tee -a "$log"
+[ -z "$failed" ]

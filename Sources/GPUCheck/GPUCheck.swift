@@ -1,0 +1,45 @@
+import CUDABackend
+import CUDARuntime
+import JSON
+
+/// What is checked and measured on a machine with a GPU. Each section is meant for a process of its own: an error of the
+/// device ends it.
+public enum GPUCheck {
+    public enum Section: String, CaseIterable, Sendable {
+        /// Libraries and device, how long kernels take to compile, how fast memory is copied.
+        case device
+        /// Every operation against the CPU backend, and on small shapes, for tools that make everything slow.
+        case operations, small
+        /// Recorded models.
+        case goldens
+        /// Attention of steps that generate: bytes of keys and values per second.
+        case attention
+        /// Products, and those of cuBLASLt.
+        case products
+        /// A step of LLaMA-7B with weights that mean nothing.
+        case step
+        /// Requests through the engine, on the same model.
+        case service
+    }
+
+    /// Whether everything that was checked holds.
+    public static func run(
+        _ section: Section, goldens: String?, seconds: Int, _ recorder: Recorder
+    ) async throws -> Bool {
+        let start = ContinuousClock.now
+        if section == .device { Doctor.report { recorder.record($0, ["found": .string($1)]) } }
+        let backend = try CUDABackend()
+        recorder.record("start", ["seconds": .number((ContinuousClock.now - start) / .seconds(1))])
+        switch section {
+        case .device: try measureDevice(backend, recorder)
+        case .operations: try OperationCheck(backend, .models, recorder).run()
+        case .small: try OperationCheck(backend, .small, recorder).run()
+        case .goldens: try await checkGoldens(backend, goldens, recorder)
+        case .attention: try measureAttention(backend, recorder)
+        case .products: try measureProducts(backend, recorder)
+        case .step: try measureStep(backend, recorder)
+        case .service: try await measureService(backend, seconds: seconds, recorder)
+        }
+        return recorder.failureCount == 0
+    }
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import CUDARuntime
+import GPUCheck
+
+/// Prints what of CUDA is found and what was tried.
+struct DoctorCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor", abstract: "Say which libraries and devices for CUDA were found, and where.")
+
+    func run() throws { Doctor.report { print("\($0): \($1)") } }
+}
+
+/// A section of Scripts/gpu-check.sh.
+struct GPUCheckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gpu-check", abstract: "Check and measure the CUDA backend on a machine with a GPU.",
+        shouldDisplay: false)
+
+    @Option(name: .customLong("section"), help: "What is done.")
+    var section: GPUCheck.Section
+
+    @Option(name: .customLong("json"), help: "A file to add findings to, a JSON object a line.")
+    var path: String?
+
+    @Option(name: .customLong("goldens"), help: "A folder of recorded models.")
+    var goldens: String?
+
+    @Option(name: .customLong("seconds"), help: "How long the service runs.")
+    var seconds = 60
+
+    func run() async throws {
+        let recorder = try Recorder(section: section.rawValue, path: path)
+        guard try await GPUCheck.run(section, goldens: goldens, seconds: seconds, recorder) else {
+            throw ExitCode.failure
+        }
+    }
+}
+
+extension GPUCheck.Section: ExpressibleByArgument {}

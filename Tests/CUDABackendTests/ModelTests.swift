@@ -1,0 +1,82 @@
+import CCUDAHost
+import CPUBackend
+import CUDABackend
+import CUDARuntime
+import Foundation
+import GPUCheck
+import JSON
+import LightLLM
+import Serving
+import Tensors
+import Testing
+import Weights
+
+@Suite(.serialized) struct ModelTests {
+    private static var folder: String {
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("Fixtures/goldens/models/tiny_llama").path
+    }
+
+    /// Greedy continuations of the recorded prompts, all in one engine at once.
+    private func continuations(
+        _ checkpoint: any Checkpoint, _ backend: any Backend, _ element: CacheElement
+    ) async throws -> [[Int32]] {
+        let model = try LoadedModel(checkpoint: checkpoint, backend: backend)
+        var options = EngineOptions()
+        (options.cacheElement, options.maxTotalTokens, options.maxRequestTokens) = (element, 512, 128)
+        let engine = try model.makeEngine(options)
+        let golden = try JSONValue(
+            parsing: Array(Data(contentsOf: URL(fileURLWithPath: Self.folder + "/golden.json"))))
+        let prompts = (golden["prompts"]?.array ?? []).map { entry in
+            (entry["ids"]?.array ?? []).compactMap { $0.int.map { Int32($0) } }
+        }
+        let requests = prompts.prefix(3).map { prompt in
+            var request = GenerationRequest(prompt: Array(prompt.prefix(40)), maxNewTokens: 6)
+            request.ignoresEndTokens = true
+            return request
+        }
+        var answers: [[Int32]] = []
+        for stream in try engine.submit(Array(requests)) {
+            var tokens: [Int32] = []
+            for await case .token(let token, _) in stream { tokens.append(token.token) }
+            answers.append(tokens)
+        }
+        #expect(engine.statistics.freeSlots == engine.statistics.totalSlots)
+        return answers
+    }
+
+    @Test(arguments: [false, true])
+    func continuesAsOnTheProcessor(backwards: Bool) async throws {
+        cuda_host_set_backwards(backwards)
+        defer { cuda_host_set_backwards(false) }
+        let checkpoint = try openCheckpoint(Self.folder)
+        let expected = try await continuations(checkpoint, CPUBackend(threads: 1), .float32)
+        #expect(expected.count == 3 && expected.allSatisfy { $0.count == 6 })
+        #expect(try await continuations(checkpoint, makeHostBackend(), .float32) == expected)
+    }
+
+    /// The checks that run on a GPU, on the host.
+    @Test func checksHold() throws {
+        let recorder = try Recorder(section: "small", path: nil)
+        try OperationCheck(makeHostBackend(), .small, recorder).run()
+        #expect(recorder.failureCount == 0)
+    }
+
+    @Test func whatIsMissingIsNamed() throws {
+        let nowhere = LibraryFinder(environment: ["LIGHTLLM_CUDA_LIB": "/nowhere", "PATH": "/nowhere"])
+        #expect {
+            try RuntimeCompiler(architecture: "sm_80", nowhere)
+        } throws: {
+            "\($0)".contains("libnvrtc.so was not found") && "\($0)".contains("libnvrtc.so.13")
+        }
+        var findings: [String] = []
+        Doctor.report(nowhere) { name, _ in findings.append(name) }
+        #expect(findings == ["driver", "device", "compiler", "cuBLASLt"])
+    }
+
+    @Test func sourcesAreEmbedded() {
+        let texts = KernelSources().texts
+        #expect(texts.count == 8)
+        #expect(texts.values.allSatisfy { $0.contains("#include") || $0.contains("#pragma once") })
+    }
+}
