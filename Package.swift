@@ -105,7 +105,7 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Tensors", "Weights", "GPUCheck", "CUDARuntime",
+                "Tensors", "Weights", "GPUCheck", "CUDARuntime", "CUDABackend",
                 "Scheduling", logging, hummingbird, collections, argumentParser, httpClient, nio, nioHTTP1,
             ],
             swiftSettings: strict),

@@ -61,6 +61,8 @@ int main(int count, char **arguments) {
         for (size_t i = 0; i < sources; i++) {
             const int has_widths = strstr(all[i].name, "tiles") != NULL;
             if (strstr(all[i].name, ".cuh")) { continue; }
+            // Instructions of compute capability 9.0 alone.
+            if (strstr(all[i].name, "groups") && strcmp(arguments[a], "sm_90a")) { continue; }
             const int widths[] = {64, 96, 128, 256};
             for (int w = 0; w < (has_widths ? 4 : 1); w++) {
                 char architecture[64], width[32], label[64];

@@ -10,6 +10,12 @@ static const char rows[] = {
 static const char gemm[] = {
 #embed "cu/gemm.cu" suffix(, 0)
 };
+static const char groups[] = {
+#embed "cu/groups.cuh" suffix(, 0)
+};
+static const char gemm_groups[] = {
+#embed "cu/gemm_groups.cu" suffix(, 0)
+};
 static const char cache[] = {
 #embed "cu/cache.cu" suffix(, 0)
 };
@@ -28,7 +34,8 @@ static const char sampling[] = {
 
 #define SOURCE(name, text) {name, text, sizeof text - 1}
 static const ccudakernels_source all[] = {
-    SOURCE("common.cuh", common), SOURCE("rows.cu", rows), SOURCE("gemm.cu", gemm), SOURCE("cache.cu", cache),
+    SOURCE("common.cuh", common), SOURCE("rows.cu", rows), SOURCE("gemm.cu", gemm), SOURCE("groups.cuh", groups),
+    SOURCE("gemm_groups.cu", gemm_groups), SOURCE("cache.cu", cache),
     SOURCE("attention.cuh", attention_header), SOURCE("attention.cu", attention),
     SOURCE("attention_tiles.cu", attention_tiles), SOURCE("sampling.cu", sampling),
 };

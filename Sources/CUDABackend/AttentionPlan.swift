@@ -20,10 +20,11 @@ struct TileKernel: Sendable {
         return 3 * 2 * 64 * (width + 16) + wide + 3 * 2 * 64 * 4
     }
 
-    /// Whether there are kernels for such a cache and such heads.
-    static func takes(_ shape: AttentionShape, _ element: CacheElement) -> Bool {
-        element != .float32 && shape.keyWidth == shape.valueWidth && shape.keyWidth.isMultiple(of: 16)
-            && shape.keyWidth <= 256
+    /// Whether there are kernels for such a cache and such heads on the device.
+    static func takes(_ shape: AttentionShape, _ element: CacheElement, on device: Device) -> Bool {
+        let kernel = TileKernel(element: element, warps: 4)
+        return element != .float32 && shape.keyWidth == shape.valueWidth && shape.keyWidth.isMultiple(of: 16)
+            && shape.keyWidth <= 256 && kernel.sharedBytes(width: shape.keyWidth) <= device.sharedMemory
     }
 }
 

@@ -29,7 +29,7 @@ extension CUDABackend {
         guard let cache = pass.cache as? DeviceCache else {
             preconditionFailure("a cache of another backend")
         }
-        let usesTiles = TileKernel.takes(shape, cache.element)
+        let usesTiles = TileKernel.takes(shape, cache.element, on: device)
         let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, usesTiles: usesTiles, on: self) }
         store(q, k, v, rotation, shape, plan, cache, layer)
         let states =
@@ -51,9 +51,14 @@ extension CUDABackend {
             }
             let tile = TileKernel(element: cache.element, warps: group.warps)
             let kernel = must { () throws(CUDAError) in try kernels.tiles(tile, width: shape.keyWidth) }
-            launch(
-                kernel, Extent(group.count, shape.keyValueHeads), Extent(32 * group.warps),
-                shared: tile.sharedBytes(width: shape.keyWidth), arguments)
+            // A grid has at most 65535 blocks in its second dimension.
+            for first in stride(from: 0, to: group.count, by: 65_535) {
+                let tasks = group.tasks.address + first * MemoryLayout<AttentionTask>.stride
+                arguments[7] = .address(tasks)
+                launch(
+                    kernel, Extent(shape.keyValueHeads, min(65_535, group.count - first)),
+                    Extent(32 * group.warps), shared: tile.sharedBytes(width: shape.keyWidth), arguments)
+            }
         }
         guard let joints = plan.joints, let states else { return }
         let target: [KernelArgument] = [

@@ -40,7 +40,7 @@ extension CUDABackend {
 
     private func multiply(_ x: PackedRows, _ part: WeightMatrix.Part, bias: Matrix?, into y: Matrix) {
         let shape = GEMMShape.best(
-            rows: x.rows, outputs: part.outputs, multiprocessors: device.multiprocessors)
+            productShapes, rows: x.rows, outputs: part.outputs, multiprocessors: device.multiprocessors)
         multiply(x, part, bias: bias, into: y, shape)
     }
 

@@ -13,6 +13,8 @@ public final class CUDABackend: Backend {
     public let name: String
     public let device: Device
     public let stream: DeviceStream
+    public let products: ProductKernels
+    let productShapes: [GEMMShape]
     let kernels: KernelLibrary
     let arena: DeviceArena
     let staging: StagingMemory
@@ -21,24 +23,30 @@ public final class CUDABackend: Backend {
     /// The element that packed copies of activations have: that of the weights, as soon as there are some.
     private let element = Mutex<ProductElement?>(nil)
 
-    /// Takes device `index` of what `finder` finds. `activationBytes` of memory are taken for activations at once.
+    /// Takes device `index` of what `finder` finds. `activationBytes` of memory are taken for activations at once;
+    /// `products` are by default the fastest kernels that the device has.
     public convenience init(
-        index: Int = 0, finder: LibraryFinder = LibraryFinder(), activationBytes: Int = 256 << 20
+        index: Int = 0, finder: LibraryFinder = LibraryFinder(), activationBytes: Int = 256 << 20,
+        products: ProductKernels? = nil
     ) throws(CUDAError) {
         let device = try Device(try Driver(finder), index: index)
         let compiler = try RuntimeCompiler(architecture: device.architecture, finder)
-        try self.init(device, CachingCompiler(compiler), activationBytes: activationBytes)
+        try self.init(
+            device, CachingCompiler(compiler), activationBytes: activationBytes, products: products)
     }
 
     public init(
-        _ device: Device, _ compiler: any KernelCompiler, activationBytes: Int = 256 << 20
+        _ device: Device, _ compiler: any KernelCompiler, activationBytes: Int = 256 << 20,
+        products: ProductKernels? = nil
     ) throws(CUDAError) {
         guard device.capability.major >= 8 else {
             throw .noDevice("\(device.name) is \(device.architecture); sm_80 or later is needed")
         }
         self.device = device
         stream = try DeviceStream(device)
-        kernels = try KernelLibrary(device, compiler)
+        self.products = products ?? (device.capability == (9, 0) ? .groups : .warps)
+        productShapes = GEMMShape.all(self.products, on: device)
+        kernels = try KernelLibrary(device, compiler, self.products)
         arena = try DeviceArena(device, bytes: activationBytes)
         staging = try StagingMemory(stream)
         name = "cuda (\(device.name), \(device.architecture))"

@@ -1,7 +1,16 @@
 import CUDARuntime
 
+/// Which kernels multiply. They add up in orders that may differ, so a backend uses those of one kind for all products.
+public enum ProductKernels: String, Sendable, CaseIterable {
+    /// Each warp multiplies from registers; for every device.
+    case warps
+    /// Four warps together multiply from shared memory; for compute capability 9.0.
+    case groups
+}
+
 /// How a block of threads shares a product. It does not show in results.
 struct GEMMShape: Sendable {
+    let kernels: ProductKernels
     /// Rows and outputs of a block.
     let rows: Int
     let columns: Int
@@ -9,28 +18,52 @@ struct GEMMShape: Sendable {
     /// Tiles of both matrices that are under way.
     let stages: Int
 
-    /// As gemm.cu has them.
-    static let all = [
-        GEMMShape(rows: 16, columns: 64, threads: 128, stages: 6),
-        GEMMShape(rows: 32, columns: 64, threads: 128, stages: 5),
-        GEMMShape(rows: 64, columns: 64, threads: 128, stages: 5),
-        GEMMShape(rows: 128, columns: 128, threads: 256, stages: 4),
-        GEMMShape(rows: 128, columns: 256, threads: 256, stages: 4),
-    ]
+    /// As gemm.cu and gemm_groups.cu have them, by rows and outputs.
+    static func all(_ kernels: ProductKernels) -> [GEMMShape] {
+        let shapes: [(rows: Int, columns: Int, threads: Int, stages: Int)] =
+            switch kernels {
+            case .warps:
+                [
+                    (16, 64, 128, 6), (32, 64, 128, 5), (64, 64, 128, 5), (128, 128, 256, 4),
+                    (128, 256, 256, 4),
+                ]
+            case .groups: [(64, 64, 128, 6), (128, 128, 256, 6), (128, 256, 256, 4)]
+            }
+        return shapes.map {
+            GEMMShape(
+                kernels: kernels, rows: $0.rows, columns: $0.columns, threads: $0.threads, stages: $0.stages)
+        }
+    }
 
-    var sharedBytes: Int { stages * (rows + columns) * 64 * 2 }
+    /// Groups of warps need tiles at multiples of 1024 bytes.
+    var sharedBytes: Int { stages * (rows + columns) * 64 * 2 + (kernels == .groups ? 1024 : 0) }
 
-    func kernel(_ element: ProductElement) -> String { "gemm_\(element.name)_\(rows)x\(columns)" }
+    func kernel(_ element: ProductElement) -> String {
+        "\(kernels == .groups ? "group_" : "")gemm_\(element.name)_\(rows)x\(columns)"
+    }
 
     func blocks(rows m: Int, outputs n: Int) -> (rows: Int, columns: Int) {
         ((m + rows - 1) / rows, (n + columns - 1) / columns)
     }
 
-    /// The shape for `m` rows on a device with that many multiprocessors.
-    static func best(rows m: Int, outputs n: Int, multiprocessors: Int) -> GEMMShape {
-        if let small = all.prefix(3).first(where: { $0.rows >= m }) { return small }
-        let large = all[4].blocks(rows: m, outputs: n)
-        return large.rows * large.columns >= multiprocessors ? all[4] : all[3]
+    /// The shapes that fit a device.
+    static func all(_ kernels: ProductKernels, on device: Device) -> [GEMMShape] {
+        all(kernels).filter { $0.sharedBytes <= device.sharedMemory }
+    }
+
+    /// The best of `shapes`, which are sorted, for `m` rows on a device with that many multiprocessors.
+    static func best(_ shapes: [GEMMShape], rows m: Int, outputs n: Int, multiprocessors: Int) -> GEMMShape {
+        if let small = shapes.first(where: { $0.rows < 128 && $0.rows >= m }) { return small }
+        // The largest that leaves nobody idle, or the smallest that is left.
+        let large = shapes.filter { $0.rows >= min(m, 128) }
+        let busy = large.last { shape in
+            let blocks = shape.blocks(rows: m, outputs: n)
+            return blocks.rows * blocks.columns >= multiprocessors
+        }
+        guard let shape = busy ?? large.first ?? shapes.last else {
+            preconditionFailure("a device without room for any product")
+        }
+        return shape
     }
 }
 

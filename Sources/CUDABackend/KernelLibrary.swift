@@ -9,7 +9,9 @@ final class KernelLibrary: Sendable {
     /// Kernels for heads of one width, by width.
     private let tiles = Mutex<[Int: [String: Kernel]]>([:])
 
-    init(_ device: Device, _ compiler: any KernelCompiler) throws(CUDAError) {
+    init(
+        _ device: Device, _ compiler: any KernelCompiler, _ products: ProductKernels
+    ) throws(CUDAError) {
         (self.device, self.compiler) = (device, compiler)
         var kernels: [String: Kernel] = [:]
         for (source, names) in Self.sources {
@@ -18,10 +20,13 @@ final class KernelLibrary: Sendable {
         }
         let gemm = try Module(try compiler.image(of: "gemm.cu", definitions: []), on: device)
         for name in ["gemm_reduce", "gemm_float"] { kernels[name] = try gemm.kernel(name) }
-        for shape in GEMMShape.all {
+        let shaped =
+            products == .warps
+            ? gemm : try Module(try compiler.image(of: "gemm_groups.cu", definitions: []), on: device)
+        for shape in GEMMShape.all(products, on: device) {
             for element in [ProductElement.bfloat16, .float16] {
                 let name = shape.kernel(element)
-                kernels[name] = try gemm.kernel(name, shared: shape.sharedBytes)
+                kernels[name] = try shaped.kernel(name, shared: shape.sharedBytes)
             }
         }
         self.kernels = kernels
@@ -54,7 +59,7 @@ final class KernelLibrary: Sendable {
         let image = try compiler.image(of: "attention_tiles.cu", definitions: ["WIDTH=\(width)"])
         let module = try Module(image, on: device)
         var made: [String: Kernel] = [:]
-        for other in TileKernel.all {
+        for other in TileKernel.all where other.sharedBytes(width: width) <= device.sharedMemory {
             made[other.name] = try module.kernel(other.name, shared: other.sharedBytes(width: width))
         }
         guard let found = made[kernel.name] else { throw .unknownKernel(kernel.name) }

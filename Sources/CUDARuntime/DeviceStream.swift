@@ -51,6 +51,7 @@ public final class DeviceStream: @unchecked Sendable {
     /// Milliseconds of the device's time that the work which `body` enqueues takes.
     public func time(_ body: () throws -> Void) throws -> Double {
         var (start, end): (CUevent?, CUevent?)
+        try device.makeCurrent()
         try device.driver.check(api.eventCreate(&start, 0), "cuEventCreate")
         try device.driver.check(api.eventCreate(&end, 0), "cuEventCreate")
         defer {

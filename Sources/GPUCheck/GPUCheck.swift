@@ -1,4 +1,4 @@
-import CUDABackend
+public import CUDABackend
 import CUDARuntime
 import JSON
 
@@ -24,12 +24,17 @@ public enum GPUCheck {
 
     /// Whether everything that was checked holds.
     public static func run(
-        _ section: Section, goldens: String?, seconds: Int, _ recorder: Recorder
+        _ section: Section, products: ProductKernels?, goldens: String?, seconds: Int, _ recorder: Recorder
     ) async throws -> Bool {
         let start = ContinuousClock.now
         if section == .device { Doctor.report { recorder.record($0, ["found": .string($1)]) } }
-        let backend = try CUDABackend()
-        recorder.record("start", ["seconds": .number((ContinuousClock.now - start) / .seconds(1))])
+        let backend = try CUDABackend(products: products)
+        recorder.record(
+            "start",
+            [
+                "products": .string("\(backend.products)"),
+                "seconds": .number((ContinuousClock.now - start) / .seconds(1)),
+            ])
         switch section {
         case .device: try measureDevice(backend, recorder)
         case .operations: try OperationCheck(backend, .models, recorder).run()

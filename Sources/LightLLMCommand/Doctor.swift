@@ -1,6 +1,7 @@
-import ArgumentParser
+public import ArgumentParser
+public import CUDABackend
 import CUDARuntime
-import GPUCheck
+public import GPUCheck
 
 /// Prints what of CUDA is found and what was tried.
 struct DoctorCommand: ParsableCommand {
@@ -19,6 +20,9 @@ struct GPUCheckCommand: AsyncParsableCommand {
     @Option(name: .customLong("section"), help: "What is done.")
     var section: GPUCheck.Section
 
+    @Option(name: .customLong("products"), help: "Which kernels multiply: warps or groups.")
+    var products: ProductKernels?
+
     @Option(name: .customLong("json"), help: "A file to add findings to, a JSON object a line.")
     var path: String?
 
@@ -30,10 +34,16 @@ struct GPUCheckCommand: AsyncParsableCommand {
 
     func run() async throws {
         let recorder = try Recorder(section: section.rawValue, path: path)
-        guard try await GPUCheck.run(section, goldens: goldens, seconds: seconds, recorder) else {
+        guard
+            try await GPUCheck.run(
+                section, products: products, goldens: goldens,
+                seconds: seconds, recorder)
+        else {
             throw ExitCode.failure
         }
     }
 }
 
 extension GPUCheck.Section: ExpressibleByArgument {}
+
+extension ProductKernels: ExpressibleByArgument {}

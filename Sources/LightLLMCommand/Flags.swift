@@ -1,6 +1,6 @@
-import ArgumentParser
+public import ArgumentParser
 import Foundation
-import LightLLM
+public import LightLLM
 import Tensors
 
 /// Brings the flags of a command line to the one spelling that the options declare: `--max-req-total-len` means

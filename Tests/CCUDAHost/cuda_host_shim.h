@@ -202,3 +202,26 @@ template <int N> static inline void wait_copies() {
         groups.erase(groups.begin());
     }
 }
+
+// Products of a group of warps, which read the tiles as they are when they are told.
+static inline unsigned char *align_shared(unsigned char *p, u32 bytes) {
+    return (unsigned char *)(((uintptr_t)p + bytes - 1) / bytes * bytes);
+}
+static inline void begin_products() {}
+static inline void commit_products() {}
+template <int N> static inline void wait_products() {}
+static inline void publish_copies() {}
+template <int N, class T> static inline void multiply_tiles(float *d, const T *a, const T *b, int k, int adds) {
+    if ((uintptr_t)a % 1024 || (uintptr_t)b % 1024) { fprintf(stderr, "wgmma: a tile that is not aligned\n"); abort(); }
+    const int lane = cuda_host::fiber->lane, warp = cuda_host::fiber->warp % 4;
+    for (int i = 0; i < N / 2; ++i) {
+        const int row = warp * 16 + lane / 4 + (i >> 1 & 1) * 8, column = i / 4 * 8 + lane % 4 * 2 + (i & 1);
+        double sum = adds ? d[i] : 0;
+        for (int c = 0; c < 16; ++c) {
+            const int chunk = 2 * k + c / 8;
+            sum += (double)widen(a[row * 64 + ((chunk ^ (row & 7)) << 3) + c % 8]) *
+                   (double)widen(b[column * 64 + ((chunk ^ (column & 7)) << 3) + c % 8]);
+        }
+        d[i] = (float)sum;
+    }
+}

@@ -5,6 +5,7 @@
 
 #include "../../Sources/CCUDAKernels/cu/rows.cu"
 #include "../../Sources/CCUDAKernels/cu/gemm.cu"
+#include "groups.h"
 #include "../../Sources/CCUDAKernels/cu/cache.cu"
 #include "../../Sources/CCUDAKernels/cu/attention.cu"
 #include "../../Sources/CCUDAKernels/cu/sampling.cu"
@@ -28,6 +29,7 @@ extern "C" int cuda_host_launch(
     const Dim g = {grid[0], grid[1], grid[2]}, b = {block[0], block[1], block[2]};
     if (strstr(image, "WIDTH=16")) return tiles_launch_16(name, g, b, shared, arguments);
     if (strstr(image, "WIDTH=64")) return tiles_launch_64(name, g, b, shared, arguments);
+    if (!strncmp(name, "group_", 6)) return groups_launch(name, g, b, shared, arguments);
     FOR_TYPES(embed_)
     KERNEL(gather_rows) KERNEL(add_rows) KERNEL(pack_rows) KERNEL(rms_norm) KERNEL(gated) KERNEL(rotation_table)
     KERNEL(fill_random) KERNEL(copy_words)

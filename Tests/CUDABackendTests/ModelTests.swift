@@ -76,7 +76,7 @@ import Weights
 
     @Test func sourcesAreEmbedded() {
         let texts = KernelSources().texts
-        #expect(texts.count == 8)
+        #expect(texts.count == 10)
         #expect(texts.values.allSatisfy { $0.contains("#include") || $0.contains("#pragma once") })
     }
 }

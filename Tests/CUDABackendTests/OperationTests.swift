@@ -9,19 +9,20 @@ import Testing
 /// Every operation against the reference, with the threads of a block in both orders.
 @Suite(.serialized) struct OperationTests {
     private func compare(
-        _ tolerance: Float, _ what: String, _ operation: (any Backend) throws -> [[Float]]
+        _ tolerance: Float, _ what: String, products: ProductKernels? = nil,
+        _ operation: (any Backend) throws -> [[Float]]
     ) throws {
         let expected = try operation(ReferenceBackend())
         for backwards in [false, true] {
             cuda_host_set_backwards(backwards)
             defer { cuda_host_set_backwards(false) }
-            let backend = try makeHostBackend()
+            let backend = try makeHostBackend(products: products)
             expectClose(try operation(backend), expected, tolerance, "\(what), backwards: \(backwards)")
         }
     }
 
-    @Test(arguments: [Encoding.float32, .bfloat16, .float16])
-    func products(_ encoding: Encoding) throws {
+    @Test(arguments: [Encoding.float32, .bfloat16, .float16], ProductKernels.allCases)
+    func products(_ encoding: Encoding, _ kernels: ProductKernels) throws {
         for (rows, inputs, outputs) in [
             (1, 8, 3), (5, 100, 70), (17, 64, 130), (70, 200, 65), (130, 64, 257),
         ] {
@@ -31,7 +32,7 @@ import Testing
             // Products in 16 bits round their inputs.
             try compare(
                 encoding == .float32 ? 1e-5 : encoding == .bfloat16 ? 3e-2 : 4e-3,
-                "\(rows)x\(inputs)x\(outputs)"
+                "\(rows)x\(inputs)x\(outputs)", products: kernels
             ) {
                 backend in
                 let parts = [Array(w.prefix(outputs / 2)), Array(w.suffix(outputs - outputs / 2))]
@@ -46,11 +47,12 @@ import Testing
     }
 
     /// Cut into segments, which several blocks or one compute, by way of tiles of all sizes: the same bits.
-    @Test func productsDoNotDependOnTheRows() throws {
+    @Test(arguments: ProductKernels.allCases)
+    func productsDoNotDependOnTheRows(_ kernels: ProductKernels) throws {
         var noise = Noise(3)
         let (inputs, outputs) = (1100, 100)
         let (x, w) = (noise.rows(140, inputs), noise.rows(outputs, inputs))
-        let backend = try makeHostBackend()
+        let backend = try makeHostBackend(products: kernels)
         let weight = backend.makeWeight([weight(w, .bfloat16)])
         func product(_ rows: Range<Int>) -> [[UInt32]] {
             let y = backend.makeMatrix(rows: rows.count, columns: outputs)

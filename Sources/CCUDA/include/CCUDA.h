@@ -9,7 +9,10 @@
 #ifdef CCUDA_REAL_HEADERS
 #include <cuda.h>
 #include <nvrtc.h>
+#if __has_include(<cublasLt.h>)
 #include <cublasLt.h>
+#define CCUDA_HAS_CUBLASLT
+#endif
 #define CC_ENUM(real) real
 #else
 #define CC_ENUM(real) int
@@ -25,6 +28,8 @@ typedef struct ccuda_graph *CUgraph;
 typedef struct ccuda_graphexec *CUgraphExec;
 typedef int nvrtcResult;
 typedef struct ccuda_nvrtcprog *nvrtcProgram;
+#endif
+#ifndef CCUDA_HAS_CUBLASLT
 typedef int cublasStatus_t;
 typedef struct ccuda_cublaslt *cublasLtHandle_t;
 typedef struct ccuda_ltmm *cublasLtMatmulDesc_t;
@@ -33,6 +38,11 @@ typedef struct ccuda_ltpref *cublasLtMatmulPreference_t;
 typedef struct { uint64_t data[8]; } cublasLtMatmulAlgo_t;
 typedef struct { cublasLtMatmulAlgo_t algo; size_t workspaceSize; cublasStatus_t state; float wavesCount; int reserved[4]; }
   cublasLtMatmulHeuristicResult_t;
+#endif
+#ifdef CCUDA_HAS_CUBLASLT
+#define CC_BLAS(real) real
+#else
+#define CC_BLAS(real) int
 #endif
 // cudaStream_t and CUstream are the same pointer type.
 
@@ -103,15 +113,15 @@ typedef struct { cublasLtMatmulAlgo_t algo; size_t workspaceSize; cublasStatus_t
   X(destroy, cublasLtDestroy, cublasStatus_t, (cublasLtHandle_t h)) \
   X(getVersion, cublasLtGetVersion, size_t, (void)) \
   X(getStatusString, cublasLtGetStatusString, const char *, (cublasStatus_t s)) \
-  X(matmulDescCreate, cublasLtMatmulDescCreate, cublasStatus_t, (cublasLtMatmulDesc_t *d, CC_ENUM(cublasComputeType_t) c, CC_ENUM(cudaDataType_t) s)) \
+  X(matmulDescCreate, cublasLtMatmulDescCreate, cublasStatus_t, (cublasLtMatmulDesc_t *d, CC_BLAS(cublasComputeType_t) c, CC_BLAS(cudaDataType_t) s)) \
   X(matmulDescDestroy, cublasLtMatmulDescDestroy, cublasStatus_t, (cublasLtMatmulDesc_t d)) \
-  X(matmulDescSet, cublasLtMatmulDescSetAttribute, cublasStatus_t, (cublasLtMatmulDesc_t d, CC_ENUM(cublasLtMatmulDescAttributes_t) a, const void *v, size_t n)) \
-  X(layoutCreate, cublasLtMatrixLayoutCreate, cublasStatus_t, (cublasLtMatrixLayout_t *l, CC_ENUM(cudaDataType) t, uint64_t r, uint64_t c, int64_t ld)) \
+  X(matmulDescSet, cublasLtMatmulDescSetAttribute, cublasStatus_t, (cublasLtMatmulDesc_t d, CC_BLAS(cublasLtMatmulDescAttributes_t) a, const void *v, size_t n)) \
+  X(layoutCreate, cublasLtMatrixLayoutCreate, cublasStatus_t, (cublasLtMatrixLayout_t *l, CC_BLAS(cudaDataType) t, uint64_t r, uint64_t c, int64_t ld)) \
   X(layoutDestroy, cublasLtMatrixLayoutDestroy, cublasStatus_t, (cublasLtMatrixLayout_t l)) \
-  X(layoutSet, cublasLtMatrixLayoutSetAttribute, cublasStatus_t, (cublasLtMatrixLayout_t l, CC_ENUM(cublasLtMatrixLayoutAttribute_t) a, const void *v, size_t n)) \
+  X(layoutSet, cublasLtMatrixLayoutSetAttribute, cublasStatus_t, (cublasLtMatrixLayout_t l, CC_BLAS(cublasLtMatrixLayoutAttribute_t) a, const void *v, size_t n)) \
   X(prefCreate, cublasLtMatmulPreferenceCreate, cublasStatus_t, (cublasLtMatmulPreference_t *p)) \
   X(prefDestroy, cublasLtMatmulPreferenceDestroy, cublasStatus_t, (cublasLtMatmulPreference_t p)) \
-  X(prefSet, cublasLtMatmulPreferenceSetAttribute, cublasStatus_t, (cublasLtMatmulPreference_t p, CC_ENUM(cublasLtMatmulPreferenceAttributes_t) a, const void *v, size_t n)) \
+  X(prefSet, cublasLtMatmulPreferenceSetAttribute, cublasStatus_t, (cublasLtMatmulPreference_t p, CC_BLAS(cublasLtMatmulPreferenceAttributes_t) a, const void *v, size_t n)) \
   X(heuristic, cublasLtMatmulAlgoGetHeuristic, cublasStatus_t, (cublasLtHandle_t h, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, \
       cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t dd, cublasLtMatmulPreference_t p, int n, \
       cublasLtMatmulHeuristicResult_t *out, int *found)) \

@@ -64,8 +64,8 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
     DYNAMIC_SHARED(shared);
     T *wide = (T *)(shared + STAGES * STAGE);
     float *scales = (float *)(shared + STAGES * STAGE + (BYTES ? 2 * TILE * 2 : 0));
-    const Task t = a.tasks[blockIdx.x];
-    const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, head = blockIdx.y, group = a.query_heads / a.heads;
+    const Task t = a.tasks[blockIdx.y];
+    const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, head = blockIdx.x, group = a.query_heads / a.heads;
     const i32 *slots = a.slots + t.slots;
 
     // This lane's two queries: rows lane / 4 and lane / 4 + 8 of the warp's tile.
@@ -272,7 +272,7 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
     }
 }
 
-// gridDim: tasks, key-value heads. The backend's AttentionKernel computes the shared memory.
+// gridDim: key-value heads, whose keys lie side by side, and tasks. The backend's AttentionKernel computes the shared memory.
 #define ATTEND(NAME, T, WARPS, BYTES, STAGES) \
     extern "C" __global__ void __launch_bounds__(WARPS * 32) attend_##NAME##_##WARPS(ATTENTION_PARAMETERS) { \
         const Attention a = ATTENTION_ARGUMENTS; \

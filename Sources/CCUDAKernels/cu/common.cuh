@@ -10,6 +10,11 @@ typedef unsigned long long u64;
 typedef long long i64;
 typedef int i32;
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+// The first address from `p` on, in shared memory, that is a multiple of `bytes`.
+static __device__ __forceinline__ unsigned char *align_shared(unsigned char *p, u32 bytes) {
+    const u32 address = (u32)__cvta_generic_to_shared(p);
+    return p + ((address + bytes - 1) / bytes * bytes - address);
+}
 #define INFINITY __int_as_float(0x7f800000)
 #define NAN __int_as_float(0x7fffffff)
 

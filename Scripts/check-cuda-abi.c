@@ -1,0 +1,22 @@
+// Holds the declarations in CCUDA.h against NVIDIA's own headers: every entry point must have the type that theirs has.
+// Compile it, with the folders of cuda.h, nvrtc.h and, where it can be had, cublasLt.h; there is nothing to link.
+#define CCUDA_REAL_HEADERS
+#include "../Sources/CCUDA/include/CCUDA.h"
+
+#define ASSIGN(field, symbol, result, arguments) table->field = &symbol;
+void check_driver(ccuda_driver_api *table) { CCUDA_DRIVER(ASSIGN) }
+void check_compiler(ccuda_nvrtc_api *table) { CCUDA_NVRTC(ASSIGN) }
+#ifdef CCUDA_HAS_CUBLASLT
+void check_products(ccuda_cublaslt_api *table) { CCUDA_CUBLASLT(ASSIGN) }
+_Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuristicResult_t) == 96, "sizes");
+#endif
+
+#define SAME(ours, theirs) _Static_assert((int)(ours) == (int)(theirs), #ours)
+SAME(CCUDA_ATTR_MP_COUNT, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+SAME(CCUDA_ATTR_CC_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+SAME(CCUDA_ATTR_CC_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+SAME(CCUDA_ATTR_L2_BYTES, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE);
+SAME(CCUDA_ATTR_SMEM_OPTIN, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
+SAME(CCUDA_FUNC_ATTR_MAX_DYN_SMEM, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
+SAME(CCUDA_CAPTURE_THREAD_LOCAL, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+SAME(CCUDA_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
