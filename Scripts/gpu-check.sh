@@ -19,6 +19,11 @@ results=$OUT/results.jsonl
 : > "$results"
 start=$(date +%s)
 failed=""
+# Libraries that lie beside the binary serve where the system lacks them.
+if ldd "$binary" | grep -q 'not found'; then
+    LD_LIBRARY_PATH=$(dirname "$binary")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH
+fi
 
 # section NAME LIMIT [COMMAND...]: runs a section, at most LIMIT seconds and no longer than there are left.
 section() {

@@ -37,8 +37,11 @@ static __device__ __forceinline__ void gemm(
 #pragma unroll 4
         for (int i = 0; i < (BM + BN) * 8 / THREADS; ++i) {
             const int row = (i * THREADS + tid) >> 3;
-            const T *from = row < BM ? from_x + (u32)min(row, rows_x) * stride : from_w + (u32)min(row - BM, rows_w) * stride;
-            copy_async(stage + tile_index(row, tid & 7), from + tile * TILE_K);
+            // Rows that are not there become zeros and are not read.
+            const bool is_x = row < BM;
+            const int at = is_x ? row : row - BM, most = is_x ? rows_x : rows_w;
+            const T *from = (is_x ? from_x : from_w) + (u32)min(at, most) * stride;
+            copy_async(stage + tile_index(row, tid & 7), from + tile * TILE_K, at <= most);
         }
     };
 
