@@ -20,6 +20,7 @@
         .add = prefix##_add,                                                                              \
         .activate = prefix##_activate,                                                                    \
         .gated = prefix##_gated,                                                                          \
+        .soft_cap = llm_scalar_soft_cap,                                                                       \
         .rotate = prefix##_rotate,                                                                        \
         .store_rows = prefix##_store_rows,                                                                \
         .attention_scratch = llm_scalar_attention_scratch,                                                \

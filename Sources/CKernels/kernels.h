@@ -41,6 +41,7 @@ void llm_scalar_dequantize_row(llm_encoding encoding, const void *row, size_t co
 size_t llm_scalar_panel_bytes(llm_encoding encoding, size_t inputs);
 void llm_scalar_pack_panel(
     llm_encoding encoding, const void *rows, size_t inputs, size_t outputs, void *panel);
+void llm_scalar_soft_cap(float *x, size_t count, float cap);
 size_t llm_scalar_quantized_bytes(size_t inputs, size_t rows);
 
 void llm_neon_quantize_rows(

@@ -46,12 +46,14 @@ LLM_TEMPLATE void load_values(
 
 /// Turns the scores of a query into exponentials, and takes them into its maximum and sum.
 LLM_TEMPLATE void exponentiate(
-    const llm_attention *a, const llm_attention_memory *m, size_t query, llm_span span) {
+    const llm_attention *a, const llm_attention_memory *m, size_t query, size_t start, llm_span span) {
     float *scores = m->scores + query * LLM_KEYS, *sums = m->lanes + query * LLM_LANES;
+    const llm_bias bias = llm_bias_of(a, query, start);
     float now = m->largest[query];
     for (size_t i = 0; i < LLM_KEYS; i++) {
         float score = scores[i] * a->scale;
         if (a->has_softcap) { score = llm_soft_cap(score, a->softcap); }
+        if (a->slopes) { score += bias.slope * (float)(bias.offset + (int)i); }
         scores[i] = i < span.first || i >= span.last ? -INFINITY : score;
         now = scores[i] > now ? scores[i] : now;
     }
