@@ -124,6 +124,7 @@ extension Activation {
         case .gelu: LLM_GELU
         case .geluTanh: LLM_GELU_TANH
         case .relu: LLM_RELU
+        case .quickGelu: LLM_QUICK_GELU
         }
     }
 }
