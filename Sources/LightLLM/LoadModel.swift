@@ -40,7 +40,8 @@ public struct LoadedModel: Sendable {
     public func makeEngine(_ options: EngineOptions = EngineOptions()) throws -> Engine {
         var options = options
         options.cacheElement = options.cacheElement ?? defaultCacheElement
-        let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
+        let longest = min(
+            options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384), network.longestSequence ?? .max)
         let (most, overflow) = longest.multipliedReportingOverflow(by: options.limits.runningSequences)
         let cap = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
         let budget = MemoryBudget.ofMachine().slots(
