@@ -117,7 +117,8 @@ let package = Package(
         tests(
             "ConformanceTests",
             [
-                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors",
+                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
+                "ReferenceBackend",
                 "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,
