@@ -94,10 +94,6 @@ void llm_scalar_gated(
     }
 }
 
-void llm_scalar_soft_cap(float *x, size_t count, float cap) {
-    for (size_t i = 0; i < count; i++) { x[i] = llm_soft_cap(x[i], cap); }
-}
-
 void llm_scalar_rotate(const llm_rotation *r) {
     size_t step = r->neighbours ? 2 : 1, apart = r->neighbours ? 1 : r->pairs;
     for (size_t row = 0; row < r->rows; row++) {

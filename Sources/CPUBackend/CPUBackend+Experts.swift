@@ -1,3 +1,4 @@
+import CKernels
 import Foundation
 public import Tensors
 
@@ -8,31 +9,37 @@ extension CPUBackend {
         _ x: Matrix, scores: Matrix, _ rule: RoutingRule, _ experts: ExpertWeights, into y: Matrix
     ) {
         precondition(scores.columns == experts.experts.count && x.rows == scores.rows, "scores of experts")
-        var groups = [[(row: Int32, weight: Float)]](repeating: [], count: scores.columns)
+        var groups = [Group](repeating: Group(), count: scores.columns)
+        kernels.clear_rows(y.row(0), y.rowStride, y.rows, y.columns)
         for row in 0..<x.rows {
-            y.row(row).update(repeating: 0, count: y.columns)
             let values = UnsafeBufferPointer(start: scores.row(row), count: scores.columns)
-            for choice in rule.choices(values) { groups[choice.expert].append((Int32(row), choice.weight)) }
-        }
-        for (index, group) in groups.enumerated() where !group.isEmpty {
-            let expert = experts.experts[index]
-            let rows = makeMatrix(rows: group.count, columns: x.columns)
-            gatherRows(group.map(\.row), of: x, into: rows)
-            let both = makeMatrix(rows: group.count, columns: expert.gateUp.outputs)
-            linear(rows, expert.gateUp, bias: nil, into: both)
-            let inner = makeMatrix(rows: group.count, columns: expert.down.inputs)
-            let parts = both.split(inner.columns, inner.columns)
-            gated(parts[0], parts[1], experts.activation, into: inner)
-            let result = makeMatrix(rows: group.count, columns: y.columns)
-            linear(inner, expert.down, bias: nil, into: result)
-            split(rows: group.count, cost: y.columns) { range in
-                for row in range {
-                    let (target, source) = (y.row(Int(group[row].row)), result.row(row))
-                    let weight = group[row].weight
-                    for column in 0..<y.columns { target[column] += weight * source[column] }
-                }
+            for choice in rule.choices(values) {
+                groups[choice.expert].rows.append(Int32(row))
+                groups[choice.expert].weights.append(choice.weight)
             }
         }
+        for (index, group) in groups.enumerated() where !group.rows.isEmpty {
+            let expert = experts.experts[index]
+            let rows = makeMatrix(rows: group.rows.count, columns: x.columns)
+            gatherRows(group.rows, of: x, into: rows)
+            let both = makeMatrix(rows: group.rows.count, columns: expert.gateUp.outputs)
+            linear(rows, expert.gateUp, bias: nil, into: both)
+            let inner = makeMatrix(rows: group.rows.count, columns: expert.down.inputs)
+            let parts = both.split(inner.columns, inner.columns)
+            gated(parts[0], parts[1], experts.activation, into: inner)
+            let result = makeMatrix(rows: group.rows.count, columns: y.columns)
+            linear(inner, expert.down, bias: nil, into: result)
+            kernels.add_scaled_rows(
+                result.row(0), result.rowStride, group.weights, group.rows, result.rows, y.columns,
+                y.row(0), y.rowStride)
+        }
+        withExtendedLifetime((x, y, scores)) {}
+    }
+
+    /// The rows that one expert computes.
+    private struct Group {
+        var rows: [Int32] = []
+        var weights: [Float] = []
     }
 }
 

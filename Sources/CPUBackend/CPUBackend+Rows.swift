@@ -5,9 +5,12 @@ public import Tensors
 extension CPUBackend {
     public func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix) {
         precondition(y.rows == rows.count && y.columns == x.columns, "gather shapes")
-        for (target, source) in rows.enumerated() {
-            y.row(target).update(from: x.row(Int(source)), count: x.columns)
+        rows.withUnsafeBufferPointer { sources in
+            guard let sources = sources.baseAddress else { return }
+            kernels.gather_rows(
+                x.row(0), x.rowStride, sources, y.rows, y.columns, y.row(0), y.rowStride)
         }
+        withExtendedLifetime((x, y)) {}
     }
 
     public func add(_ a: Matrix, _ b: Matrix, into y: Matrix) {
@@ -74,9 +77,9 @@ extension CPUBackend {
 
     public func scale(_ x: Matrix, by factors: [Float]) {
         split(rows: x.rows, cost: x.columns) { rows in
-            for row in rows {
-                let (values, factor) = (x.row(row), factors[row])
-                for column in 0..<x.columns { values[column] *= factor }
+            factors[rows].withUnsafeBufferPointer { factors in
+                guard let factors = factors.baseAddress else { return }
+                kernels.scale_rows(x.row(rows.lowerBound), x.rowStride, rows.count, x.columns, factors)
             }
         }
     }
@@ -87,12 +90,9 @@ extension CPUBackend {
 
     public func clamp(_ x: Matrix, to range: ClosedRange<Float>) {
         split(rows: x.rows, cost: x.columns) { rows in
-            for row in rows {
-                let values = x.row(row)
-                for column in 0..<x.columns {
-                    values[column] = min(max(values[column], range.lowerBound), range.upperBound)
-                }
-            }
+            kernels.clamp_rows(
+                x.row(rows.lowerBound), x.rowStride, rows.count, x.columns, range.lowerBound,
+                range.upperBound)
         }
     }
 

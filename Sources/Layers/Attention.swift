@@ -21,6 +21,10 @@ public struct Heads: Sendable, Equatable {
     /// Outputs of the three projections together.
     public var stackedWidth: Int { queryWidth + 2 * keyValueWidth }
 
+    public func cacheLayout(layers: Int) -> CacheLayout {
+        CacheLayout(layers: layers, heads: keyValue, keyWidth: width, valueWidth: width)
+    }
+
     /// Where the queries, keys and values are in a projection that has, for each key-value head, its query
     /// heads, then the key, then the value.
     public var grouped: [Range<Int>] {

@@ -22,7 +22,8 @@ public struct LatentAttention: Attention {
         }
 
         public func cacheLayout(layers: Int) -> CacheLayout {
-            CacheLayout(layers: layers, keyWidth: latentWidth + rotatedWidth, valueWidth: latentWidth)
+            CacheLayout(
+                layers: layers, heads: 1, keyWidth: latentWidth + rotatedWidth, valueWidth: latentWidth)
         }
     }
 
@@ -99,9 +100,11 @@ public struct LatentAttention: Attention {
     public func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix {
         let key = latent(x)
         latentNorm.apply(to: key.columns(0..<geometry.latentWidth), heads: 1)
+        // A copy, since a backend may change keys before it stores them.
+        let value = x.backend.makeMatrix(rows: x.rows, columns: geometry.latentWidth)
+        copy(key.columns(0..<geometry.latentWidth), into: value)
         let attended = pass.attend(
-            latentQueries(x), key, key.columns(0..<geometry.latentWidth), rotatedBy: rotation, shape,
-            layer: layer)
+            latentQueries(x), key, value, rotatedBy: rotation, shape, layer: layer)
         let values = x.backend.makeMatrix(rows: x.rows, columns: geometry.heads * geometry.valueWidth)
         for (head, weight) in fromLatent.enumerated() {
             x.backend.linear(
@@ -115,16 +118,19 @@ public struct LatentAttention: Attention {
     private func latentQueries(_ x: Matrix) -> Matrix {
         let queries = queryNorm.map { query[1]($0(query[0](x))) } ?? query[0](x)
         let moved = x.backend.makeMatrix(rows: x.rows, columns: geometry.heads * shape.keyWidth)
-        let rows = (0..<Int32(x.rows)).map { $0 }
         for (head, weight) in toLatent.enumerated() {
             let parts = queries.part(head, of: geometry.plainWidth + geometry.rotatedWidth)
                 .split(geometry.plainWidth, geometry.rotatedWidth)
             let target = moved.part(head, of: shape.keyWidth).split(
                 geometry.latentWidth, geometry.rotatedWidth)
             x.backend.linear(parts[0], weight, bias: nil, into: target[0])
-            x.backend.gatherRows(rows, of: parts[1], into: target[1])
+            copy(parts[1], into: target[1])
         }
         return moved
+    }
+
+    private func copy(_ x: Matrix, into y: Matrix) {
+        x.backend.gatherRows((0..<Int32(x.rows)).map { $0 }, of: x, into: y)
     }
 }
 

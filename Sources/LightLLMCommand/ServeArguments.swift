@@ -42,6 +42,18 @@ struct ServeArguments: ParsableArguments {
         name: .customLong("data_type"), help: "How the cache stores numbers: float32, float16 or bfloat16.")
     var dataType: String?
 
+    @Option(
+        name: .customLong("kv_cache_dtype"),
+        help:
+            "How the cache stores keys and values: auto (as --data_type says), float32, float16, bfloat16 or int8."
+    )
+    var cacheType = "auto"
+
+    @Option(
+        name: .customLong("mode"), parsing: .upToNextOption,
+        help: "LightLLM's modes: triton_int8kv stores the cache as int8.")
+    var modes: [String] = []
+
     @Option(name: .customLong("tokenizer_mode"), help: "Accepted for compatibility: auto, fast or slow.")
     var tokenizerMode = "auto"
 
@@ -94,18 +106,35 @@ struct ServeArguments: ParsableArguments {
             (1...65_536).contains(tokensPerStep), "batch_max_tokens", "between 1 and 65536", tokensPerStep)
         try require(defaultMaxTokens > 0, "default_max_tokens", "at least 1", defaultMaxTokens)
         try require(threads ?? 1 > 0, "threads", "at least 1", threads ?? 0)
-        let modes = ["auto", "fast", "slow"]
+        let tokenizerModes = ["auto", "fast", "slow"]
         try require(
-            modes.contains(tokenizerMode), "tokenizer_mode", modes.joined(separator: ", "), tokenizerMode)
+            tokenizerModes.contains(tokenizerMode), "tokenizer_mode", tokenizerModes.joined(separator: ", "),
+            tokenizerMode)
         if let dataType {
-            try require(Self.elements[dataType] != nil, "data_type", "float32, float16 or bfloat16", dataType)
+            try require(
+                CacheElement.floats[dataType] != nil, "data_type", "float32, float16 or bfloat16", dataType)
+        }
+        try require(
+            cacheType == "auto" || CacheElement(name: cacheType) != nil, "kv_cache_dtype",
+            "auto, float32, float16, bfloat16 or int8", cacheType)
+        for mode in modes {
+            try require(
+                Self.modes.keys.contains(mode), "mode", Self.modes.keys.sorted().joined(separator: ", "), mode
+            )
         }
     }
 
-    private static let elements: [String: CacheElement] = [
-        "fp32": .float32, "float32": .float32, "fp16": .float16, "float16": .float16, "bf16": .bfloat16,
-        "bfloat16": .bfloat16,
+    /// LightLLM's modes and what they ask of the cache; its attention kernels are ours in every mode.
+    private static let modes: [String: CacheElement?] = [
+        "triton_int8kv": .int8, "ppl_int8kv": .int8, "ppl_int8kv_flashdecoding": .int8, "ppl_fp16": nil,
+        "triton_flashdecoding": nil, "triton_gqa_attention": nil, "triton_gqa_flashdecoding": nil,
+        "ppl_fp16_flashdecoding": nil,
     ]
+
+    private var cacheElement: CacheElement? {
+        let ofMode = modes.lazy.compactMap { Self.modes[$0] ?? nil }.first
+        return CacheElement(name: cacheType) ?? ofMode ?? dataType.flatMap { CacheElement(name: $0) }
+    }
 
     var servedName: String {
         modelName ?? URL(fileURLWithPath: modelDirectory).deletingPathExtension().lastPathComponent
@@ -118,7 +147,7 @@ struct ServeArguments: ParsableArguments {
         options.engine.maxRequestTokens = maxRequestTokens
         options.engine.limits = SchedulerLimits(
             runningSequences: runningRequests, tokensPerStep: tokensPerStep)
-        options.engine.cacheElement = dataType.flatMap { Self.elements[$0] }
+        options.engine.cacheElement = cacheElement
         options.engine.threads = threads
         options.engine.trace = try profile.map { try StepTrace(path: $0) }
         if !endTokens.isEmpty { options.endTokens = endTokens }

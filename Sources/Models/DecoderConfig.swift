@@ -38,7 +38,7 @@ public struct DecoderConfig: Decodable, Sendable {
     var layerEpsilon: Float { layerNormEps ?? 1e-5 }
 
     var cacheLayout: CacheLayout {
-        CacheLayout(layers: numHiddenLayers, keyWidth: heads.keyValueWidth, valueWidth: heads.keyValueWidth)
+        heads.cacheLayout(layers: numHiddenLayers)
     }
 
     /// The same with a window only if the config says that it is used; some families describe one in any case.
@@ -101,7 +101,9 @@ extension DecoderConfig: ValidatedConfig {
             throw .malformed("layer_types has \(layerTypes.count) entries, expected \(numHiddenLayers)")
         }
         let part = partialRotaryFactor ?? ropeParameters?.partialRotaryFactor ?? 1
-        guard part > 0, part <= 1 else { throw .malformed("partial_rotary_factor must be in (0, 1], found \(part)") }
+        guard part > 0, part <= 1 else {
+            throw .malformed("partial_rotary_factor must be in (0, 1], found \(part)")
+        }
         try requirePositive(("rotated columns of a head", ropeGeometry().width))
         try requireMultiple("rotated columns of a head", ropeGeometry().width, of: "2", 2)
     }

@@ -43,7 +43,8 @@ public protocol Backend: AnyObject, Sendable {
     func softcap(_ x: Matrix, at cap: Float)
     /// Rotates `heads` heads of `x` in place.
     func rotate(_ x: Matrix, heads: Int, by table: RotationTable)
-    /// Stores `k` and `v` at the pass's new slots, then `y = softmax(scale q kᵀ) v` over each sequence.
+    /// Stores `k` and `v` at the pass's new slots, then `y = softmax(scale q kᵀ) v` over each sequence. `q` and
+    /// `k` may be overwritten.
     func attend(
         _ q: Matrix, _ k: Matrix, _ v: Matrix, _ shape: AttentionShape, in pass: ForwardPass, layer: Int,
         into y: Matrix)

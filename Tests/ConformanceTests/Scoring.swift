@@ -32,10 +32,10 @@ struct Scored: Equatable {
 }
 
 extension LoadedModel {
-    /// An engine with a float32 cache that holds one request of `tokens`.
-    func makeScoringEngine(tokens: Int) throws -> Engine {
+    /// An engine whose cache holds one request of `tokens`.
+    func makeScoringEngine(tokens: Int, _ element: CacheElement = .float32) throws -> Engine {
         var options = EngineOptions()
-        (options.cacheElement, options.maxTotalTokens, options.maxRequestTokens) = (.float32, tokens, tokens)
+        (options.cacheElement, options.maxTotalTokens, options.maxRequestTokens) = (element, tokens, tokens)
         return try makeEngine(options)
     }
 }

@@ -38,7 +38,7 @@ public enum Bloom: Architecture {
             head: OutputHead(
                 Linear(weights["word_embeddings"], inputs: width, outputs: config.vocabSize)),
             rotations: [],
-            cache: CacheLayout(layers: config.layers, keyWidth: width, valueWidth: width))
+            cache: config.heads.cacheLayout(layers: config.layers))
     }
 
     private static func attention(

@@ -21,9 +21,7 @@ public enum ChatGLM2: Architecture {
                     tree[config.tieWordEmbeddings == true ? "embedding.word_embeddings" : "output_layer"],
                     inputs: width, outputs: config.paddedVocabSize)),
             rotations: [rotation],
-            cache: CacheLayout(
-                layers: config.numLayers, keyWidth: config.heads.keyValueWidth,
-                valueWidth: config.heads.keyValueWidth))
+            cache: config.heads.cacheLayout(layers: config.numLayers))
     }
 
     private static func layer(

@@ -41,9 +41,7 @@ public enum Qwen: Architecture {
                     config.tieWordEmbeddings == true ? tree["wte"] : weights["lm_head"], inputs: width,
                     outputs: config.vocabSize)),
             rotations: [rotation],
-            cache: CacheLayout(
-                layers: config.numHiddenLayers, keyWidth: heads.keyValueWidth,
-                valueWidth: heads.keyValueWidth))
+            cache: config.heads.cacheLayout(layers: config.numHiddenLayers))
     }
 
     public static func ignores(_ tensor: String, _ config: QwenConfig) -> Bool {

@@ -36,8 +36,7 @@ public enum StarCoder: Architecture {
                     config.tieWordEmbeddings ?? true ? tree["wte"] : weights["lm_head"], inputs: width,
                     outputs: config.vocabSize)),
             rotations: [],
-            cache: CacheLayout(
-                layers: config.nLayer, keyWidth: heads.keyValueWidth, valueWidth: heads.keyValueWidth))
+            cache: config.heads.cacheLayout(layers: config.nLayer))
     }
 
     public static func ignores(_ tensor: String, _ config: StarCoderConfig) -> Bool {
