@@ -49,3 +49,28 @@ public struct PlainMLP: FeedForward {
         return down(hidden)
     }
 }
+
+/// `down(quickGelu(gate(x)) * (up(x) + 1))`, gate and up within a limit (Phi-3 small).
+public struct LimitedGatedMLP: FeedForward {
+    let gateUp: Linear
+    let down: Linear
+    let limit: Float?
+
+    /// `gateUp` stacks the gate on top of the up projection.
+    public init(gateUp: Linear, down: Linear, limit: Float?) {
+        (self.gateUp, self.down, self.limit) = (gateUp, down, limit)
+    }
+
+    public func callAsFunction(_ x: Matrix) -> Matrix {
+        let both = gateUp(x)
+        let (gate, up) = (both.columns(0..<both.columns / 2), both.columns(both.columns / 2..<both.columns))
+        if let limit {
+            x.backend.clamp(gate, to: -Float.infinity...limit)
+            x.backend.clamp(up, to: -limit...limit)
+        }
+        let product = x.backend.makeMatrix(rows: x.rows, columns: gate.columns)
+        x.backend.gated(gate, up, .quickGelu, into: product)
+        x.backend.activate(gate, .quickGelu, into: gate)
+        return down(product + gate)
+    }
+}

@@ -42,7 +42,14 @@ public struct Linear: Sendable {
             : nil
     }
 
-    public var outputs: Int { weight.outputs }
+    /// The same with `bias` instead of what the checkpoint has, one number for each output.
+    public init(_ parameters: Parameters, inputs: Int, bias values: [Float]) throws {
+        let count = values.count
+        weight = parameters.backend.makeWeight([
+            try parameters.matrix("weight", outputs: count, inputs: inputs)
+        ])
+        bias = parameters.backend.makeVector([HostWeight(values, outputs: 1, inputs: count)])
+    }
 
     public func callAsFunction(_ x: Matrix) -> Matrix {
         let y = x.backend.makeMatrix(rows: x.rows, columns: weight.outputs)

@@ -19,6 +19,8 @@ public struct RopeScaling: Decodable, Sendable {
     public var shortFactor: [Float]?
     public var longFactor: [Float]?
     public var partialRotaryFactor: Float?
+    public var shortMscale: Float?
+    public var longMscale: Float?
 
     public init(type: String, factor: Float? = nil) { (self.type, self.factor) = (type, factor) }
 
@@ -65,9 +67,13 @@ public struct RopeGeometry: Sendable {
         stride(from: 0, to: width, by: 2).map { Float(1 / pow(theta, Double($0) / Double(width))) }
     }
 
-    func rotation(_ frequencies: Rotation.Frequencies, magnitude: Float = 1) -> Rotation {
+    func rotation(
+        _ frequencies: Rotation.Frequencies, magnitude: Float = 1,
+        longer: (than: Int, magnitude: Float)? = nil
+    ) -> Rotation {
         Rotation(
-            frequencies: frequencies, magnitude: magnitude, columns: firstColumn..<firstColumn + width,
+            frequencies: frequencies, magnitude: magnitude, longer: longer,
+            columns: firstColumn..<firstColumn + width,
             pairing: pairing)
     }
 }
@@ -206,10 +212,11 @@ extension Rotation {
         let ratio =
             scaling.originalMaxPositionEmbeddings == nil
             ? Double(scaling.factor ?? 1) : Double(geometry.maxPositionEmbeddings) / Double(max(original, 1))
-        let magnitude = ratio > 1 ? (1 + log(ratio) / log(Double(original))).squareRoot() : 1
+        let usual = ratio > 1 ? (1 + log(ratio) / log(Double(original))).squareRoot() : 1
+        let magnitude = scaling.attentionFactor ?? Float(usual)
         return geometry.rotation(
-            .byLength { $0 > original ? long : short },
-            magnitude: scaling.attentionFactor ?? Float(magnitude))
+            .byLength { $0 > original ? long : short }, magnitude: scaling.shortMscale ?? magnitude,
+            longer: (original, scaling.longMscale ?? magnitude))
     }
 }
 

@@ -7,7 +7,8 @@ public import Weights
 /// Every architecture this build can run. Adding one is adding its file and a line here.
 public let architectures: [any Architecture.Type] = [
     Llama.self, Qwen2.self, Qwen3.self, Mixtral.self, Qwen2MoE.self, Qwen3MoE.self, DeepseekV2.self,
-    Gemma.self, Gemma2.self, Phi3.self, InternLM.self, InternLM2.self, MiniCPM.self, StableLM.self,
+    Gemma.self, Gemma2.self, Phi3.self, Phi3Small.self, InternLM.self, InternLM2.self, MiniCPM.self,
+    StableLM.self,
     Cohere.self, ChatGLM2.self, Qwen.self, Bloom.self, StarCoder.self, StarCoder2.self,
     InternLM2Reward.self, Qwen2Reward.self,
 ]

@@ -43,8 +43,9 @@ public final class ReferenceBackend: Backend {
         let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
         for row in positions.indices {
             let angles = rotation.frequencies(atLength: Int(lengths[row])).map { Float(positions[row]) * $0 }
-            cosines[row] = angles.map { cos($0) * rotation.magnitude }
-            sines[row] = angles.map { sin($0) * rotation.magnitude }
+            let magnitude = rotation.magnitude(atLength: Int(lengths[row]))
+            cosines[row] = angles.map { cos($0) * magnitude }
+            sines[row] = angles.map { sin($0) * magnitude }
         }
         return RotationTable(rotation: rotation, cosines: cosines, sines: sines)
     }
