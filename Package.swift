@@ -119,8 +119,9 @@ let package = Package(
         tests(
             "ConformanceTests",
             [
-                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors",
-                "TextGeneration", "CPUBackend",
+                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
+                "ReferenceBackend",
+                "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,
             ]),
