@@ -138,7 +138,8 @@ struct ServeArguments: ParsableArguments {
             stepsBetweenLooks)
         try require(waitingRequests ?? 1 > 0, "max_waiting_requests", "at least 1", waitingRequests ?? 0)
         if usesPromptCache, disablesPromptCache {
-            throw ValidationError("--use_dynamic_prompt_cache and --disable_dynamic_prompt_cache exclude each other")
+            throw ValidationError(
+                "--use_dynamic_prompt_cache and --disable_dynamic_prompt_cache exclude each other")
         }
         try require(defaultMaxTokens > 0, "default_max_tokens", "at least 1", defaultMaxTokens)
         try require(threads ?? 1 > 0, "threads", "at least 1", threads ?? 0)

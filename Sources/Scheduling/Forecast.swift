@@ -21,7 +21,8 @@ struct Forecast {
         _ newcomer: ScheduledSequence, after prefix: RadixNode, _ policy: inout any AdmissionPolicy,
         capacity: Int
     ) -> Bool {
-        let prompts = PromptWork(sequences, and: newcomer, uncached: newcomer.tokens.count - prefix.depth, limits)
+        let prompts = PromptWork(
+            sequences, and: newcomer, uncached: newcomer.tokens.count - prefix.depth, limits)
         sort(prompts)
         newcomer.end = end(newcomer, prompts.span(newcomer, computed: prefix.depth))
         let index = sequences.firstIndex { $0.end < newcomer.end } ?? sequences.count
@@ -81,7 +82,8 @@ struct Forecast {
         let span = prompts.span(sequence, computed: computed)
         holdings.append(
             Holding(
-                id: sequence.id, base: sequence.cacheUse == .recomputed ? most : base - span.first, most: most,
+                id: sequence.id, base: sequence.cacheUse == .recomputed ? most : base - span.first,
+                most: most,
                 end: sequence.end, generated: sequence.generatedCount,
                 remaining: sequence.maxCount - sequence.tokens.count))
     }

@@ -15,7 +15,9 @@ final class RadixNode {
     /// The forecast that counted it last.
     var mark: UInt64 = 0
 
-    fileprivate init(_ tokens: [Int32], _ lease: consuming SlotLease, after parent: RadixNode?, _ time: UInt64) {
+    fileprivate init(
+        _ tokens: [Int32], _ lease: consuming SlotLease, after parent: RadixNode?, _ time: UInt64
+    ) {
         self.lease = lease
         (self.tokens, self.parent, lastUse) = (tokens, parent, time)
         depth = (parent?.depth ?? 0) + tokens.count
@@ -251,7 +253,8 @@ extension RadixTree {
     func checkInvariants() {
         var (tokens, used, count) = (0, 0, 0)
         for (_, before, node) in nodes() {
-            precondition(!node.tokens.isEmpty && node.tokens.count == node.slots.count, "tokens without slots")
+            precondition(
+                !node.tokens.isEmpty && node.tokens.count == node.slots.count, "tokens without slots")
             precondition(node.depth == before.count + node.tokens.count, "a node is not where it says")
             precondition(node.parent?.children[node.tokens[0]] === node, "a parent does not know its child")
             precondition(node.users <= node.parent?.users ?? 0, "used below and not above")
@@ -259,6 +262,7 @@ extension RadixTree {
             used += node.users > 0 ? node.tokens.count : 0
             count += 1
         }
-        precondition(tokens == tokenCount && used == usedCount && count == nodeCount, "the tree is miscounted")
+        precondition(
+            tokens == tokenCount && used == usedCount && count == nodeCount, "the tree is miscounted")
     }
 }

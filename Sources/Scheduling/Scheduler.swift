@@ -173,7 +173,7 @@ extension Scheduler {
             admitsAny = true
         }
         for sequence in passedOver.reversed() { queue.putBack(sequence) }
-        if !admitsAny { stepsSinceLook = 0 }
+        stepsSinceLook = admitsAny ? limits.stepsBetweenLooks : 0
     }
 
     private mutating func begin(_ sequence: ScheduledSequence, after prefix: RadixNode) {
@@ -201,7 +201,9 @@ extension Scheduler {
         guard let salt = salt(sequence) else { return false }
         if let other = sequence.awaited, other.state == .running, other.isPrefilling { return true }
         sequence.awaited = running.first { other in
-            guard other.isPrefilling, let otherSalt = self.salt(other), otherSalt == salt else { return false }
+            guard other.isPrefilling, let otherSalt = self.salt(other), otherSalt == salt else {
+                return false
+            }
             let gain = sequence.commonCount(other) - prefix.depth
             return gain > 0 && 2 * gain >= sequence.tokens.count - prefix.depth
         }
@@ -214,7 +216,9 @@ extension Scheduler {
     private mutating func items() -> [Step.Item] {
         var free = freeSlots
         // A sequence that is computed again has its slots.
-        func missing(_ sequence: ScheduledSequence) -> Int { sequence.slots.count < sequence.tokens.count ? 1 : 0 }
+        func missing(_ sequence: ScheduledSequence) -> Int {
+            sequence.slots.count < sequence.tokens.count ? 1 : 0
+        }
         while running.reduce(0, { $0 + ($1.isPrefilling ? 0 : missing($1)) }) > free {
             pauseNewest()
             free = freeSlots
@@ -296,7 +300,8 @@ extension Scheduler {
                 "a sequence reads slots that are not its prefix's")
         }
         if policy is GuaranteedPolicy {
-            precondition(peak() <= pool.capacity && counters.pauses == 0, "more slots are promised than exist")
+            precondition(
+                peak() <= pool.capacity && counters.pauses == 0, "more slots are promised than exist")
         }
     }
 }

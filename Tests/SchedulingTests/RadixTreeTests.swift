@@ -17,7 +17,8 @@ private struct NaiveTree {
     var time = 0
 
     func depth(_ tokens: [Int32], _ salt: CacheSalt?) -> Int {
-        (0..<tokens.count).first { entries[Key(salt: salt, tokens: Array(tokens[...$0]))] == nil } ?? tokens.count
+        (0..<tokens.count).first { entries[Key(salt: salt, tokens: Array(tokens[...$0]))] == nil }
+            ?? tokens.count
     }
 
     mutating func use(_ tokens: [Int32], _ salt: CacheSalt?, by count: Int) {

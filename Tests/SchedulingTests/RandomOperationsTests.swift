@@ -29,12 +29,17 @@ private struct Cell: Equatable {
         func draw(_ random: inout Random) -> ScheduledSequence {
             number += 1
             let count = Int.random(in: 1...12, using: &random)
-            let prompt = (0..<count).map { Int32($0 < 8 ? number % 3 : UInt64.random(in: 0...1, using: &random)) }
-            let uses: [CacheUse] = [.shared(nil), .shared(nil), .shared(nil), .shared(CacheSalt("a")), .own, .recomputed]
+            let prompt = (0..<count).map {
+                Int32($0 < 8 ? number % 3 : UInt64.random(in: 0...1, using: &random))
+            }
+            let uses: [CacheUse] = [
+                .shared(nil), .shared(nil), .shared(nil), .shared(CacheSalt("a")), .own, .recomputed,
+            ]
             return ScheduledSequence(
                 id: SequenceID(number), prompt: prompt, maxNewTokens: Int.random(in: 1...12, using: &random),
                 scoresPrompt: number % 7 == 0, cacheUse: uses.randomElement(using: &random) ?? .own,
-                terms: QueueTerms(priority: Int.random(in: 0...2, using: &random), tenant: Tenant("\(number % 3)")))
+                terms: QueueTerms(
+                    priority: Int.random(in: 0...2, using: &random), tenant: Tenant("\(number % 3)")))
         }
         for _ in 0..<5000 {
             switch Int.random(in: 0..<12, using: &random) {
@@ -48,7 +53,8 @@ private struct Cell: Equatable {
                     #expect(scheduler.waitingCount >= 12)
                 }
             case 3:
-                guard let id = alive.keys.sorted(by: { $0.value < $1.value }).randomElement(using: &random) else { continue }
+                guard let id = alive.keys.sorted(by: { $0.value < $1.value }).randomElement(using: &random)
+                else { continue }
                 scheduler.remove(id)
                 alive[id] = nil
             case 4: scheduler.tree.evict(Int.random(in: 1...4, using: &random))
@@ -58,7 +64,8 @@ private struct Cell: Equatable {
                 #expect(step.tokenCount <= limits.tokensPerStep && !step.items.isEmpty)
                 for item in step.items {
                     for index in item.range {
-                        memory[Int(item.sequence.slots[index])] = Cell(tokens: Array(item.sequence.tokens[...index]))
+                        memory[Int(item.sequence.slots[index])] = Cell(
+                            tokens: Array(item.sequence.tokens[...index]))
                     }
                 }
                 for item in step.items {
@@ -67,7 +74,8 @@ private struct Cell: Equatable {
                         let cell = memory[Int(sequence.slots[index])]
                         #expect(cell == Cell(tokens: Array(sequence.tokens[...index])))
                     }
-                    scheduler.record(item, sampled: item.isLast ? Int32.random(in: 0...1, using: &random) : nil)
+                    scheduler.record(
+                        item, sampled: item.isLast ? Int32.random(in: 0...1, using: &random) : nil)
                     let isFull = sequence.tokens.count == sequence.maxCount
                     if isFull || item.isLast && Int.random(in: 0..<9, using: &random) == 0 {
                         scheduler.finish(sequence.id)

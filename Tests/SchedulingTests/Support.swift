@@ -9,9 +9,11 @@ struct Random: RandomNumberGenerator {
 }
 
 func sequence(
-    _ id: Int, _ prompt: [Int32], _ new: Int, _ use: CacheUse = .shared(nil), _ terms: QueueTerms = QueueTerms()
+    _ id: Int, _ prompt: [Int32], _ new: Int, _ use: CacheUse = .shared(nil),
+    _ terms: QueueTerms = QueueTerms()
 ) -> ScheduledSequence {
-    ScheduledSequence(id: SequenceID(UInt64(id)), prompt: prompt, maxNewTokens: new, cacheUse: use, terms: terms)
+    ScheduledSequence(
+        id: SequenceID(UInt64(id)), prompt: prompt, maxNewTokens: new, cacheUse: use, terms: terms)
 }
 
 extension Scheduler {

@@ -63,7 +63,9 @@ import Testing
                 for (number, request) in requests.enumerated() {
                     group.addTask { (number, try await bits(engine, request)) }
                 }
-                for try await (number, found) in group { #expect(found == expected[number], "request \(number)") }
+                for try await (number, found) in group {
+                    #expect(found == expected[number], "request \(number)")
+                }
             }
             try await settle(engine)
             #expect(engine.statistics.cachedTokens > before)
@@ -110,7 +112,9 @@ import Testing
         // The first may take the place of the one that expires.
         var crowd: [GenerationStream] = []
         do throws(RequestError) {
-            for _ in 0..<2 { crowd.append(try engine.submit(GenerationRequest(prompt: [4], maxNewTokens: 1))) }
+            for _ in 0..<2 {
+                crowd.append(try engine.submit(GenerationRequest(prompt: [4], maxNewTokens: 1)))
+            }
             Issue.record("four requests wait")
         } catch { #expect(error == .queueFull(limit: 2)) }
         var failure: RequestError?

@@ -13,7 +13,9 @@ struct MemoryChart {
         func x(_ step: Int) -> Double { Double(margin) + Double(plotWidth) * Double(step) / Double(count) }
         var (upper, lower): ([String], [String]) = ([], [])
         for column in 0..<min(plotWidth, count) {
-            let (first, end) = (column * count / min(plotWidth, count), (column + 1) * count / min(plotWidth, count))
+            let (first, end) = (
+                column * count / min(plotWidth, count), (column + 1) * count / min(plotWidth, count)
+            )
             let stretch = simulation.use[first..<end]
             upper.append("\(x(first)),\(y(stretch.max() ?? 0))")
             lower.append("\(x(first)),\(y(stretch.min() ?? 0))")
