@@ -52,7 +52,7 @@ def native(name, **config):
         weights = {}
         for file in sorted(folder.glob("*.safetensors")):
             weights |= load_file(file)
-        return logits_of(model), dict(model_type=name, **config), weights
+        return logits_of(model), dict(model_type=name, architectures=[type(model).__name__], **config), weights
     return make
 
 
@@ -73,7 +73,7 @@ def numpied(model):
 def internlm(seed):
     model = llama(attention_bias=True, num_key_value_heads=HEADS)
     randomize(model, seed)
-    config = dict(SHARED, model_type="internlm", bias=True, num_key_value_heads=HEADS, rms_norm_eps=1e-6)
+    config = dict(SHARED, model_type="internlm", architectures=["InternLMForCausalLM"], bias=True, num_key_value_heads=HEADS, rms_norm_eps=1e-6)
     return logits_of(model), config, numpied(model)
 
 
@@ -172,7 +172,7 @@ def qwen(seed):
             hook.remove()
         return result
     config = {k: v for k, v in SHARED.items() if k != "num_key_value_heads"} | dict(
-        model_type="qwen", intermediate_size=2 * INNER, kv_channels=HEAD, layer_norm_epsilon=1e-6, rotary_emb_base=10000,
+        model_type="qwen", architectures=["QWenLMHeadModel"], intermediate_size=2 * INNER, kv_channels=HEAD, layer_norm_epsilon=1e-6, rotary_emb_base=10000,
         rotary_pct=1.0, seq_length=trained, use_dynamic_ntk=True, use_logn_attn=True, no_bias=True,
         tie_word_embeddings=False)
     return logits, config, weights
@@ -197,7 +197,7 @@ def chatglm(seed):
                           ("mlp.gate_up_proj", "mlp.dense_h_to_4h"), ("mlp.down_proj", "mlp.dense_4h_to_h")]:
             weights[b + new + ".weight"] = old[a + name + ".weight"]
     config = dict(
-        model_type="chatglm", padded_vocab_size=VOCABULARY, hidden_size=WIDTH, ffn_hidden_size=INNER, num_layers=2,
+        model_type="chatglm", architectures=["ChatGLMModel"], padded_vocab_size=VOCABULARY, hidden_size=WIDTH, ffn_hidden_size=INNER, num_layers=2,
         num_attention_heads=HEADS, kv_channels=HEAD, multi_query_attention=True, multi_query_group_num=KV,
         layernorm_epsilon=1e-5, rmsnorm=True, seq_length=256, add_qkv_bias=True, add_bias_linear=False,
         apply_residual_connection_post_layernorm=False, tie_word_embeddings=False, eos_token_id=2)
@@ -207,7 +207,7 @@ def chatglm(seed):
 def phi3small(seed):
     """Written out from its report and the published configuration, in float64."""
     config = dict(
-        model_type="phi3small", vocab_size=VOCABULARY, hidden_size=WIDTH, ff_intermediate_size=INNER,
+        model_type="phi3small", architectures=["Phi3SmallForCausalLM"], vocab_size=VOCABULARY, hidden_size=WIDTH, ff_intermediate_size=INNER,
         num_hidden_layers=2, num_attention_heads=HEADS, num_key_value_heads=KV, layer_norm_epsilon=1e-5,
         max_position_embeddings=256, rope_embedding_base=10000, rope_position_scale=1.0, hidden_act="gegelu",
         gegelu_limit=1.5, mup_use_scaling=True, mup_attn_multiplier=2.0, mup_embedding_multiplier=3.0,

@@ -95,6 +95,8 @@ public struct ChatGLM2Config: Decodable, Sendable, ValidatedConfig {
             ("ffn_hidden_size", ffnHiddenSize), ("num_layers", numLayers),
             ("num_attention_heads", numAttentionHeads), ("kv_channels", kvChannels ?? 1),
             ("multi_query_group_num", multiQueryGroupNum ?? 1))
+        try requireHeads(("num_attention_heads", numAttentionHeads))
+        try requireHeads(("kv_channels", heads.width))
         if kvChannels == nil {
             try requireMultiple("hidden_size", hiddenSize, of: "num_attention_heads", numAttentionHeads)
         }
