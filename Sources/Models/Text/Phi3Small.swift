@@ -74,7 +74,6 @@ public struct Phi3SmallConfig: Decodable, Sendable, ValidatedConfig {
     var numKeyValueHeads: Int?
     var layerNormEpsilon: Float?
     var maxPositionEmbeddings: Int?
-    var originalMaxPositionEmbeddings: Int?
     var ropeEmbeddingBase: Float?
     var ropePositionScale: Float?
     var ropeScaling: RopeScaling?
@@ -118,14 +117,11 @@ public struct Phi3SmallConfig: Decodable, Sendable, ValidatedConfig {
     }
 
     func rotation() throws -> Rotation {
-        var scaling = ropeScaling ?? RopeScaling(type: "linear", factor: ropePositionScale ?? 1)
-        let original = scaling.originalMaxPositionEmbeddings ?? originalMaxPositionEmbeddings
-        scaling.originalMaxPositionEmbeddings = original
-        return try .rope(
+        try .rope(
             RopeGeometry(
                 width: heads.width, theta: ropeEmbeddingBase ?? 1_000_000,
                 maxPositionEmbeddings: maxPositionEmbeddings ?? 8192, pairing: .halves),
-            scaling: scaling)
+            scaling: ropeScaling ?? RopeScaling(type: "linear", factor: ropePositionScale ?? 1))
     }
 
     public func validate() throws(ConfigError) {

@@ -1,4 +1,5 @@
 import JSON
+import OrderedCollections
 
 /// How llama.cpp's converter renames the tensors and keys of a family of models.
 struct GGUFFamily {
