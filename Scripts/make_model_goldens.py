@@ -4,16 +4,18 @@
 Most are computed by Hugging Face's transformers. Families that it lacks are written as another that computes the
 same: ChatGLM as GLM, MiniCPM as a LLaMA with its scales folded into the weights, InternLM and Qwen as LLaMA with
 biases, whose rotary base and queries are changed where Qwen changes them. Phi-3 small is written out below.
-Needs: pip install numpy torch transformers
+Needs: pip install numpy regex jinja2 torch transformers
 """
 import json
 import math
 import pathlib
 import sys
+import tempfile
 
 import numpy as np
 import torch
 import transformers
+from safetensors.numpy import load_file
 from make_goldens import write, write_safetensors
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "Tests" / "Fixtures" / "goldens" / "models"
@@ -46,12 +48,11 @@ def native(name, **config):
         auto = transformers.AutoConfig.for_model(name, **config)
         model = transformers.AutoModelForCausalLM.from_config(auto, attn_implementation="eager", experts_implementation="eager")
         randomize(model, seed)
-        folder = pathlib.Path("/tmp") / f"golden-{name}"
-        model.save_pretrained(folder)
-        from safetensors.numpy import load_file
         weights = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            weights |= load_file(file)
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            for file in sorted(pathlib.Path(folder).glob("*.safetensors")):
+                weights |= load_file(file)
         return logits_of(model), dict(model_type=name, architectures=[type(model).__name__], **config), weights
     return make
 

@@ -61,7 +61,7 @@ public struct DecoderConfig: Decodable, Sendable {
         return RopeGeometry(
             // A little more, lest rounding take a column away.
             width: Int((Float(heads.width) * part + 1e-3).rounded(.down)),
-            theta: theta ?? ropeTheta ?? ropeParameters?.ropeTheta ?? 10_000,
+            theta: theta ?? ropeTheta ?? ropeParameters?.ropeTheta ?? ropeScaling?.ropeTheta ?? 10_000,
             maxPositionEmbeddings: maxPositionEmbeddings ?? 2048,
             pairing: ropeInterleaved == true ? .neighbours : .halves)
     }
