@@ -12,32 +12,57 @@ struct TokenDecoder: Sendable {
         case bytes
         /// Tokens are text in which `mark` stands for a space.
         case text(mark: [UInt8]?, fallsBackToBytes: Bool)
+        /// Whatever tokenizer.json says.
+        case steps([DecoderStep])
     }
 
     let style: Style
     /// Spaces dropped from the start of the whole text.
-    let strippedSpaces: Int
+    var strippedSpaces = 0
+    /// Whether a special token that is shown has a space before the text before it (InternLM).
+    var spacesOutSpecialTokens = false
+
+    init(style: Style, strippedSpaces: Int = 0) { (self.style, self.strippedSpaces) = (style, strippedSpaces) }
+
+    /// The simplest style that does what `steps` say.
+    init(steps: [DecoderStep]) {
+        var (rest, mark, fallsBack) = (steps[...], [UInt8]?.none, false)
+        if case .replace(let old, let new)? = rest.first, new == [UInt8(ascii: " ")] {
+            (mark, rest) = (old, rest.dropFirst())
+        }
+        if case .byteFallback? = rest.first { (fallsBack, rest) = (true, rest.dropFirst()) }
+        if case .fuse? = rest.first {
+            rest = rest.dropFirst()
+            switch rest.first {
+            case nil: self.init(style: .text(mark: mark, fallsBackToBytes: fallsBack))
+            case .strip([UInt8(ascii: " ")], let start, 0)? where rest.count == 1:
+                self.init(style: .text(mark: mark, fallsBackToBytes: fallsBack), strippedSpaces: start)
+            default: self.init(style: .steps(steps))
+            }
+        } else {
+            self.init(style: .steps(steps))
+        }
+    }
 
     func piece(_ token: ArraySlice<UInt8>) -> Piece {
-        guard case .text(let mark, let fallsBack) = style else { return .bytes(Array(token)) }
-        if fallsBack, let byte = Self.byteToken(token) { return .fallback(byte) }
-        guard let mark, let first = mark.first else { return .bytes(Array(token)) }
-        var (bytes, index): ([UInt8], Int) = ([], token.startIndex)
-        while index < token.endIndex {
-            if token[index] == first, token[index...].starts(with: mark) {
-                bytes.append(UInt8(ascii: " "))
-                index += mark.count
-            } else {
-                bytes.append(token[index])
-                index += 1
-            }
+        switch style {
+        case .bytes: return .bytes(Array(token))
+        case .text(let mark, let fallsBack):
+            if fallsBack, let byte = Self.byteToken(token) { return .fallback(byte) }
+            return .bytes(mark.map { DecoderStep.replace(token, $0, [UInt8(ascii: " ")]) } ?? Array(token))
+        case .steps: return .bytes(text(ofAll: [Array(token)], continuing: true))
         }
-        return .bytes(bytes)
+    }
+
+    /// The text of a list of tokens by the steps.
+    func text(ofAll tokens: [[UInt8]], continuing: Bool) -> [UInt8] {
+        guard case .steps(let steps) = style else { return [] }
+        return Array(steps.reduce(tokens) { $1.apply($0, continuing: continuing) }.joined())
     }
 
     /// The byte that `<0xAB>` names.
     static func byteToken(_ token: ArraySlice<UInt8>) -> UInt8? {
-        guard token.count == 6, token.starts(with: Array("<0x".utf8)), token.last == UInt8(ascii: ">") else {
+        guard token.count == 6, token.starts(with: [0x3C, 0x30, 0x78]), token.last == UInt8(ascii: ">") else {
             return nil
         }
         return UInt8(String(decoding: token.dropFirst(3).dropLast(), as: UTF8.self), radix: 16)
@@ -52,23 +77,28 @@ public struct StreamingDecoder: Sendable {
     private var pending: [UInt8] = []
     private var pendingIsFallback = false
     private var spacesToStrip: Int
+    private var window: DecodingWindow?
 
     init(_ tokenizer: Tokenizer, skipsSpecialTokens: Bool, continuing: Bool) {
         (self.tokenizer, self.skipsSpecialTokens) = (tokenizer, skipsSpecialTokens)
         spacesToStrip = continuing ? 0 : tokenizer.decoder.strippedSpaces
+        if case .steps = tokenizer.decoder.style {
+            window = DecodingWindow(decoder: tokenizer.decoder, continuing: continuing)
+        }
     }
 
     /// The text that became certain with `token`; often empty.
     public mutating func append(_ token: Int32) -> String {
         if skipsSpecialTokens, tokenizer.isSpecial(token) { return "" }
-        switch tokenizer.decoder.piece(tokenizer.vocabulary.bytes(of: token)) {
+        if window != nil { return window?.append(Array(tokenizer.shownBytes(of: token))) ?? "" }
+        switch tokenizer.decoder.piece(tokenizer.shownBytes(of: token)) {
         case .bytes(let bytes):
-            var text = pendingIsFallback ? finish() : ""
+            var text = pendingIsFallback ? endRun() : ""
             pending += bytes
             text += takeWholeCharacters()
             return stripped(text)
         case .fallback(let byte):
-            var text = pendingIsFallback ? "" : finish()
+            var text = pendingIsFallback ? "" : endRun()
             pendingIsFallback = true
             pending.append(byte)
             // Whole characters leave as soon as they are; a run that is none yet may still become one.
@@ -81,12 +111,12 @@ public struct StreamingDecoder: Sendable {
     }
 
     /// The rest: what never became a character is U+FFFD.
-    public mutating func finish() -> String {
+    public mutating func finish() -> String { window?.finish() ?? stripped(endRun()) }
+
+    private mutating func endRun() -> String {
         defer { (pending, pendingIsFallback) = ([], false) }
-        let text =
-            pendingIsFallback
+        return pendingIsFallback
             ? String(repeating: "\u{FFFD}", count: pending.count) : String(decoding: pending, as: UTF8.self)
-        return stripped(text)
     }
 
     private mutating func takeWholeCharacters() -> String {
@@ -100,6 +130,41 @@ public struct StreamingDecoder: Sendable {
         let spaces = text.utf8.prefix(spacesToStrip).prefix { $0 == UInt8(ascii: " ") }.count
         spacesToStrip = spaces == text.utf8.count ? spacesToStrip - spaces : 0
         return String(text.unicodeScalars.dropFirst(spaces))
+    }
+}
+
+/// Decodes a stream by steps that need to see a token's neighbours: each new text is what the last tokens
+/// say with the new one, less what they said without it.
+private struct DecodingWindow: Sendable {
+    let decoder: TokenDecoder
+    /// Whether the first token of the window follows others.
+    private var continuing: Bool
+    private var tokens: [[UInt8]] = []
+    /// How many of the tokens have been told.
+    private var told = 0
+
+    /// A run without one whole character is told after so many tokens; a character has 4 bytes at most.
+    private static let mostWaiting = 8
+
+    init(decoder: TokenDecoder, continuing: Bool) { (self.decoder, self.continuing) = (decoder, continuing) }
+
+    mutating func append(_ token: [UInt8]) -> String {
+        tokens.append(token)
+        return advance(isLast: tokens.count - told >= Self.mostWaiting)
+    }
+
+    mutating func finish() -> String { told < tokens.count ? advance(isLast: true) : "" }
+
+    private mutating func advance(isLast: Bool) -> String {
+        let before = decoder.text(ofAll: Array(tokens[..<told]), continuing: continuing)
+        let after = decoder.text(ofAll: tokens, continuing: continuing)
+        guard isLast || !after.suffix(3).elementsEqual([0xEF, 0xBF, 0xBD]) else { return "" }
+        if told > 0 {
+            tokens.removeFirst(told)
+            continuing = true
+        }
+        told = tokens.count
+        return String(decoding: after.dropFirst(before.count), as: UTF8.self)
     }
 }
 
