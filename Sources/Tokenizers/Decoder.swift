@@ -19,8 +19,18 @@ struct TokenDecoder: Sendable {
     let style: Style
     /// Spaces dropped from the start of the whole text.
     var strippedSpaces = 0
-    /// Whether a special token that is shown has a space before the text before it (InternLM).
-    var spacesOutSpecialTokens = false
+    var fallbackRuns = FallbackRuns.whole
+    /// Whether whole texts are decoded as InternLM's code does it: a space before the text before a special
+    /// token that is shown, and no spaces before punctuation.
+    var tidiesText = false
+
+    /// What becomes of bytes in a row that are no UTF-8 together.
+    enum FallbackRuns: Sendable {
+        /// U+FFFD for each of them: tokenizer.json's `ByteFallback`.
+        case whole
+        /// The characters that there are, and U+FFFD for each other byte: SentencePiece.
+        case characters
+    }
 
     init(style: Style, strippedSpaces: Int = 0) { (self.style, self.strippedSpaces) = (style, strippedSpaces) }
 
@@ -58,6 +68,30 @@ struct TokenDecoder: Sendable {
     func text(ofAll tokens: [[UInt8]], continuing: Bool) -> [UInt8] {
         guard case .steps(let steps) = style else { return [] }
         return Array(steps.reduce(tokens) { $1.apply($0, continuing: continuing) }.joined())
+    }
+
+    /// A run of fallback bytes as text.
+    func text(ofRun run: [UInt8]) -> [UInt8] {
+        guard fallbackRuns == .characters else { return DecoderStep.textOfRun(run) }
+        var (text, rest) = ([UInt8](), run)
+        while !rest.isEmpty {
+            text += takeCharacter(&rest) ?? Array("\u{FFFD}".utf8)
+        }
+        return text
+    }
+
+    /// The character that `bytes` begin with, or U+FFFD for a byte that begins none; nil, leaving one byte
+    /// less, where the end cuts it off.
+    fileprivate func takeCharacter(_ bytes: inout [UInt8]) -> [UInt8]? {
+        let width = bytes.first.map(utf8Width) ?? 0
+        let character = Array(bytes.prefix(width))
+        if String(validating: character, as: UTF8.self) != nil {
+            bytes.removeFirst(width)
+            return character
+        }
+        let isCutOff = character.count == bytes.count && completePrefix(character) == 0
+        bytes.removeFirst()
+        return isCutOff ? nil : Array("\u{FFFD}".utf8)
     }
 
     /// The byte that `<0xAB>` names.
@@ -101,6 +135,7 @@ public struct StreamingDecoder: Sendable {
             var text = pendingIsFallback ? "" : endRun()
             pendingIsFallback = true
             pending.append(byte)
+            if tokenizer.decoder.fallbackRuns == .characters { return stripped(text + takeCharacters()) }
             // Whole characters leave as soon as they are; a run that is none yet may still become one.
             if let valid = String(validating: pending, as: UTF8.self) {
                 text += valid
@@ -115,8 +150,16 @@ public struct StreamingDecoder: Sendable {
 
     private mutating func endRun() -> String {
         defer { (pending, pendingIsFallback) = ([], false) }
-        return pendingIsFallback
-            ? String(repeating: "\u{FFFD}", count: pending.count) : String(decoding: pending, as: UTF8.self)
+        return String(decoding: pendingIsFallback ? tokenizer.decoder.text(ofRun: pending) : pending, as: UTF8.self)
+    }
+
+    private mutating func takeCharacters() -> String {
+        var (text, rest) = ([UInt8](), pending)
+        while !rest.isEmpty, let character = tokenizer.decoder.takeCharacter(&rest) {
+            text += character
+            pending = rest
+        }
+        return String(decoding: text, as: UTF8.self)
     }
 
     private mutating func takeWholeCharacters() -> String {

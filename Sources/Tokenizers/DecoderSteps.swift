@@ -106,9 +106,19 @@ enum DecoderStep: Sendable {
     /// Takes back the spaces that cutting English into words put in.
     private static func cleaned(_ text: [UInt8], _ cleans: Bool) -> [UInt8] {
         guard cleans else { return text }
-        return [
-            (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
-            (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
-        ].reduce(text) { replace($0, Array($1.0.utf8), Array($1.1.utf8)) }
+        return (tidying[..<7] + [(" do not", " don't")] + tidying[7...]).reduce(text) {
+            replace($0, Array($1.0.utf8), Array($1.1.utf8))
+        }
+    }
+
+    private static let tidying = [
+        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+        (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+    ]
+
+    /// The text without the spaces before punctuation and contractions (`clean_up_tokenization`).
+    static func tidied(_ text: String) -> String {
+        let bytes = tidying.reduce(Array(text.utf8)) { replace($0, Array($1.0.utf8), Array($1.1.utf8)) }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -57,7 +57,9 @@ struct SentencePiece: Sendable {
         var table = TokenTable(most: pieces.count + additional.count)
         for (id, piece) in pieces.enumerated() { try table.set(id, Array(piece.utf8)) }
         for token in additional where Int(token.id) >= pieces.count { try table.set(Int(token.id), Array(token.content.utf8)) }
-        let vocabulary = Vocabulary(table.tokens)
+        // SentencePiece's own lookup ends at a zero byte, so that no such piece is ever found.
+        let hidden = pieces.indices.filter { pieces[$0].utf8.contains(0) }
+        let vocabulary = Vocabulary(table.tokens, hiding: Set(hidden))
         return Tokenizer.Parts(
             addedTokens: addedTokens, normalizer: normalizer, model: try makeModel(vocabulary), decoder: decoder)
     }

@@ -1,19 +1,42 @@
 extension Tokenizer {
     /// The tokenizer of a tokenizer.model, as the class that tokenizer_config.json names uses it.
-    init(_ model: SentencePiece, _ configuration: TokenizerConfiguration) throws(TokenizerError) {
+    /// `modelType` is config.json's.
+    init(
+        _ model: SentencePiece, _ configuration: TokenizerConfiguration, modelType: String? = nil
+    ) throws(TokenizerError) {
         switch configuration.tokenizerClass {
         case "ChatGLMTokenizer", "ChatGLM4Tokenizer": self.init(try Self.chatGLM(model, configuration))
         case "T5Tokenizer": self.init(try Self.t5(model, configuration))
-        default: self.init(try Self.llama(model, configuration))
+        default:
+            var model = model
+            let hasPrefix = model.addsDummyPrefix
+            // transformers 5 reads a bare tokenizer.model of these with its generic class, which adds no prefix.
+            if ["mistral", "mixtral", "phi3"].contains(modelType) { model.addsDummyPrefix = false }
+            self.init(try Self.llama(model, configuration, hasPrefix: hasPrefix))
         }
     }
 
+    /// The added tokens that pieces make, as tokenizer_config.json would have them.
+    private static func completed(
+        _ tokens: [AddedToken], _ configuration: TokenizerConfiguration, _ vocabulary: Vocabulary
+    ) -> [AddedToken] {
+        let configured = Set(configuration.addedTokens.map(\.id))
+        var special = Set(configuration.specialContents)
+        if configuration.tokenizerClass == "GemmaTokenizer" { special.formUnion(["<start_of_turn>", "<end_of_turn>"]) }
+        let own = tokens.filter { !configured.contains($0.id) }.map { token in
+            var token = token
+            token.isSpecial = token.isSpecial || special.contains(token.content)
+            return token
+        }
+        return configuration.completing(own) { vocabulary.id(of: $0) }
+    }
+
     private static func llama(
-        _ model: SentencePiece, _ configuration: TokenizerConfiguration
+        _ model: SentencePiece, _ configuration: TokenizerConfiguration, hasPrefix: Bool
     ) throws(TokenizerError) -> Parts {
         var parts = try model.makeParts(additional: configuration.addedTokens)
         let vocabulary = parts.model.vocabulary
-        parts.addedTokens = configuration.completing(parts.addedTokens) { vocabulary.id(of: $0) }
+        parts.addedTokens = completed(parts.addedTokens, configuration, vocabulary)
         func id(_ key: String, _ standard: Int32?) -> [Int32] {
             let named = configuration.specialToken(key).flatMap { vocabulary.id(of: $0) }
             return (named ?? standard).map { [$0] } ?? []
@@ -22,8 +45,10 @@ extension Tokenizer {
         if configuration.addsEOS ?? false { parts.suffix = id("eos_token", model.eos) }
         // InternLM's repositories name their own class, or LLaMA's, whose models always have the prefix.
         let name = configuration.tokenizerClass
-        parts.decoder.spacesOutSpecialTokens =
-            name.hasPrefix("InternLM") || (name == "LlamaTokenizer" && !model.addsDummyPrefix)
+        if name.hasPrefix("InternLM") || (name == "LlamaTokenizer" && !hasPrefix) {
+            parts.decoder.tidiesText = true
+            parts.decoder.fallbackRuns = .characters
+        }
         return parts
     }
 
@@ -46,6 +71,7 @@ extension Tokenizer {
         }
         parts.addedTokens = control + additional
         parts.prefix = [first + 1, first + 3]
+        parts.decoder.fallbackRuns = .characters
         return parts
     }
 
@@ -54,9 +80,16 @@ extension Tokenizer {
         _ model: SentencePiece, _ configuration: TokenizerConfiguration
     ) throws(TokenizerError) -> Parts {
         let mark = Array("▁".utf8)
-        var parts = try model.makeParts(additional: configuration.addedTokens)
+        // The class adds special tokens that the file lacks at its end.
+        var additional = configuration.addedTokens
+        let listed = Set(model.pieces + additional.map(\.content))
+        for content in configuration.specialContents where !listed.contains(content) {
+            let id = max(model.pieces.count, (additional.map { Int($0.id) }.max() ?? -1) + 1)
+            additional.append(AddedToken(id: Int32(clamping: id), content: content, isSpecial: true))
+        }
+        var parts = try model.makeParts(additional: additional)
         let vocabulary = parts.model.vocabulary
-        parts.addedTokens = configuration.completing(parts.addedTokens) { vocabulary.id(of: $0) }
+        parts.addedTokens = completed(parts.addedTokens, configuration, vocabulary)
         parts.normalizer = model.characterMap.map { .precompiled($0, .clusters) }
         parts.preTokenizer = .sequence([
             .split(.known(.spaces), .removed, inverted: false),

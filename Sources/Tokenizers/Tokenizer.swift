@@ -134,7 +134,7 @@ public struct Tokenizer: Sendable {
             let texts = shown.map { Array(shownBytes(of: $0)) }.filter { !$0.isEmpty }
             return String(decoding: decoder.text(ofAll: texts, continuing: false), as: UTF8.self)
         }
-        guard decoder.spacesOutSpecialTokens else { return text(of: shown) }
+        guard decoder.tidiesText else { return text(of: shown) }
         var (result, run): (String, [Int32]) = ("", [])
         var lastWasSpecial = false
         for token in shown {
@@ -146,7 +146,7 @@ public struct Tokenizer: Sendable {
             }
             lastWasSpecial = isSpecial(token)
         }
-        return result + text(of: run)
+        return DecoderStep.tidied(result + text(of: run))
     }
 
     private func text(of tokens: [Int32]) -> String {
@@ -155,11 +155,11 @@ public struct Tokenizer: Sendable {
             switch decoder.piece(shownBytes(of: token)) {
             case .fallback(let byte): run.append(byte)
             case .bytes(let piece):
-                bytes += DecoderStep.textOfRun(run) + piece
+                bytes += decoder.text(ofRun: run) + piece
                 run = []
             }
         }
-        bytes += DecoderStep.textOfRun(run)
+        bytes += decoder.text(ofRun: run)
         let spaces = bytes.prefix(decoder.strippedSpaces).prefix { $0 == UInt8(ascii: " ") }.count
         return String(decoding: bytes.dropFirst(spaces), as: UTF8.self)
     }

@@ -41,7 +41,8 @@ struct TokenizerConfiguration: Sendable {
         return result
     }
 
-    private var specialContents: [String] {
+    /// The contents that the file names as special.
+    var specialContents: [String] {
         let named = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].compactMap { specialToken($0 + "_token") }
         let more = json["additional_special_tokens"]?.array ?? json["extra_special_tokens"]?.array ?? []
         return named + more.compactMap { Self.content($0) }

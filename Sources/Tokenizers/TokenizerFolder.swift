@@ -38,7 +38,9 @@ public struct TokenizerFolder: Sendable {
         switch form {
         case .json: return try Tokenizer(json: try requiredJSON(form), files)
         case .sentencePiece:
-            return try Tokenizer(SentencePiece(SentencePieceProto(file: try contents(form))), files)
+            let modelType = try Self.json(path + "/config.json")?["model_type"]?.string
+            let model = try SentencePiece(SentencePieceProto(file: try contents(form)))
+            return try Tokenizer(model, files, modelType: modelType)
         case .tekken: return try Tokenizer(tekken: try requiredJSON(form))
         case .tiktoken:
             let hasVision = try Self.json(path + "/config.json")?["visual"] != nil

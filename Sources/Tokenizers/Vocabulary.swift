@@ -7,8 +7,8 @@ struct Vocabulary: Sendable {
     private var starts: [Int] = [0]
     private var buckets: [Int32] = []
 
-    /// Ids that no token has are given nil.
-    init(_ tokens: [[UInt8]?]) {
+    /// Ids that no token has are given nil; `hidden` ids are never found by their bytes.
+    init(_ tokens: [[UInt8]?], hiding hidden: Set<Int> = []) {
         storage.reserveCapacity(tokens.reduce(0) { $0 + ($1?.count ?? 0) })
         starts.reserveCapacity(tokens.count + 1)
         for token in tokens {
@@ -19,7 +19,7 @@ struct Vocabulary: Sendable {
         while size < 2 * tokens.count { size *= 2 }
         buckets = [Int32](repeating: Self.empty, count: size)
         for (id, token) in tokens.enumerated() {
-            guard let token else { continue }
+            guard let token, !hidden.contains(id) else { continue }
             token.withUnsafeBufferPointer { bytes in
                 let bucket = find(bytes)
                 // The first of equal tokens wins.
