@@ -107,7 +107,9 @@ struct AddedTokenMatcher: Sendable {
         {
             lower -= UTF8.width(space)
         }
-        while token.takesSpaceRight, let space = scalar(startingAt: upper, text), space.properties.isWhitespace {
+        while token.takesSpaceRight, let space = scalar(startingAt: upper, text),
+            space.properties.isWhitespace
+        {
             upper += UTF8.width(space)
         }
         return max(lower, start)..<upper

@@ -24,7 +24,8 @@ struct CharacterClass: OptionSet, Sendable {
         case .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: classes = .letter
         case .decimalNumber, .letterNumber, .otherNumber: classes = .number
         case .nonspacingMark, .spacingMark, .enclosingMark: classes = .mark
-        case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation, .initialPunctuation,
+        case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation,
+            .initialPunctuation,
             .finalPunctuation, .otherPunctuation:
             classes = .punctuation
         case .control, .format, .unassigned, .privateUse: classes = .control
@@ -93,7 +94,8 @@ struct TextView {
 
     /// Where the run of characters that have one of `classes` (or, `negated`, none) ends.
     @inline(__always) func run(
-        _ index: Int, before end: Int, _ wanted: CharacterClass, negated: Bool = false, atMost limit: Int = .max
+        _ index: Int, before end: Int, _ wanted: CharacterClass, negated: Bool = false,
+        atMost limit: Int = .max
     ) -> Int {
         var (index, count) = (index, 0)
         while index < end, count < limit {

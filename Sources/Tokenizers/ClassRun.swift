@@ -144,7 +144,8 @@ struct ScalarSet: Sendable {
         case let escaped? where !CharacterClass(escaped).isDisjoint(with: .punctuation):
             return (escaped.value, [])
         case "p":
-            for (name, classes) in [("{L}", .letter), ("{N}", .number), ("{M}", .mark)] as [(String, CharacterClass)]
+            for (name, classes) in [("{L}", .letter), ("{N}", .number), ("{M}", .mark)]
+                as [(String, CharacterClass)]
             where scalars.starts(with: name.unicodeScalars) {
                 scalars.removeFirst(3)
                 return (nil, classes)

@@ -32,7 +32,9 @@ struct TokenDecoder: Sendable {
         case characters
     }
 
-    init(style: Style, strippedSpaces: Int = 0) { (self.style, self.strippedSpaces) = (style, strippedSpaces) }
+    init(style: Style, strippedSpaces: Int = 0) {
+        (self.style, self.strippedSpaces) = (style, strippedSpaces)
+    }
 
     /// The simplest style that does what `steps` say.
     init(steps: [DecoderStep]) {
@@ -150,7 +152,8 @@ public struct StreamingDecoder: Sendable {
 
     private mutating func endRun() -> String {
         defer { (pending, pendingIsFallback) = ([], false) }
-        return String(decoding: pendingIsFallback ? tokenizer.decoder.text(ofRun: pending) : pending, as: UTF8.self)
+        return String(
+            decoding: pendingIsFallback ? tokenizer.decoder.text(ofRun: pending) : pending, as: UTF8.self)
     }
 
     private mutating func takeCharacters() -> String {

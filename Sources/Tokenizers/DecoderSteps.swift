@@ -37,7 +37,9 @@ enum DecoderStep: Sendable {
         case .wordPiece(let prefix, let cleans):
             return tokens.enumerated().map { index, token in
                 let isFirst = index == 0 && !continuing
-                let text = token.starts(with: prefix) ? Array(token.dropFirst(prefix.count)) : [UInt8(ascii: " ")] + token
+                let text =
+                    token.starts(with: prefix)
+                    ? Array(token.dropFirst(prefix.count)) : [UInt8(ascii: " ")] + token
                 return Self.cleaned(isFirst ? token : text, cleans)
             }
         case .endSuffix(let suffix):

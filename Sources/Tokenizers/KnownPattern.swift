@@ -135,7 +135,8 @@ enum KnownPattern: Sendable, Equatable {
         return index == end || last == start ? index : last
     }
 
-    private static func contractionEnd(_ text: TextView, _ index: Int, _ end: Int, ignoresCase: Bool) -> Int? {
+    private static func contractionEnd(_ text: TextView, _ index: Int, _ end: Int, ignoresCase: Bool) -> Int?
+    {
         guard index + 1 < end else { return nil }
         func lower(_ at: Int) -> UInt8 {
             let byte = text.byte(at)

@@ -18,7 +18,8 @@ struct MergeTable: Sendable {
 
     /// The merges in order of rank; the first of equal pairs counts.
     init(_ merges: [(left: Int32, right: Int32, token: Int32)]) {
-        self.init(ranked: merges.enumerated().map { ($1.left, $1.right, Merge(rank: Int32($0), token: $1.token)) })
+        self.init(
+            ranked: merges.enumerated().map { ($1.left, $1.right, Merge(rank: Int32($0), token: $1.token)) })
     }
 
     private init(ranked merges: [(left: Int32, right: Int32, merge: Merge)]) {
@@ -38,9 +39,12 @@ struct MergeTable: Sendable {
         var merges: [(Int32, Int32, Merge)] = []
         for token in 0..<Int32(vocabulary.count) {
             let bytes = vocabulary.bytes(of: token)
-            guard bytes.count > 1, vocabulary.id(of: bytes) == token, let priority = rank(token) else { continue }
+            guard bytes.count > 1, vocabulary.id(of: bytes) == token, let priority = rank(token) else {
+                continue
+            }
             for cut in bytes.indices.dropFirst() {
-                guard let left = vocabulary.id(of: bytes[..<cut]), let right = vocabulary.id(of: bytes[cut...]),
+                guard let left = vocabulary.id(of: bytes[..<cut]),
+                    let right = vocabulary.id(of: bytes[cut...]),
                     rank(left) != nil, rank(right) != nil
                 else { continue }
                 merges.append((left, right, Merge(rank: priority, token: token)))
@@ -90,14 +94,16 @@ struct PieceBoundary: Sendable {
         guard vocabulary.id(of: Self.mark) != nil else { return nil }
         for token in merges.results {
             let bytes = vocabulary.bytes(of: token)
-            for index in bytes.indices.dropFirst() where bytes[index] == Self.mark[0] && bytes[index...].starts(with: Self.mark) {
+            for index in bytes.indices.dropFirst()
+            where bytes[index] == Self.mark[0] && bytes[index...].starts(with: Self.mark) {
                 joins[Int(bytes[index - 1])] = true
             }
         }
     }
 
     /// Where the word that begins at `start` ends.
-    @inline(__always) func next(_ bytes: UnsafeBufferPointer<UInt8>, after start: Int, before end: Int) -> Int {
+    @inline(__always) func next(_ bytes: UnsafeBufferPointer<UInt8>, after start: Int, before end: Int) -> Int
+    {
         var index = start + 1
         while index < end {
             if bytes[index] == Self.first, end - index >= 3, bytes[index + 1] == Self.second,
@@ -139,7 +145,9 @@ struct WordCache {
     @inline(__always) var isUseful: Bool { !entries.isEmpty }
 
     @inline(__always)
-    func find(_ hash: UInt64, _ word: UnsafeBufferPointer<UInt8>, in text: UnsafeBufferPointer<UInt8>) -> Range<Int>? {
+    func find(_ hash: UInt64, _ word: UnsafeBufferPointer<UInt8>, in text: UnsafeBufferPointer<UInt8>)
+        -> Range<Int>?
+    {
         let entry = entries[Int(truncatingIfNeeded: hash) & (entries.count - 1)]
         guard entry.hash == hash, entry.word.count == word.count else { return nil }
         for offset in 0..<word.count where text[entry.word.lowerBound + offset] != word[offset] { return nil }
@@ -147,6 +155,7 @@ struct WordCache {
     }
 
     @inline(__always) mutating func store(_ hash: UInt64, _ word: Range<Int>, tokens: Range<Int>) {
-        entries[Int(truncatingIfNeeded: hash) & (entries.count - 1)] = Entry(hash: hash, word: word, tokens: tokens)
+        entries[Int(truncatingIfNeeded: hash) & (entries.count - 1)] = Entry(
+            hash: hash, word: word, tokens: tokens)
     }
 }

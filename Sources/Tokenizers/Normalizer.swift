@@ -47,7 +47,9 @@ indirect enum Normalizer: Sendable {
         return Array(form(String(decoding: text, as: UTF8.self)).utf8)
     }
 
-    private func scalarwise<S: Sequence<Unicode.Scalar>>(_ text: [UInt8], _ body: (Unicode.Scalar) -> S) -> [UInt8] {
+    private func scalarwise<S: Sequence<Unicode.Scalar>>(_ text: [UInt8], _ body: (Unicode.Scalar) -> S)
+        -> [UInt8]
+    {
         var result = String.UnicodeScalarView()
         for scalar in String(decoding: text, as: UTF8.self).unicodeScalars { result += body(scalar) }
         return Array(String(result).utf8)
@@ -110,7 +112,8 @@ indirect enum Normalizer: Sendable {
         scalarwise(text) { scalar -> [Unicode.Scalar] in
             switch scalar.value {
             case 0x01...0x08, 0x0B, 0x0E...0x1F, 0x7F, 0x8F, 0x9F: []
-            case 0x09, 0x0A, 0x0C, 0x0D, 0x1680, 0x200B...0x200F, 0x2028, 0x2029, 0x2581, 0xFEFF, 0xFFFD: [" "]
+            case 0x09, 0x0A, 0x0C, 0x0D, 0x1680, 0x200B...0x200F, 0x2028, 0x2029, 0x2581, 0xFEFF, 0xFFFD:
+                [" "]
             default: [scalar]
             }
         }

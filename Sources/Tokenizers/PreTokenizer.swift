@@ -7,7 +7,8 @@ struct Pieces {
     init(_ bytes: [UInt8]) { (self.bytes, ranges) = (bytes, bytes.isEmpty ? [] : [0..<bytes.count]) }
 
     /// Builds each piece anew; `body` appends what becomes of it.
-    mutating func rewrite(_ body: (_ piece: ArraySlice<UInt8>, _ index: Int, _ output: inout [UInt8]) -> Void) {
+    mutating func rewrite(_ body: (_ piece: ArraySlice<UInt8>, _ index: Int, _ output: inout [UInt8]) -> Void)
+    {
         var output: [UInt8] = []
         output.reserveCapacity(bytes.count + bytes.count / 4)
         var rewritten: [Range<Int>] = []
@@ -84,7 +85,8 @@ indirect enum PreTokenizer: Sendable {
             if splits { Self.cutBefore(mark, &pieces) }
         case .fixedLength(let length): Self.cutEvery(length, &pieces)
         case .byteAlphabet:
-            pieces.rewrite { piece, _, output in for byte in piece { output += ByteAlphabet.utf8[Int(byte)] } }
+            pieces.rewrite { piece, _, output in for byte in piece { output += ByteAlphabet.utf8[Int(byte)] }
+            }
         }
     }
 
@@ -174,7 +176,9 @@ private struct Cutter {
     private var isFirst = true
     private var lastWasMatch = false
 
-    init(behavior: PreTokenizer.Behavior, inverted: Bool) { (self.behavior, self.inverted) = (behavior, inverted) }
+    init(behavior: PreTokenizer.Behavior, inverted: Bool) {
+        (self.behavior, self.inverted) = (behavior, inverted)
+    }
 
     mutating func begin(_ piece: Range<Int>) {
         endPiece()

@@ -33,7 +33,8 @@ struct SentencePiece: Sendable {
         switch proto.trainer.modelType {
         case 1: kind = .unigram
         case 2: kind = .bytePair
-        case let type: throw .unsupported("a SentencePiece model of type \(type); expected 1 (Unigram) or 2 (BPE)")
+        case let type:
+            throw .unsupported("a SentencePiece model of type \(type); expected 1 (Unigram) or 2 (BPE)")
         }
         guard !proto.pieces.isEmpty else { throw .malformed("tokenizer.model has no pieces") }
         guard !proto.trainer.marksSpaceAsSuffix, proto.normalizer.escapesSpaces else {
@@ -56,12 +57,15 @@ struct SentencePiece: Sendable {
     func makeParts(additional: [AddedToken] = []) throws(TokenizerError) -> Tokenizer.Parts {
         var table = TokenTable(most: pieces.count + additional.count)
         for (id, piece) in pieces.enumerated() { try table.set(id, Array(piece.utf8)) }
-        for token in additional where Int(token.id) >= pieces.count { try table.set(Int(token.id), Array(token.content.utf8)) }
+        for token in additional where Int(token.id) >= pieces.count {
+            try table.set(Int(token.id), Array(token.content.utf8))
+        }
         // SentencePiece's own lookup ends at a zero byte, so that no such piece is ever found.
         let hidden = pieces.indices.filter { pieces[$0].utf8.contains(0) }
         let vocabulary = Vocabulary(table.tokens, hiding: Set(hidden))
         return Tokenizer.Parts(
-            addedTokens: addedTokens, normalizer: normalizer, model: try makeModel(vocabulary), decoder: decoder)
+            addedTokens: addedTokens, normalizer: normalizer, model: try makeModel(vocabulary),
+            decoder: decoder)
     }
 
     private var addedTokens: [AddedToken] {
@@ -100,9 +104,12 @@ struct SentencePiece: Sendable {
         return types[Int(id)] == PieceType.normal || types[Int(id)] == PieceType.userDefined
     }
 
-    func makeModel(_ vocabulary: Vocabulary, unknown replacement: Int32? = nil) throws(TokenizerError) -> TokenModel {
+    func makeModel(_ vocabulary: Vocabulary, unknown replacement: Int32? = nil) throws(TokenizerError)
+        -> TokenModel
+    {
         guard scores.count == pieces.count, types.count == pieces.count else {
-            throw .malformed("expected \(pieces.count) scores and types, found \(scores.count) and \(types.count)")
+            throw .malformed(
+                "expected \(pieces.count) scores and types, found \(scores.count) and \(types.count)")
         }
         let byteTokens = types.contains(PieceType.byte) ? vocabulary.byteTokens : []
         let unknown = replacement ?? unknown

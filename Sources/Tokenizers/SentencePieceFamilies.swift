@@ -22,7 +22,9 @@ extension Tokenizer {
     ) -> [AddedToken] {
         let configured = Set(configuration.addedTokens.map(\.id))
         var special = Set(configuration.specialContents)
-        if configuration.tokenizerClass == "GemmaTokenizer" { special.formUnion(["<start_of_turn>", "<end_of_turn>"]) }
+        if configuration.tokenizerClass == "GemmaTokenizer" {
+            special.formUnion(["<start_of_turn>", "<end_of_turn>"])
+        }
         let own = tokens.filter { !configured.contains($0.id) }.map { token in
             var token = token
             token.isSpecial = token.isSpecial || special.contains(token.content)

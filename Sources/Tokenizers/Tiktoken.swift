@@ -29,7 +29,8 @@ struct RankedVocabulary {
             guard let rank = entry["rank"]?.int, let text = entry["token_bytes"]?.string,
                 let bytes = Data(base64Encoded: text), !bytes.isEmpty
             else {
-                throw .malformed("tekken.json: expected a rank and token_bytes, found \(entry.serialized.prefix(60))")
+                throw .malformed(
+                    "tekken.json: expected a rank and token_bytes, found \(entry.serialized.prefix(60))")
             }
             try table.set(rank, Array(bytes))
         }
@@ -39,13 +40,16 @@ struct RankedVocabulary {
     private init(_ table: TokenTable, _ name: String) throws(TokenizerError) {
         let tokens = table.tokens.compactMap { $0 }
         guard tokens.count == table.tokens.count, !tokens.isEmpty else {
-            throw .malformed("\(name): expected tokens of all ranks below \(table.tokens.count), found \(tokens.count)")
+            throw .malformed(
+                "\(name): expected tokens of all ranks below \(table.tokens.count), found \(tokens.count)")
         }
         self.tokens = tokens
     }
 
     /// With `special` tokens, the ids of the others beginning at `first`.
-    func makeParts(special: [AddedToken], first: Int = 0, pattern: String) throws(TokenizerError) -> Tokenizer.Parts {
+    func makeParts(special: [AddedToken], first: Int = 0, pattern: String) throws(TokenizerError)
+        -> Tokenizer.Parts
+    {
         var table = TokenTable(most: tokens.count + first + special.count)
         for (rank, token) in tokens.enumerated() { try table.set(first + rank, token) }
         for token in special { try table.set(Int(token.id), Array(token.content.utf8)) }
@@ -68,7 +72,9 @@ extension Tokenizer {
         let ranked = try RankedVocabulary(tiktoken: file)
         var names = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + (0..<205).map { "<|extra_\($0)|>" }
         if hasVision {
-            names += ["<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>", "<img>", "</img>", "<imgpad>"]
+            names += [
+                "<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>", "<img>", "</img>", "<imgpad>",
+            ]
         }
         let special = names.enumerated().map {
             AddedToken(id: Int32(clamping: ranked.tokens.count + $0), content: $1, isSpecial: true)
@@ -88,21 +94,25 @@ extension Tokenizer {
         }
         let specialCount = config?["default_num_special_tokens"]?.int ?? 1000
         guard (0...100_000).contains(specialCount) else {
-            throw .malformed("tekken.json: expected default_num_special_tokens in 0...100000, found \(specialCount)")
+            throw .malformed(
+                "tekken.json: expected default_num_special_tokens in 0...100000, found \(specialCount)")
         }
         let count = max(0, min(entries.count, (config?["default_vocab_size"]?.int ?? .max) - specialCount))
         let ranked = try RankedVocabulary(tekken: entries, count: count)
         var names = (0..<specialCount).map { "<SPECIAL_\($0)>" }
-        let standard = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]",
+        let standard = [
+            "<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]",
             "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]",
             "[PREFIX]", "[MIDDLE]", "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]",
         ]
         if let listed = json["special_tokens"]?.array {
             for entry in listed {
-                guard let rank = entry["rank"]?.int, names.indices.contains(rank), let name = entry["token_str"]?.string
+                guard let rank = entry["rank"]?.int, names.indices.contains(rank),
+                    let name = entry["token_str"]?.string
                 else {
                     throw .malformed(
-                        "tekken.json: expected a special token below \(specialCount), found \(entry.serialized.prefix(60))")
+                        "tekken.json: expected a special token below \(specialCount), found \(entry.serialized.prefix(60))"
+                    )
                 }
                 names[rank] = name
             }

@@ -43,7 +43,9 @@ struct TokenizerConfiguration: Sendable {
 
     /// The contents that the file names as special.
     var specialContents: [String] {
-        let named = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].compactMap { specialToken($0 + "_token") }
+        let named = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].compactMap {
+            specialToken($0 + "_token")
+        }
         let more = json["additional_special_tokens"]?.array ?? json["extra_special_tokens"]?.array ?? []
         return named + more.compactMap { Self.content($0) }
     }

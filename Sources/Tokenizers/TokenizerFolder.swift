@@ -25,7 +25,9 @@ public struct TokenizerFolder: Sendable {
     }
 
     /// The forms that the folder has the vocabulary in.
-    public var forms: [Form] { Form.allCases.filter { FileManager.default.fileExists(atPath: path + "/" + $0.rawValue) } }
+    public var forms: [Form] {
+        Form.allCases.filter { FileManager.default.fileExists(atPath: path + "/" + $0.rawValue) }
+    }
 
     public func makeTokenizer() throws(TokenizerError) -> Tokenizer {
         guard let form = forms.first else {

@@ -5,10 +5,14 @@ import JSON
 private let deepestNesting = 8
 
 /// The steps of a stage that may be a sequence of sequences.
-private func flattened(_ json: JSONValue?, _ list: String, depth: Int = 0) throws(TokenizerError) -> [JSONValue] {
+private func flattened(_ json: JSONValue?, _ list: String, depth: Int = 0) throws(TokenizerError)
+    -> [JSONValue]
+{
     guard let json, !json.isNull else { return [] }
     guard json["type"]?.string == "Sequence" else { return [json] }
-    guard depth < deepestNesting else { throw .malformed("\(list) are nested more than \(deepestNesting) deep") }
+    guard depth < deepestNesting else {
+        throw .malformed("\(list) are nested more than \(deepestNesting) deep")
+    }
     var steps: [JSONValue] = []
     for step in json[list]?.array ?? [] { steps += try flattened(step, list, depth: depth + 1) }
     return steps
@@ -173,7 +177,9 @@ func decoderSteps(_ json: JSONValue?) throws(TokenizerError) -> DecoderJSON {
 
 extension DecoderStep {
     init(json: JSONValue) throws(TokenizerError) {
-        func bytes(_ key: String, _ standard: String) -> [UInt8] { Array((json[key]?.string ?? standard).utf8) }
+        func bytes(_ key: String, _ standard: String) -> [UInt8] {
+            Array((json[key]?.string ?? standard).utf8)
+        }
         switch json["type"]?.string {
         case "ByteLevel": self = .byteLevel
         case "ByteFallback": self = .byteFallback

@@ -56,20 +56,28 @@ struct VocabularyJSON {
     private(set) var listedCount = 0
 
     init(_ model: JSONValue, added: [AddedToken], byteLevel: Bool) throws(TokenizerError) {
-        var table = TokenTable(most: (model["vocab"]?.object?.count ?? model["vocab"]?.array?.count ?? 0) + added.count)
+        var table = TokenTable(
+            most: (model["vocab"]?.object?.count ?? model["vocab"]?.array?.count ?? 0) + added.count)
         isByteLevel = byteLevel
-        func bytes(_ token: String) -> [UInt8] { byteLevel ? ByteAlphabet.bytes(of: token) : Array(token.utf8) }
+        func bytes(_ token: String) -> [UInt8] {
+            byteLevel ? ByteAlphabet.bytes(of: token) : Array(token.utf8)
+        }
         if let entries = model["vocab"]?.object {
             for (key, id) in entries {
                 let token = key.string
-                guard let id = id.int else { throw .malformed("model.vocab: the id of '\(token)' is no integer") }
+                guard let id = id.int else {
+                    throw .malformed("model.vocab: the id of '\(token)' is no integer")
+                }
                 try table.set(id, bytes(token))
             }
         } else if let entries = model["vocab"]?.array {
             for (id, entry) in entries.enumerated() {
                 guard let pair = entry.array, pair.count == 2, let token = pair[0].string,
                     let score = pair[1].double
-                else { throw .malformed("model.vocab: expected a token and its score, found \(entry.serialized.prefix(100))") }
+                else {
+                    throw .malformed(
+                        "model.vocab: expected a token and its score, found \(entry.serialized.prefix(100))")
+                }
                 try table.set(id, bytes(token))
                 scores.append(score)
             }
@@ -128,7 +136,8 @@ private enum ModelKind: Equatable {
         case .wordLevel:
             .wordLevel(
                 WordLevelModel(
-                    vocabulary: vocabulary.vocabulary, unknown: json["unk_token"]?.string.flatMap(vocabulary.id)))
+                    vocabulary: vocabulary.vocabulary,
+                    unknown: json["unk_token"]?.string.flatMap(vocabulary.id)))
         case .other(let name):
             throw .unsupported("a model of type \(name); expected BPE, Unigram, WordPiece or WordLevel")
         }
@@ -174,7 +183,8 @@ extension UnigramModel {
     fileprivate init(json: JSONValue, _ listed: VocabularyJSON) throws(TokenizerError) {
         guard let unknown = json["unk_id"]?.int, listed.scores.indices.contains(unknown) else {
             throw .malformed(
-                "model.unk_id: expected an id below \(listed.scores.count), found \(json["unk_id"]?.serialized ?? "none")")
+                "model.unk_id: expected an id below \(listed.scores.count), found \(json["unk_id"]?.serialized ?? "none")"
+            )
         }
         self.init(
             vocabulary: listed.vocabulary, scores: listed.scores, unknown: Int32(unknown),

@@ -37,7 +37,8 @@ struct Vocabulary: Sendable {
     }
 
     func id(of bytes: some Collection<UInt8>) -> Int32? {
-        bytes.withContiguousStorageIfAvailable { id(at: $0) } ?? Array(bytes).withUnsafeBufferPointer { id(at: $0) }
+        bytes.withContiguousStorageIfAvailable { id(at: $0) }
+            ?? Array(bytes).withUnsafeBufferPointer { id(at: $0) }
     }
 
     @inline(__always) func id(at bytes: UnsafeBufferPointer<UInt8>) -> Int32? {

@@ -30,7 +30,8 @@ extension Tokenizer {
         try self.init(
             json: [
                 "model": ["type": "BPE", "vocab": vocabulary, "merges": .array(pairs.map { .string($0) })],
-                "normalizer": normalizer, "pre_tokenizer": ["type": "Sequence", "pretokenizers": .array(steps)],
+                "normalizer": normalizer,
+                "pre_tokenizer": ["type": "Sequence", "pretokenizers": .array(steps)],
                 "decoder": ["type": "ByteLevel"],
                 // What tokenizer_config.json says of a token is more than its id.
                 "added_tokens": .array(tokens.filter { !listed.contains($0["id"]?.serialized ?? "") }),

@@ -47,7 +47,8 @@ struct TokenizerSource: CustomTestStringConvertible, Sendable {
             let ids = try tokenizer.encode(text, parsesSpecialTokens: true)
             #expect(ids == entry["ids"]?.ids, "\(source.testDescription): \(text.debugDescription)")
             let plain = try tokenizer.encode(text, addsSpecialTokens: false, parsesSpecialTokens: true)
-            #expect(plain == entry["ids_no_special"]?.ids, "\(source.testDescription): \(text.debugDescription)")
+            #expect(
+                plain == entry["ids_no_special"]?.ids, "\(source.testDescription): \(text.debugDescription)")
             let recorded = entry["ids"]?.ids ?? []
             #expect(
                 tokenizer.decode(recorded, skipsSpecialTokens: false) == entry["decoded"]?.string,
@@ -80,7 +81,9 @@ struct TokenizerSource: CustomTestStringConvertible, Sendable {
             var decoder = tokenizer.makeStreamingDecoder()
             var parts = ids.map { decoder.append($0) }
             if !text.contains("\u{FFFD}"), !whole.contains("\u{FFFD}") {
-                #expect(!parts.contains { $0.contains("\u{FFFD}") }, "\(source.testDescription): \(text.debugDescription)")
+                #expect(
+                    !parts.contains { $0.contains("\u{FFFD}") },
+                    "\(source.testDescription): \(text.debugDescription)")
             }
             parts.append(decoder.finish())
             // InternLM's code takes spaces out of whole texts, which have left already in a stream.

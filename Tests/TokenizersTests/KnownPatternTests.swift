@@ -5,9 +5,12 @@ import Testing
 /// Text from characters that patterns tell apart, whole contractions among them.
 func patternText(_ generator: inout SystemLikeGenerator) -> [UInt8] {
     let parts = [
-        "a", "Z", "é", "ſ", "ǅ", "ʰ", "中", "龥", "가", "ひ", "ー", "1", "٣", "Ⅷ", "½", "𝟘", "𐐀", "'", "'s", "'S", "'ſ", "'re", "'VE",
-        "'Ll", "'d", "'t", "'m", " ", "  ", "\t", "\n", "\r\n", "\r", "\u{A0}", "\u{2003}", "\u{3000}", "\u{2028}", "\u{180E}", "\u{85}",
-        "\u{1C}", ".", ",", "!", "…", "。", "،", "(", ")", "|", "-", "_", "＋", "　", "～", "‘", "😀", "\u{301}", "\u{200D}", "\u{FE0F}",
+        "a", "Z", "é", "ſ", "ǅ", "ʰ", "中", "龥", "가", "ひ", "ー", "1", "٣", "Ⅷ", "½", "𝟘", "𐐀", "'", "'s", "'S",
+        "'ſ", "'re", "'VE",
+        "'Ll", "'d", "'t", "'m", " ", "  ", "\t", "\n", "\r\n", "\r", "\u{A0}", "\u{2003}", "\u{3000}",
+        "\u{2028}", "\u{180E}", "\u{85}",
+        "\u{1C}", ".", ",", "!", "…", "。", "،", "(", ")", "|", "-", "_", "＋", "　", "～", "‘", "😀", "\u{301}",
+        "\u{200D}", "\u{FE0F}",
         "\u{0}", "<", "[", "]", "^", "\\", "µ", "ª", "Ა", "𞤀", "\u{FFFD}", "\u{10FFFF}", "ĸ", "ﬀ",
     ]
     let count = Int.random(in: 0...24, using: &generator)
@@ -23,7 +26,8 @@ func patternText(_ generator: inout SystemLikeGenerator) -> [UInt8] {
     ]
     static let runs = [
         "[\r\n]", #"\s?[A-Za-zµÀ-ÖØ-öა-ჿᲐ-Ჺ𞤀-𞥃ﬀ-ﬆ]+"#, #"\s?[!-/:-~！-／：-～‘-‟　-。]+"#, "[一-龥ࠀ-一가-퟿]+",
-        " ?[^(\\s|[.,!?…。，、।۔،])]+", " ?[^(\\s|.,!?…。，、।۔،)]+", #"\s?\p{L}+"#, #"[\s\p{N}]"#, #" ?[\s.]+"#, #"\s?[\-\]\\a-c]+"#, "[a-]+",
+        " ?[^(\\s|[.,!?…。，、।۔،])]+", " ?[^(\\s|.,!?…。，、।۔،)]+", #"\s?\p{L}+"#, #"[\s\p{N}]"#, #" ?[\s.]+"#,
+        #"\s?[\-\]\\a-c]+"#, "[a-]+",
     ]
 
     @Test(arguments: known)
@@ -62,7 +66,10 @@ func patternText(_ generator: inout SystemLikeGenerator) -> [UInt8] {
     }
 
     @Test func otherPatternsAreLeftToTheExpression() {
-        for source in ["", "a", "[", "[]", "[a", "[^]", "[a&&b]", "[a[^b]]", "[[:alpha:]]", "[z-a]", #"[\d]"#, "[a]*", "[a]+$", #"[\p{Lu}]"#, "(?i:[a])"] {
+        for source in [
+            "", "a", "[", "[]", "[a", "[^]", "[a&&b]", "[a[^b]]", "[[:alpha:]]", "[z-a]", #"[\d]"#, "[a]*",
+            "[a]+$", #"[\p{Lu}]"#, "(?i:[a])",
+        ] {
             #expect(KnownPattern(source) == nil && ClassRun(source) == nil, "\(source)")
         }
     }
@@ -70,7 +77,8 @@ func patternText(_ generator: inout SystemLikeGenerator) -> [UInt8] {
     /// A character at every place where UTF-8 or the classes change, and some of everything.
     @Test func classesAreThoseOfTheExpression() throws {
         let classes: [(String, CharacterClass)] = [
-            (#"\p{L}"#, .letter), (#"\p{N}"#, .number), (#"\s"#, .space), (#"\p{M}"#, .mark), (#"\p{Lu}"#, .uppercase),
+            (#"\p{L}"#, .letter), (#"\p{N}"#, .number), (#"\s"#, .space), (#"\p{M}"#, .mark),
+            (#"\p{Lu}"#, .uppercase),
         ]
         let scalars = (0..<0x11000 as Range<UInt32>).compactMap(Unicode.Scalar.init)
         let unassigned = try Pattern(#"\p{Cn}"#)
@@ -82,7 +90,9 @@ func patternText(_ generator: inout SystemLikeGenerator) -> [UInt8] {
             for scalar in scalars {
                 // The expression's tables may be of an older Unicode.
                 if !skipped.contains(offset) {
-                    #expect(CharacterClass(scalar).contains(wanted) == expected.contains(offset), "U+\(String(scalar.value, radix: 16)) \(source)")
+                    #expect(
+                        CharacterClass(scalar).contains(wanted) == expected.contains(offset),
+                        "U+\(String(scalar.value, radix: 16)) \(source)")
                 }
                 offset += UTF8.width(scalar)
             }

@@ -92,7 +92,8 @@ private func naiveEncode(_ piece: [UInt8], _ vocabulary: Vocabulary, _ table: Me
         let letters = ["▁", "a", "b", "c", "▁▁"]
         var tokens = ["<unk>"] + letters
         for _ in 0..<30 {
-            let union = (tokens.dropFirst().randomElement(using: &generator) ?? "")
+            let union =
+                (tokens.dropFirst().randomElement(using: &generator) ?? "")
                 + (letters.randomElement(using: &generator) ?? "")
             if !tokens.contains(union) { tokens.append(union) }
         }
@@ -102,7 +103,9 @@ private func naiveEncode(_ piece: [UInt8], _ vocabulary: Vocabulary, _ table: Me
             vocabulary: vocabulary, symbols: .characters(.init(unknown: 0, fuses: true)), merges: table,
             takesWholePieces: false)
         let text = (0..<1500).map { _ in letters.randomElement(using: &generator) ?? "" }.joined()
-        var (found, expected): ([Int32], [Int32]) = ([], text.unicodeScalars.map { vocabulary.id(of: String($0)) ?? 0 })
+        var (found, expected): ([Int32], [Int32]) = (
+            [], text.unicodeScalars.map { vocabulary.id(of: String($0)) ?? 0 }
+        )
         model.encode(Array(text.utf8), into: &found)
         while let best = expected.indices.dropLast().min(by: {
             table[expected[$0], expected[$0 + 1]].rank < table[expected[$1], expected[$1 + 1]].rank
@@ -191,12 +194,14 @@ struct SystemLikeGenerator: RandomNumberGenerator {
 @Suite struct MalformedTokenizerTests {
     @Test(arguments: [
         "{}", #"{"model":{"type":"Unigram"}}"#, #"{"model":{"type":"Odd","vocab":{"a":0}}}"#,
-        #"{"model":{"type":"Unigram","vocab":[["a",0]]}}"#, #"{"model":{"type":"Unigram","vocab":[["a"]],"unk_id":0}}"#,
+        #"{"model":{"type":"Unigram","vocab":[["a",0]]}}"#,
+        #"{"model":{"type":"Unigram","vocab":[["a"]],"unk_id":0}}"#,
         #"{"model":{"type":"WordPiece","vocab":{"a":0}}}"#,
         #"{"model":{"vocab":{"a":0}},"normalizer":{"type":"Precompiled","precompiled_charsmap":"AAAA"}}"#,
         #"{"model":{"vocab":{"a":0}},"normalizer":{"type":"Precompiled","precompiled_charsmap":"?"}}"#,
         #"{"model":{"vocab":{"a":0}},"pre_tokenizer":{"type":"UnicodeScripts"}}"#,
-        #"{"model":{"vocab":{"a":0}},"pre_tokenizer":{"type":"Metaspace","prepend_scheme":"odd"}}"#, #"{"model":{"vocab":[]}}"#, #"{"model":{"vocab":{"a":-1}}}"#,
+        #"{"model":{"vocab":{"a":0}},"pre_tokenizer":{"type":"Metaspace","prepend_scheme":"odd"}}"#,
+        #"{"model":{"vocab":[]}}"#, #"{"model":{"vocab":{"a":-1}}}"#,
         #"{"model":{"vocab":{"a":99999999999}}}"#, #"{"model":{"vocab":{"a":"x"}}}"#,
         #"{"model":{"vocab":{"a":0},"merges":["a"]}}"#, #"{"model":{"vocab":{"a":0},"dropout":0.5}}"#,
         #"{"model":{"vocab":{"a":0}},"normalizer":{"type":"Odd"}}"#,
@@ -223,7 +228,8 @@ struct SystemLikeGenerator: RandomNumberGenerator {
             #expect(throws: TokenizerError.self) { try RankedVocabulary(tiktoken: Array(text.utf8)) }
         }
         var proto = SentencePieceProto()
-        for (text, type) in [("<unk>", 2), ("▁", 1), ("a", 1), ("▁a", 1), ("<0x41>", 6)] as [(String, Int32)] {
+        for (text, type) in [("<unk>", 2), ("▁", 1), ("a", 1), ("▁a", 1), ("<0x41>", 6)] as [(String, Int32)]
+        {
             var piece = SentencePieceProto.Piece()
             (piece.text, piece.type, piece.score) = (text, type, -Float(text.utf8.count))
             proto.pieces.append(piece)
@@ -248,7 +254,8 @@ struct SystemLikeGenerator: RandomNumberGenerator {
     }
 
     @Test(arguments: [
-        "{}", #"{"config":{"pattern":"a"},"vocab":[{"rank":0}]}"#, #"{"config":{"pattern":"("},"vocab":[{"rank":0,"token_bytes":"IQ=="}]}"#,
+        "{}", #"{"config":{"pattern":"a"},"vocab":[{"rank":0}]}"#,
+        #"{"config":{"pattern":"("},"vocab":[{"rank":0,"token_bytes":"IQ=="}]}"#,
         #"{"config":{"pattern":"a","default_num_special_tokens":-1},"vocab":[]}"#,
         #"{"config":{"pattern":"a"},"vocab":[{"rank":3,"token_bytes":"IQ=="}]}"#,
         #"{"config":{"pattern":"a"},"vocab":[{"rank":0,"token_bytes":"IQ=="}],"special_tokens":[{"rank":-1,"token_str":"x"}]}"#,
