@@ -20,15 +20,16 @@ extension Tokenizer {
     private static func completed(
         _ tokens: [AddedToken], _ configuration: TokenizerConfiguration, _ vocabulary: Vocabulary
     ) -> [AddedToken] {
-        let configured = Set(configuration.addedTokens.map(\.id))
+        let configured = Dictionary(
+            configuration.addedTokens.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         var special = Set(configuration.specialContents)
         if configuration.tokenizerClass == "GemmaTokenizer" {
             special.formUnion(["<start_of_turn>", "<end_of_turn>"])
         }
-        let own = tokens.filter { !configured.contains($0.id) }.map { token in
-            var token = token
-            token.isSpecial = token.isSpecial || special.contains(token.content)
-            return token
+        let own = tokens.map { token in
+            var result = configured[token.id] ?? token
+            result.isSpecial = result.isSpecial || token.isSpecial || special.contains(token.content)
+            return result
         }
         return configuration.completing(own) { vocabulary.id(of: $0) }
     }

@@ -135,8 +135,9 @@ struct PickleReader {
         case "s", "u": try setItems(single: opcode == UInt8(ascii: "s"))
         // Attributes of the dictionary (its _metadata) and list items carry no tensors.
         case "b": _ = try pop()
-        case "a": try extend([try pop()])
-        case "e": try extend(try popToMark())
+        case "a", "e":
+            let values = opcode == UInt8(ascii: "a") ? [try pop()] : try popToMark()
+            try extend(values)
         default: throw refused("opcode 0x\(String(opcode, radix: 16)) does not occur in a state dict")
         }
     }
