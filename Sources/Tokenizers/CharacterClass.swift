@@ -11,7 +11,7 @@ struct CharacterClass: OptionSet, Sendable {
     static let mark = CharacterClass(rawValue: 16)
     /// Category P; as tokenizers count it, all of ASCII's symbols too.
     static let punctuation = CharacterClass(rawValue: 32)
-    /// Cc, Cf, Cn, Co.
+    /// Cc, Cf, Co.
     static let control = CharacterClass(rawValue: 64)
     static let uppercase = CharacterClass(rawValue: 128)
 
@@ -28,7 +28,7 @@ struct CharacterClass: OptionSet, Sendable {
             .initialPunctuation,
             .finalPunctuation, .otherPunctuation:
             classes = .punctuation
-        case .control, .format, .unassigned, .privateUse: classes = .control
+        case .control, .format, .privateUse: classes = .control
         default: break
         }
         if scalar.properties.isWhitespace { classes.insert(.space) }
