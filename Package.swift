@@ -57,7 +57,7 @@ let package = Package(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         layer("JSON", [collections]),
         layer("Tensors"),
-        layer("Scheduling", [deque]),
+        layer("Scheduling", [deque, heap]),
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
@@ -70,7 +70,8 @@ let package = Package(
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
         layer("Serving", ["Scheduling", "Layers", "Tensors"]),
         // Tier 4
-        layer("TextGeneration", ["Serving", "Tokenizers", "ChatTemplates", "JSON", collections]),
+        layer(
+            "TextGeneration", ["Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections]),
         // Tier 5: neither sees the other; the library never drags in a server.
         layer(
             "LightLLM",
@@ -82,7 +83,8 @@ let package = Package(
         layer(
             "HTTPAPI",
             [
-                "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird,
+                "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections,
+                hummingbird,
                 httpTypes, nio, lifecycle, signals, logging,
             ]),
         // Tier 6: where a model, a backend and a server meet.
@@ -90,7 +92,7 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Tensors",
+                "Tensors", "Weights",
                 "Scheduling", logging, hummingbird, collections, argumentParser, httpClient, nio, nioHTTP1,
             ],
             swiftSettings: strict),
@@ -110,7 +112,7 @@ let package = Package(
         tests(
             "HTTPAPITests",
             [
-                "HTTPAPI", "LightLLM", "JSON", collections, hummingbird, httpTypes, nio, logging,
+                "HTTPAPI", "LightLLM", "Serving", "JSON", collections, hummingbird, httpTypes, nio, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),
         tests(
@@ -119,7 +121,8 @@ let package = Package(
         tests(
             "ConformanceTests",
             [
-                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors",
+                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
+                "ReferenceBackend",
                 "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,

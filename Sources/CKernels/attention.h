@@ -31,6 +31,8 @@ typedef struct {
     float *factors;
     /// For each query the state of the parts so far: maximum, sum, sums of values.
     float *totals;
+    /// Scales of a block's keys, then of its values, where the cache holds int8.
+    float *scales;
     /// `value_width` rounded up to whole blocks of 32.
     size_t columns;
     size_t queries;
@@ -40,7 +42,7 @@ static inline size_t llm_attention_columns(size_t value_width) { return (value_w
 
 static inline size_t llm_attention_floats(size_t queries, size_t key_width, size_t value_width) {
     const size_t columns = llm_attention_columns(value_width);
-    return LLM_KEYS * (key_width + columns + queries) + queries * (columns + LLM_LANES + 4 + value_width);
+    return LLM_KEYS * (2 + key_width + columns + queries) + queries * (columns + LLM_LANES + 4 + value_width);
 }
 
 /// Queries of one key-value head.
@@ -68,11 +70,14 @@ static inline llm_attention_memory llm_lay_out(const llm_attention *a) {
     m.lanes = m.sums + m.queries * m.columns;
     m.largest = m.lanes + m.queries * LLM_LANES;
     m.factors = m.largest + m.queries;
-    m.totals = m.factors + m.queries;
+    m.scales = m.factors + m.queries;
+    m.totals = m.scales + 2 * LLM_KEYS;
     return m;
 }
 
-static inline size_t llm_element_bytes(llm_element element) { return element == LLM_ELEMENT_F32 ? 4 : 2; }
+static inline size_t llm_element_bytes(llm_element element) {
+    return element == LLM_ELEMENT_F32 ? 4 : element == LLM_ELEMENT_I8 ? 1 : 2;
+}
 
 static inline const float *llm_query(const llm_attention *a, size_t query) {
     const llm_query_place place = llm_place(a, query);
@@ -84,13 +89,61 @@ static inline size_t llm_cached(const llm_attention *a, size_t position, size_t 
     return ((size_t)a->slots[position] * a->kv_heads + head) * width;
 }
 
+/// Fetches the scales of one head of a block from `start`; positions after the `count` that exist get zeros.
+static inline void llm_load_scales(
+    const llm_attention *a, const llm_attention_memory *m, size_t head, size_t start, size_t count) {
+    memset(m->scales, 0, 2 * LLM_KEYS * sizeof *m->scales);
+    for (size_t i = 0; i < count; i++) {
+        const size_t index = (size_t)a->slots[start + i] * a->kv_heads + head;
+        m->scales[i] = llm_float_of_bf16(a->key_scales[index]);
+        m->scales[LLM_KEYS + i] = llm_float_of_bf16(a->value_scales[index]);
+    }
+}
+
+/// The scale of a head whose largest magnitude has the bits `largest`, and what its numbers are multiplied
+/// with before they are rounded.
+typedef struct {
+    uint16_t scale;
+    float inverse;
+} llm_head_scale;
+
+static inline llm_head_scale llm_head_scale_of(uint32_t largest) {
+    const float maximum = llm_float_of_bits(largest);
+    if (largest >= 0x7f800000) { return (llm_head_scale){llm_bf16_of_float(NAN), 0}; }
+    if (maximum < 1e-30f) { return (llm_head_scale){0, 0}; }
+    const uint16_t scale = llm_bf16_of_float(maximum / 127.0f);
+    return (llm_head_scale){scale, 1.0f / llm_float_of_bf16(scale)};
+}
+
 /// The positions `first ..< last` of a block of 32 from `start` that a query sees; `first >= last` for none.
 typedef struct {
     size_t first, last;
 } llm_span;
 
+/// Whether the pattern of blocks lets a query see the block of 32 from `start`.
+static inline bool llm_sees_block(const llm_attention *a, llm_query_place place, size_t start) {
+    if (a->block_positions == 0) { return true; }
+    const size_t own = (a->first_position + place.row) / a->block_positions, block = start / a->block_positions;
+    return own < block + a->near_blocks ||
+           (block + 1 + place.query_head * a->head_step) % a->block_stride == 0;
+}
+
+/// What a query's score with position `start + i` gains: `slope * (offset + i)`.
+typedef struct {
+    float slope;
+    int offset;
+} llm_bias;
+
+static inline llm_bias llm_bias_of(const llm_attention *a, size_t query, size_t start) {
+    const llm_query_place place = llm_place(a, query);
+    return (llm_bias){a->slopes ? a->slopes[place.query_head] : 0,
+                      (int)start - (int)(a->first_position + place.row)};
+}
+
 static inline llm_span llm_seen(const llm_attention *a, size_t query, size_t start) {
-    const size_t end = a->first_position + llm_place(a, query).row + 1;
+    const llm_query_place place = llm_place(a, query);
+    if (!llm_sees_block(a, place, start)) { return (llm_span){0, 0}; }
+    const size_t end = a->first_position + place.row + 1;
     const size_t first = end > a->window ? end - a->window : 0;
     llm_span span = {first > start ? first - start : 0, end > start ? end - start : 0};
     if (span.last > LLM_KEYS) { span.last = LLM_KEYS; }

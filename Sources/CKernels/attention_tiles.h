@@ -1,7 +1,7 @@
 /// Attention by tiles, for each instruction set, which defines:
 /// - `load_keys(a, element, head, start, count, out)`: the keys of a block as columns,
 /// - `load_values(a, element, head, start, count, columns, out)`: its values as rows,
-/// - `exponentiate(a, m, query, span)`: turns a query's scores into weights,
+/// - `exponentiate(a, m, element, query, start, span)`: turns a query's scores with a block into weights,
 /// - `add_products(element, rows, count, a, b, b_stride, index, sums)`: adds `count` products of some rows with
 ///   32 columns, where row `i` of `b` begins at `index[i]` or, without an index, at `i * b_stride`,
 /// - `LLM_ATTENTION_ROWS(take)`: the numbers of rows whose sums fit registers, most first and one last.
@@ -89,6 +89,7 @@ LLM_TEMPLATE void add_values(
 LLM_TEMPLATE void add_block(
     const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t head, size_t start,
     size_t count, size_t first, size_t last) {
+    if (element == LLM_ELEMENT_I8) { llm_load_scales(a, m, head, start, count); }
     load_keys(a, element, head, start, count, m->keys);
     score(a, m, first, last);
     if (!reads_cache(a, m)) { load_values(a, element, head, start, count, m->columns, m->values); }
@@ -98,7 +99,7 @@ LLM_TEMPLATE void add_block(
         for (; end < last; end++) {
             llm_span other = llm_seen(a, end, start);
             if (other.first != span.first || other.last != span.last) { break; }
-            if (span.first < span.last) { exponentiate(a, m, end, span); }
+            if (span.first < span.last) { exponentiate(a, m, element, end, start, span); }
         }
         if (span.first < span.last) { add_values(a, m, element, head, start, query, end, span); }
         query = end;
@@ -139,11 +140,13 @@ LLM_TEMPLATE void attend(const llm_attention *a, llm_element element) {
 static void attend_f32(const llm_attention *a) { attend(a, LLM_ELEMENT_F32); }
 static void attend_f16(const llm_attention *a) { attend(a, LLM_ELEMENT_F16); }
 static void attend_bf16(const llm_attention *a) { attend(a, LLM_ELEMENT_BF16); }
+static void attend_i8(const llm_attention *a) { attend(a, LLM_ELEMENT_I8); }
 
 static void attend_any(const llm_attention *a) {
     switch (a->element) {
     case LLM_ELEMENT_F32: attend_f32(a); break;
     case LLM_ELEMENT_F16: attend_f16(a); break;
     case LLM_ELEMENT_BF16: attend_bf16(a); break;
+    case LLM_ELEMENT_I8: attend_i8(a); break;
     }
 }

@@ -48,9 +48,20 @@ LLM_TEMPLATE __m256 avx2_of_bf16(__m128i halves) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
+/// The first `count` of eight signed bytes, then zeros, as float32.
+LLM_TEMPLATE __m256 avx2_load_bytes(const int8_t *address, size_t count) {
+    int8_t bytes[8] = {0};
+    if (count < 8) {
+        memcpy(bytes, address, count);
+        address = bytes;
+    }
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)address)));
+}
+
 /// The first `count` of eight elements from `index`, as float32.
 LLM_TEMPLATE __m256 avx2_load_element(llm_element element, const void *base, size_t index, size_t count) {
     if (element == LLM_ELEMENT_F32) { return avx2_load((const float *)base + index, count); }
+    if (element == LLM_ELEMENT_I8) { return avx2_load_bytes((const int8_t *)base + index, count); }
     __m128i halves = avx2_load_halves((const uint16_t *)base + index, count);
     return element == LLM_ELEMENT_F16 ? _mm256_cvtph_ps(halves) : avx2_of_bf16(halves);
 }
@@ -64,6 +75,13 @@ LLM_TEMPLATE void avx2_store_outputs(const llm_matmul *p, size_t panel, size_t r
         __m256 sum = p->bias ? _mm256_add_ps(sums[half], avx2_load(p->bias + output, count)) : sums[half];
         avx2_store(p->y + row * p->y_stride + output, count, sum);
     }
+}
+
+/// The largest of eight numbers.
+LLM_TEMPLATE uint32_t avx2_largest_lane(__m256i values) {
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
+    __m128i two = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
 }
 
 /// `llm_lane_sum`.

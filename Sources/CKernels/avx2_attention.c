@@ -30,15 +30,45 @@ static void store_bf16(const float *x, size_t count, uint16_t *out) {
     for (; i < count; i++) { out[i] = llm_bf16_of_float(x[i]); }
 }
 
-void llm_avx2_store_rows(
-    llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,
-    const int32_t *slots, void *cache) {
-    for (size_t row = 0; row < rows; row++, x += x_stride) {
-        size_t start = (size_t)slots[row] * columns;
-        switch (element) {
-        case LLM_ELEMENT_F32: memcpy((float *)cache + start, x, columns * sizeof *x); break;
-        case LLM_ELEMENT_F16: store_f16(x, columns, (uint16_t *)cache + start); break;
-        case LLM_ELEMENT_BF16: store_bf16(x, columns, (uint16_t *)cache + start); break;
+/// Quantises one head and returns its scale.
+static uint16_t store_i8(const float *x, size_t count, int8_t *out) {
+    __m256i largest = _mm256_setzero_si256();
+    for (size_t i = 0; i < count; i += 8) {
+        __m256i bits = _mm256_castps_si256(avx2_load(x + i, count - i));
+        largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff)));
+    }
+    const llm_head_scale head = llm_head_scale_of(avx2_largest_lane(largest));
+    if (head.inverse == 0) {
+        memset(out, 0, count);
+        return head.scale;
+    }
+    for (size_t i = 0; i < count; i += 8) {
+        __m256 scaled = _mm256_mul_ps(avx2_load(x + i, count - i), _mm256_set1_ps(head.inverse));
+        __m256i words = _mm256_min_epi32(_mm256_cvtps_epi32(scaled), _mm256_set1_epi32(127));
+        words = _mm256_max_epi32(words, _mm256_set1_epi32(-127));
+        __m128i low = _mm256_castsi256_si128(words), high = _mm256_extracti128_si256(words, 1);
+        __m128i bytes = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
+        memcpy(out + i, &bytes, llm_smaller(count - i, 8));
+    }
+    return head.scale;
+}
+
+void llm_avx2_store_rows(const llm_store *s) {
+    const size_t columns = s->heads * s->width;
+    for (size_t row = 0; row < s->rows; row++) {
+        const float *x = s->x + row * s->x_stride;
+        const size_t slot = (size_t)s->slots[row], start = slot * columns;
+        switch (s->element) {
+        case LLM_ELEMENT_F32: memcpy((float *)s->cache + start, x, columns * sizeof *x); break;
+        case LLM_ELEMENT_F16: store_f16(x, columns, (uint16_t *)s->cache + start); break;
+        case LLM_ELEMENT_BF16: store_bf16(x, columns, (uint16_t *)s->cache + start); break;
+        case LLM_ELEMENT_I8:
+            for (size_t head = 0; head < s->heads; head++) {
+                const size_t column = head * s->width;
+                s->scales[slot * s->heads + head] =
+                    store_i8(x + column, s->width, (int8_t *)s->cache + start + column);
+            }
+            break;
         }
     }
 }

@@ -5,12 +5,6 @@
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 
-LLM_TEMPLATE uint32_t largest_lane(__m256i values) {
-    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
-    __m128i two = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
-}
-
 LLM_TEMPLATE int lane_total(__m256i values) {
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
     __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
@@ -24,7 +18,7 @@ static uint32_t largest_magnitude(const float *x, size_t count) {
         __m256i bits = _mm256_castps_si256(_mm256_loadu_ps(x + i));
         largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff)));
     }
-    return largest_lane(largest);
+    return avx2_largest_lane(largest);
 }
 
 static void quantize_block(

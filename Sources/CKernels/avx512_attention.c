@@ -9,6 +9,10 @@
 /// Sixteen elements from `index` on, as float32.
 LLM_TEMPLATE __m512 load_sixteen(llm_element element, const void *base, size_t index) {
     if (element == LLM_ELEMENT_F32) { return _mm512_loadu_ps((const float *)base + index); }
+    if (element == LLM_ELEMENT_I8) {
+        const __m128i bytes = _mm_loadu_si128((const void *)((const int8_t *)base + index));
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+    }
     const __m256i halves = _mm256_loadu_si256((const void *)((const uint16_t *)base + index));
     if (element == LLM_ELEMENT_F16) { return _mm512_cvtph_ps(halves); }
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));

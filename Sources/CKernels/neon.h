@@ -28,6 +28,12 @@ LLM_TEMPLATE float32x4_t neon_of_bf16(const uint8_t *bytes) {
 /// Four elements from `index` on, as float32.
 LLM_TEMPLATE float32x4_t neon_elements(llm_element element, const void *base, size_t index) {
     if (element == LLM_ELEMENT_F32) { return vld1q_f32((const float *)base + index); }
+    if (element == LLM_ELEMENT_I8) {
+        int32_t word;
+        memcpy(&word, (const int8_t *)base + index, sizeof word);
+        const int16x8_t shorts = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(word)));
+        return vcvtq_f32_s32(vmovl_s16(vget_low_s16(shorts)));
+    }
     const uint8_t *bytes = (const uint8_t *)base + 2 * index;
     return element == LLM_ELEMENT_F16 ? neon_halves(bytes) : neon_of_bf16(bytes);
 }

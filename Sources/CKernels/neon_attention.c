@@ -14,6 +14,7 @@ LLM_TEMPLATE void load_row(
     for (; i < count; i++) {
         const uint16_t *halves = (const uint16_t *)base + index + i;
         out[i] = element == LLM_ELEMENT_F32   ? ((const float *)base)[index + i]
+                 : element == LLM_ELEMENT_I8  ? ((const int8_t *)base)[index + i]
                  : element == LLM_ELEMENT_F16 ? llm_float_of_f16(*halves)
                                               : llm_float_of_bf16(*halves);
     }
@@ -44,14 +45,19 @@ LLM_TEMPLATE void load_values(
     }
 }
 
-/// Turns the scores of a query into exponentials, and takes them into its maximum and sum.
+/// Turns the scores of a query into exponentials, and takes them into its maximum and sum; then into weights,
+/// which the scales of int8 values are part of.
 LLM_TEMPLATE void exponentiate(
-    const llm_attention *a, const llm_attention_memory *m, size_t query, llm_span span) {
+    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t query,
+    size_t start, llm_span span) {
     float *scores = m->scores + query * LLM_KEYS, *sums = m->lanes + query * LLM_LANES;
+    const llm_bias bias = llm_bias_of(a, query, start);
     float now = m->largest[query];
     for (size_t i = 0; i < LLM_KEYS; i++) {
-        float score = scores[i] * a->scale;
+        const float product = element == LLM_ELEMENT_I8 ? scores[i] * m->scales[i] : scores[i];
+        float score = product * a->scale;
         if (a->has_softcap) { score = llm_soft_cap(score, a->softcap); }
+        if (a->slopes) { score += bias.slope * (float)(bias.offset + (int)i); }
         scores[i] = i < span.first || i >= span.last ? -INFINITY : score;
         now = scores[i] > now ? scores[i] : now;
     }
@@ -59,9 +65,10 @@ LLM_TEMPLATE void exponentiate(
     float32x4_t lanes[2] = {
         vmulq_n_f32(vld1q_f32(sums), factor), vmulq_n_f32(vld1q_f32(sums + 4), factor)};
     for (size_t i = 0; i < LLM_KEYS; i += 4) {
-        const float32x4_t power = neon_exp(vsubq_f32(vld1q_f32(scores + i), vdupq_n_f32(now)));
-        vst1q_f32(scores + i, power);
+        float32x4_t power = neon_exp(vsubq_f32(vld1q_f32(scores + i), vdupq_n_f32(now)));
         lanes[i / 4 % 2] = vaddq_f32(lanes[i / 4 % 2], power);
+        if (element == LLM_ELEMENT_I8) { power = vmulq_f32(power, vld1q_f32(m->scales + LLM_KEYS + i)); }
+        vst1q_f32(scores + i, power);
     }
     vst1q_f32(sums, lanes[0]);
     vst1q_f32(sums + 4, lanes[1]);

@@ -7,6 +7,7 @@ static float load(llm_element element, const void *cache, size_t index) {
     case LLM_ELEMENT_F32: return ((const float *)cache)[index];
     case LLM_ELEMENT_F16: return llm_float_of_f16(((const uint16_t *)cache)[index]);
     case LLM_ELEMENT_BF16: return llm_float_of_bf16(((const uint16_t *)cache)[index]);
+    case LLM_ELEMENT_I8: return ((const int8_t *)cache)[index];
     }
     return 0;
 }
@@ -16,15 +17,65 @@ static void store(llm_element element, void *cache, size_t index, float value) {
     case LLM_ELEMENT_F32: ((float *)cache)[index] = value; break;
     case LLM_ELEMENT_F16: ((uint16_t *)cache)[index] = llm_f16_of_float(value); break;
     case LLM_ELEMENT_BF16: ((uint16_t *)cache)[index] = llm_bf16_of_float(value); break;
+    case LLM_ELEMENT_I8: {
+        const float rounded = rintf(value);
+        ((int8_t *)cache)[index] = (int8_t)(rounded > 127 ? 127 : rounded < -127 ? -127 : rounded);
+        break;
+    }
     }
 }
 
-void llm_scalar_store_rows(
-    llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,
-    const int32_t *slots, void *cache) {
-    for (size_t row = 0; row < rows; row++) {
-        size_t start = (size_t)slots[row] * columns;
-        for (size_t i = 0; i < columns; i++) { store(element, cache, start + i, x[row * x_stride + i]); }
+/// The scale of one head, and what its numbers are multiplied with.
+static llm_head_scale head_scale(const float *x, size_t count) {
+    uint32_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t magnitude = llm_bits_of_float(x[i]) & 0x7fffffff;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    return llm_head_scale_of(largest);
+}
+
+void llm_scalar_store_rows(const llm_store *s) {
+    for (size_t row = 0; row < s->rows; row++) {
+        for (size_t head = 0; head < s->heads; head++) {
+            const float *x = s->x + row * s->x_stride + head * s->width;
+            const size_t place = (size_t)s->slots[row] * s->heads + head;
+            if (s->element != LLM_ELEMENT_I8) {
+                for (size_t i = 0; i < s->width; i++) {
+                    store(s->element, s->cache, place * s->width + i, x[i]);
+                }
+                continue;
+            }
+            const llm_head_scale scale = head_scale(x, s->width);
+            s->scales[place] = scale.scale;
+            for (size_t i = 0; i < s->width; i++) {
+                const float value = scale.inverse == 0 ? 0 : x[i] * scale.inverse;
+                store(s->element, s->cache, place * s->width + i, value);
+            }
+        }
+    }
+}
+
+/// The fast Walsh-Hadamard transform of `count` numbers, a power of two.
+static void spread(float *x, size_t count, float scale) {
+    for (size_t half = 1; half < count; half *= 2) {
+        for (size_t first = 0; first < count; first += 2 * half) {
+            for (size_t i = first; i < first + half; i++) {
+                const float a = x[i], b = x[i + half];
+                x[i] = a + b;
+                x[i + half] = a - b;
+            }
+        }
+    }
+    for (size_t i = 0; i < count; i++) { x[i] *= scale; }
+}
+
+void llm_scalar_spread_heads(float *x, size_t x_stride, size_t rows, size_t heads, size_t width) {
+    size_t group = 1;
+    while (group < 256 && width % (2 * group) == 0) { group *= 2; }
+    const float scale = 1.0f / sqrtf((float)group);
+    for (size_t row = 0; row < rows; row++, x += x_stride) {
+        for (size_t column = 0; column < heads * width; column += group) { spread(x + column, group, scale); }
     }
 }
 
@@ -53,7 +104,11 @@ static float score(const llm_attention *a, size_t query, size_t position) {
     for (size_t i = 0; i < a->key_width; i++) {
         sum = fmaf(load(a->element, a->keys, start + i), q[i], sum);
     }
-    return a->has_softcap ? llm_soft_cap(sum * a->scale, a->softcap) : sum * a->scale;
+    if (a->element == LLM_ELEMENT_I8) { sum *= llm_float_of_bf16(a->key_scales[start / a->key_width]); }
+    const float scaled = a->has_softcap ? llm_soft_cap(sum * a->scale, a->softcap) : sum * a->scale;
+    if (!a->slopes) { return scaled; }
+    const llm_bias bias = llm_bias_of(a, query, position);
+    return scaled + bias.slope * (float)bias.offset;
 }
 
 /// Takes the block from `start` into the part's state of one query.
@@ -72,9 +127,12 @@ static void add_block(const llm_attention *a, const llm_attention_memory *m, siz
     for (size_t i = 0; i < LLM_LANES; i++) { lanes[i] *= factor; }
     for (size_t i = 0; i < a->value_width; i++) { sums[i] *= factor; }
     for (size_t i = span.first; i < span.last; i++) {
-        const float weight = llm_exp(scores[i] - largest);
+        float weight = llm_exp(scores[i] - largest);
         lanes[i % LLM_LANES] += weight;
         const size_t value = llm_cached(a, start + i, head, a->value_width);
+        if (a->element == LLM_ELEMENT_I8) {
+            weight *= llm_float_of_bf16(a->value_scales[value / a->value_width]);
+        }
         for (size_t column = 0; column < a->value_width; column++) {
             sums[column] = fmaf(weight, load(a->element, a->values, value + column), sums[column]);
         }

@@ -14,7 +14,10 @@ extension CPUBackend {
         into y: Matrix
     ) {
         guard let cache = pass.cache as? CPUCache else { preconditionFailure("a cache of another backend") }
-        split(rows: k.rows, cost: k.columns) { store(k, v, rows: $0, pass.newSlots, cache, layer) }
+        split(rows: k.rows, cost: k.columns) { rows in
+            spread(q, k, rows: rows, shape, for: cache)
+            store(k, v, rows: rows, pass.newSlots, cache, layer)
+        }
         attendStored(q, shape, in: pass, cache, layer, into: y)
         withExtendedLifetime((k, v)) {}
     }
@@ -28,6 +31,7 @@ extension CPUBackend {
         split(rows: k.rows, cost: q.columns + 2 * k.columns) { rows in
             rotate(q, rows: rows, heads: shape.queryHeads, by: table)
             rotate(k, rows: rows, heads: shape.keyValueHeads, by: table)
+            spread(q, k, rows: rows, shape, for: cache)
             store(k, v, rows: rows, pass.newSlots, cache, layer)
         }
         attendStored(q, shape, in: pass, cache, layer, into: y)
@@ -40,25 +44,34 @@ extension CPUBackend {
     ) {
         let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, workers: workers.width) }
         let states = plan.stateCount > 0 ? buffer(bytes: 4 * plan.stateCount) : nil
-        let scratchBytes =
-            4 * kernels.attention_scratch(plan.mostQueries, shape.keyWidth, shape.valueWidth)
-        let whole = call(q, shape, cache, layer, into: y)
+        let scratch = threadBuffers(
+            bytes: 4 * kernels.attention_scratch(plan.mostQueries, shape.keyWidth, shape.valueWidth))
+        let whole = call(q, shape, plan, cache, layer, into: y)
         nonisolated(unsafe) let state = states?.address.assumingMemoryBound(to: Float.self)
         nonisolated(unsafe) let (tasks, joints) = (plan.tasks, plan.joints)
         let (attend, combine) = (kernels.attend, kernels.combine)
-        workers.run(parts: tasks.count) { index in
-            let scratch = buffer(bytes: scratchBytes)
+        workers.run(parts: tasks.count) { index, thread in
             var call = tasks[index].call(whole, state)
-            call.scratch = scratch.address.assumingMemoryBound(to: Float.self)
+            call.scratch = scratch[thread].assumingMemoryBound(to: Float.self)
             attend(&call)
-            withExtendedLifetime(scratch) {}
         }
         // Parts that different tasks computed become one, in their order.
         workers.run(parts: joints.count) { index in
             var call = joints[index].task.call(whole, state)
             combine(&call, joints[index].count, joints[index].stride)
         }
-        withExtendedLifetime((q, y, states, plan)) {}
+        withExtendedLifetime((q, y, states, plan, scratch)) {}
+    }
+
+    /// Keys in int8 have one scale a head, which a single large column would make coarse for all (QuaRot,
+    /// arXiv 2404.00456).
+    private func spread(
+        _ q: Matrix, _ k: Matrix, rows: Range<Int>, _ shape: AttentionShape, for cache: CPUCache
+    ) {
+        guard cache.element == .int8 else { return }
+        for (x, heads) in [(q, shape.queryHeads), (k, shape.keyValueHeads)] {
+            kernels.spread_heads(x.row(rows.lowerBound), x.rowStride, rows.count, heads, shape.keyWidth)
+        }
     }
 
     private func store(
@@ -67,24 +80,33 @@ extension CPUBackend {
         newSlots.withUnsafeBufferPointer { slots in
             guard let slots = slots.baseAddress else { return }
             for (x, memory) in [(k, cache.keys(layer)), (v, cache.values(layer))] {
-                kernels.store_rows(
-                    cache.element.kernel, x.row(rows.lowerBound), x.rowStride, rows.count, x.columns,
-                    slots + rows.lowerBound, memory)
+                var call = llm_store(
+                    element: cache.element.kernel, x: x.row(rows.lowerBound), x_stride: x.rowStride,
+                    rows: rows.count, heads: cache.layout.heads, width: x.columns / cache.layout.heads,
+                    slots: slots + rows.lowerBound, cache: memory.numbers, scales: memory.scales)
+                kernels.store_rows(&call)
             }
         }
     }
 
     /// What all tasks of a layer have in common; a task adds its rows, head, slots and parts.
     private func call(
-        _ q: Matrix, _ shape: AttentionShape, _ cache: CPUCache, _ layer: Int, into y: Matrix
+        _ q: Matrix, _ shape: AttentionShape, _ plan: AttentionPlan, _ cache: CPUCache, _ layer: Int,
+        into y: Matrix
     ) -> llm_attention {
-        llm_attention(
+        let (keys, values) = (cache.keys(layer), cache.values(layer))
+        let pattern = shape.reach.pattern
+        return llm_attention(
             q: q.row(0), q_stride: q.rowStride, rows: 0, first_position: 0, window: shape.reach.width ?? .max,
-            element: cache.element.kernel, keys: cache.keys(layer), values: cache.values(layer),
-            key_width: shape.keyWidth, value_width: shape.valueWidth, query_heads: shape.queryHeads,
+            element: cache.element.kernel, keys: keys.numbers, values: values.numbers,
+            key_scales: keys.scales, value_scales: values.scales, key_width: shape.keyWidth,
+            value_width: shape.valueWidth, query_heads: shape.queryHeads,
             kv_heads: shape.keyValueHeads, first_kv_head: 0, last_kv_head: 0,
-            slots: cache.keys(layer).assumingMemoryBound(to: Int32.self), first_part: 0, last_part: 0,
-            scale: shape.scale, has_softcap: false, softcap: 0, scratch: y.row(0), state: nil, y: y.row(0),
+            slots: keys.numbers.assumingMemoryBound(to: Int32.self), first_part: 0, last_part: 0,
+            scale: shape.scale, has_softcap: shape.softcap != nil, softcap: shape.softcap ?? 0,
+            slopes: plan.slopes?.baseAddress, block_positions: pattern?.positions ?? 0,
+            near_blocks: pattern?.near ?? 0, block_stride: pattern?.stride ?? 1,
+            head_step: pattern?.headStep ?? 0, scratch: y.row(0), state: nil, y: y.row(0),
             y_stride: y.rowStride)
     }
 }
@@ -143,6 +165,7 @@ private final class AttentionPlan: @unchecked Sendable {
 
     let tasks: UnsafeBufferPointer<AttentionTask>
     let joints: UnsafeBufferPointer<Joint>
+    let slopes: UnsafeBufferPointer<Float>?
     /// Floats of all states.
     let stateCount: Int
     /// Pairs of a row and a query head of the largest task.
@@ -156,6 +179,7 @@ private final class AttentionPlan: @unchecked Sendable {
 
     init(_ shape: AttentionShape, _ pass: ForwardPass, workers: Int) {
         slots = pass.sequences.map(\.contextSlots)
+        slopes = shape.slopes?.copied()
         let group = shape.queryHeads / shape.keyValueHeads
         let rowsTogether = max(1, Self.queries / group)
         // Few rows leave workers idle unless their contexts are cut.
@@ -191,6 +215,7 @@ private final class AttentionPlan: @unchecked Sendable {
     deinit {
         tasks.deallocate()
         joints.deallocate()
+        slopes?.deallocate()
     }
 
     private struct Lists {
@@ -223,39 +248,5 @@ extension Array where Element: BitwiseCopyable {
         let copy = UnsafeMutableBufferPointer<Element>.allocate(capacity: count)
         _ = copy.initialize(from: self)
         return UnsafeBufferPointer(copy)
-    }
-}
-
-/// Keys and values in one mapping; a layer's keys, then its values. The system hands out pages as slots are
-/// first used, and the pool reuses freed slots first.
-final class CPUCache: KeyValueCache, @unchecked Sendable {
-    // Unsafe: kernels write rows of new slots, which one sequence owns, on the thread that runs the pass.
-    let layout: CacheLayout
-    let element: CacheElement
-    let slots: Int
-    private let address: UnsafeMutableRawPointer
-    private let byteCount: Int
-
-    init(layout: CacheLayout, slots: Int, element: CacheElement) throws(CacheMemoryError) {
-        (self.layout, self.slots, self.element) = (layout, slots, element)
-        let bytesPerSlot = layout.bytesPerToken(element)
-        let (bytes, overflow) = slots.multipliedReportingOverflow(by: bytesPerSlot)
-        let mapped =
-            overflow
-            ? nil : mmap(nil, max(1, bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        guard let mapped, mapped != MAP_FAILED else {
-            throw CacheMemoryError(slots: slots, bytesPerSlot: bytesPerSlot)
-        }
-        (address, byteCount) = (mapped, max(1, bytes))
-    }
-
-    deinit { munmap(address, byteCount) }
-
-    func keys(_ layer: Int) -> UnsafeMutableRawPointer {
-        address + layer * slots * (layout.keyWidth + layout.valueWidth) * element.bytes
-    }
-
-    func values(_ layer: Int) -> UnsafeMutableRawPointer {
-        keys(layer) + slots * layout.keyWidth * element.bytes
     }
 }

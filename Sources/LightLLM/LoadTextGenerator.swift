@@ -70,15 +70,14 @@ private struct TextParts {
     var eosToken: String?
 
     init(_ checkpoint: any Checkpoint, _ options: TextOptions) throws {
+        tokenizer = try LightLLM.tokenizer(of: checkpoint)
         let source: String?
         if let metadata = checkpoint.metadata {
-            tokenizer = try GGUFVocabulary(metadata).makeTokenizer()
             source = metadata.string("tokenizer.chat_template")
             bosToken = metadata.token("tokenizer.ggml.bos_token_id")
             eosToken = metadata.token("tokenizer.ggml.eos_token_id")
         } else {
             let folder = try TokenizerFolder(path: checkpoint.path)
-            tokenizer = try folder.makeTokenizer()
             source = try folder.chatTemplate()
             (bosToken, eosToken) = (folder.specialToken("bos_token"), folder.specialToken("eos_token"))
         }
@@ -100,6 +99,12 @@ private struct TextParts {
         }
         return Set(ids.compactMap { Int32(exactly: $0) })
     }
+}
+
+/// The tokenizer that belongs to a checkpoint.
+public func tokenizer(of checkpoint: any Checkpoint) throws -> Tokenizer {
+    if let metadata = checkpoint.metadata { return try GGUFVocabulary(metadata).makeTokenizer() }
+    return try TokenizerFolder(path: checkpoint.path).makeTokenizer()
 }
 
 extension GGUFVocabulary {
@@ -157,10 +162,7 @@ public func tokenizer(ofModelAt path: String) throws -> Tokenizer {
     var isFolder: ObjCBool = false
     let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
     if exists, isFolder.boolValue { return try TokenizerFolder(path: path).makeTokenizer() }
-    guard let metadata = try openCheckpoint(path).metadata else {
-        throw TokenizerError.notFound(path, expected: ["a folder", "a GGUF file"])
-    }
-    return try GGUFVocabulary(metadata).makeTokenizer()
+    return try tokenizer(of: openCheckpoint(path))
 }
 
 /// The chat template of the Hugging Face folder or GGUF file at `path`, without loading the model.

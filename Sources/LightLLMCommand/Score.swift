@@ -19,8 +19,19 @@ struct Score: AsyncParsableCommand {
     @Option(name: .customLong("max_new_tokens"), help: "How many tokens to generate.")
     var maxNewTokens = 0
 
+    @Option(
+        name: .customLong("kv_cache_dtype"),
+        help: "How the cache stores keys and values: float32, float16, bfloat16 or int8.")
+    var cacheType = "float32"
+
     @Flag(name: .customLong("logits"), help: "Also print the logits after the prompt.")
     var printsLogits = false
+
+    func validate() throws {
+        try require(
+            CacheElement(name: cacheType) != nil, "kv_cache_dtype", "float32, float16, bfloat16 or int8",
+            cacheType)
+    }
 
     func run() async throws {
         let prompt = try parsedPrompt()
@@ -28,16 +39,18 @@ struct Score: AsyncParsableCommand {
         var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
         (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
         var options = EngineOptions()
-        options.cacheElement = .float32
+        options.cacheElement = CacheElement(name: cacheType)
         options.maxRequestTokens = prompt.count + request.maxNewTokens
         options.maxTotalTokens = options.maxRequestTokens
         let engine = try loaded.makeEngine(options)
         var scored: [ScoredToken] = [], generated: [ScoredToken] = [], logits: [Float] = []
         for await event in try engine.submit(request) {
             switch event {
+            case .started: break
             case .prompt(let tokens): scored += tokens
             case .logits(let values): logits = values
             case .token(let token, _): generated.append(token)
+            case .failed(let error): throw error
             }
         }
         print(report(scored, Array(generated.prefix(maxNewTokens)), logits).serialized)

@@ -42,6 +42,18 @@ struct ServeArguments: ParsableArguments {
         name: .customLong("data_type"), help: "How the cache stores numbers: float32, float16 or bfloat16.")
     var dataType: String?
 
+    @Option(
+        name: .customLong("kv_cache_dtype"),
+        help:
+            "How the cache stores keys and values: auto (as --data_type says), float32, float16, bfloat16 or int8."
+    )
+    var cacheType = "auto"
+
+    @Option(
+        name: .customLong("mode"), parsing: .upToNextOption,
+        help: "LightLLM's modes: triton_int8kv stores the cache as int8.")
+    var modes: [String] = []
+
     @Option(name: .customLong("tokenizer_mode"), help: "Accepted for compatibility: auto, fast or slow.")
     var tokenizerMode = "auto"
 
@@ -52,6 +64,43 @@ struct ServeArguments: ParsableArguments {
         name: .customLong("batch_max_tokens"),
         help: "Tokens computed in one step, prompts and answers together.")
     var tokensPerStep = 512
+
+    @Option(
+        name: .customLong("router_policy"),
+        help: "How many requests run at once: guaranteed, past-future, aggressive or conservative.")
+    var policyName: PolicyName?
+
+    @Flag(name: .customLong("future_past_scheduler"), help: "The same as --router_policy past-future.")
+    var usesPastFuture = false
+
+    @Option(
+        name: .customLong("router_token_ratio"),
+        help: "Above 0: expect short answers while less than this part of the cache is in use.")
+    var tokenRatio = 0.0
+
+    @Option(
+        name: .customLong("router_max_new_token_len"),
+        help: "How long answers are expected to be, with --router_token_ratio.")
+    var expectedNewTokens = 1024
+
+    @Option(
+        name: .customLong("router_max_wait_tokens"),
+        help: "Steps until the queue is looked at again after nothing in it could run.")
+    var stepsBetweenLooks = 1
+
+    @Option(
+        name: .customLong("max_waiting_requests"), help: "Requests that may wait; more are refused with 429.")
+    var waitingRequests = 16_384
+
+    @Flag(
+        name: .customLong("use_dynamic_prompt_cache"),
+        help: "Keep what was computed of prompts for requests that begin alike; this is the default.")
+    var usesPromptCache = false
+
+    @Flag(
+        name: [.customLong("disable_dynamic_prompt_cache"), .customLong("no_enable_prefix_caching")],
+        help: "Compute every prompt anew.")
+    var disablesPromptCache = false
 
     @Option(
         name: .customLong("model_name"),
@@ -92,23 +141,58 @@ struct ServeArguments: ParsableArguments {
             runningRequests)
         try require(
             (1...65_536).contains(tokensPerStep), "batch_max_tokens", "between 1 and 65536", tokensPerStep)
+        try require((0...1).contains(tokenRatio), "router_token_ratio", "between 0 and 1", tokenRatio)
+        try require(
+            (1...largest).contains(expectedNewTokens), "router_max_new_token_len", "at least 1",
+            expectedNewTokens)
+        try require(
+            (1...largest).contains(stepsBetweenLooks), "router_max_wait_tokens", "at least 1",
+            stepsBetweenLooks)
+        try require(waitingRequests > 0, "max_waiting_requests", "at least 1", waitingRequests)
+        if usesPromptCache, disablesPromptCache {
+            throw ValidationError(
+                "--use_dynamic_prompt_cache and --disable_dynamic_prompt_cache exclude each other")
+        }
         try require(defaultMaxTokens > 0, "default_max_tokens", "at least 1", defaultMaxTokens)
         try require(threads ?? 1 > 0, "threads", "at least 1", threads ?? 0)
-        let modes = ["auto", "fast", "slow"]
+        let tokenizerModes = ["auto", "fast", "slow"]
         try require(
-            modes.contains(tokenizerMode), "tokenizer_mode", modes.joined(separator: ", "), tokenizerMode)
+            tokenizerModes.contains(tokenizerMode), "tokenizer_mode", tokenizerModes.joined(separator: ", "),
+            tokenizerMode)
         if let dataType {
-            try require(Self.elements[dataType] != nil, "data_type", "float32, float16 or bfloat16", dataType)
+            try require(
+                CacheElement.floats[dataType] != nil, "data_type", "float32, float16 or bfloat16", dataType)
+        }
+        try require(
+            cacheType == "auto" || CacheElement(name: cacheType) != nil, "kv_cache_dtype",
+            "auto, float32, float16, bfloat16 or int8", cacheType)
+        for mode in modes {
+            try require(
+                Self.modes.keys.contains(mode), "mode", Self.modes.keys.sorted().joined(separator: ", "), mode
+            )
         }
     }
 
-    private static let elements: [String: CacheElement] = [
-        "fp32": .float32, "float32": .float32, "fp16": .float16, "float16": .float16, "bf16": .bfloat16,
-        "bfloat16": .bfloat16,
+    /// LightLLM's modes and what they ask of the cache; its attention kernels are ours in every mode.
+    private static let modes: [String: CacheElement?] = [
+        "triton_int8kv": .int8, "ppl_int8kv": .int8, "ppl_int8kv_flashdecoding": .int8, "ppl_fp16": nil,
+        "triton_flashdecoding": nil, "triton_gqa_attention": nil, "triton_gqa_flashdecoding": nil,
+        "ppl_fp16_flashdecoding": nil,
     ]
+
+    private var cacheElement: CacheElement? {
+        let ofMode = modes.lazy.compactMap { Self.modes[$0] ?? nil }.first
+        return CacheElement(name: cacheType) ?? ofMode ?? dataType.flatMap { CacheElement(name: $0) }
+    }
 
     var servedName: String {
         modelName ?? URL(fileURLWithPath: modelDirectory).deletingPathExtension().lastPathComponent
+    }
+
+    /// As in LightLLM a ratio above 0 asks for the aggressive policy.
+    private var policy: any AdmissionPolicy {
+        let name = policyName ?? (usesPastFuture ? .pastFuture : tokenRatio > 0 ? .aggressive : .guaranteed)
+        return name.policy(ratio: tokenRatio > 0 ? tokenRatio : 0.99, newTokens: expectedNewTokens)
     }
 
     func options() throws -> TextOptions {
@@ -118,7 +202,11 @@ struct ServeArguments: ParsableArguments {
         options.engine.maxRequestTokens = maxRequestTokens
         options.engine.limits = SchedulerLimits(
             runningSequences: runningRequests, tokensPerStep: tokensPerStep)
-        options.engine.cacheElement = dataType.flatMap { Self.elements[$0] }
+        options.engine.limits.stepsBetweenLooks = stepsBetweenLooks
+        options.engine.limits.waitingSequences = waitingRequests
+        options.engine.policy = policy
+        options.engine.sharesPrefixes = !disablesPromptCache
+        options.engine.cacheElement = cacheElement
         options.engine.threads = threads
         options.engine.trace = try profile.map { try StepTrace(path: $0) }
         if !endTokens.isEmpty { options.endTokens = endTokens }

@@ -43,3 +43,13 @@ extension ValidatedConfig {
         }
     }
 }
+
+extension ValidatedConfig {
+    /// As many experts as are chosen at least.
+    func requireExperts(_ chosen: Int, of key: String, _ count: Int) throws(ConfigError) {
+        try requirePositive((key, count), ("num_experts_per_tok", chosen))
+        guard chosen <= count else {
+            throw .malformed("num_experts_per_tok (\(chosen)) must not exceed \(key) (\(count))")
+        }
+    }
+}

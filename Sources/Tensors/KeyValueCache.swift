@@ -1,24 +1,38 @@
 /// What one token occupies in the cache: in every layer a row of keys and a row of values.
 public struct CacheLayout: Sendable, Equatable {
     public let layers: Int
-    /// Columns of a token's keys in one layer, all heads together.
+    /// Key-value heads of a layer.
+    public let heads: Int
+    /// Columns of one head of a token's keys.
     public let keyWidth: Int
     public let valueWidth: Int
 
-    public init(layers: Int, keyWidth: Int, valueWidth: Int) {
-        (self.layers, self.keyWidth, self.valueWidth) = (layers, keyWidth, valueWidth)
+    public init(layers: Int, heads: Int, keyWidth: Int, valueWidth: Int) {
+        (self.layers, self.heads) = (layers, heads)
+        (self.keyWidth, self.valueWidth) = (keyWidth, valueWidth)
     }
 
     public func bytesPerToken(_ element: CacheElement) -> Int {
-        layers * (keyWidth + valueWidth) * element.bytes
+        layers * heads * ((keyWidth + valueWidth) * element.bytes + 2 * element.scaleBytes)
     }
 }
 
 /// How the cache stores one number.
 public enum CacheElement: Sendable, CaseIterable {
     case float32, float16, bfloat16
+    /// A signed byte times the scale of its token and head.
+    case int8
 
-    public var bytes: Int { self == .float32 ? 4 : 2 }
+    public var bytes: Int {
+        switch self {
+        case .float32: 4
+        case .float16, .bfloat16: 2
+        case .int8: 1
+        }
+    }
+
+    /// Bytes of the scale that a token's head has for its keys, and of the one for its values.
+    public var scaleBytes: Int { self == .int8 ? 2 : 0 }
 }
 
 /// A cache that the backend has no memory for.

@@ -106,7 +106,9 @@ static void test_attention(
     int32_t *slots = copy_of(4 * context, 0);
     for (size_t i = 0; i < context; i++) { slots[i] = (int32_t)(i * 7 % context); }
     void *cache = copy_of(4 * context * 2 * width, 0);
-    scalar->store_rows(element, stored, 2 * width, context, 2 * width, slots, cache);
+    uint16_t *scales = copy_of(2 * context * 2, 0);
+    llm_store store = {element, stored, 2 * width, context, 2, width, slots, cache, scales};
+    scalar->store_rows(&store);
     const llm_kernels *tables[2] = {fast, scalar};
     float *y[2], *scratch = copy_of(4 * fast->attention_scratch(2 * rows * group, width, width), 0);
     for (int i = 0; i < 2; i++) {
@@ -120,6 +122,8 @@ static void test_attention(
             .element = element,
             .keys = cache,
             .values = cache,
+            .key_scales = scales,
+            .value_scales = scales,
             .key_width = width,
             .value_width = width,
             .query_heads = 2 * group,
@@ -137,7 +141,7 @@ static void test_attention(
         tables[i]->attend(&call);
     }
     same(y[0], y[1], 4 * rows * 2 * group * width, "attention", (int)element, width, rows);
-    free(stored), free(q), free(slots), free(cache), free(scratch), free(y[0]), free(y[1]);
+    free(stored), free(q), free(slots), free(cache), free(scales), free(scratch), free(y[0]), free(y[1]);
 }
 
 int main(void) {
@@ -147,7 +151,7 @@ int main(void) {
     for (int encoding = LLM_F32; encoding <= LLM_Q6_K; encoding++) {
         test_products(fast, scalar, (llm_encoding)encoding);
     }
-    for (int element = LLM_ELEMENT_F32; element <= LLM_ELEMENT_BF16; element++) {
+    for (int element = LLM_ELEMENT_F32; element <= LLM_ELEMENT_I8; element++) {
         for (size_t group = 1; group <= 4; group++) {
             test_attention(fast, scalar, (llm_element)element, 1, 1, 8, group);
             test_attention(fast, scalar, (llm_element)element, 300, 5, 20, group);

@@ -133,14 +133,26 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
 
     @Test(arguments: Candidate.allCases)
     func attendsOverScatteredSlots(_ candidate: Candidate) throws {
+        try expectAttention(candidate, .float32, within: 2e-5)
+    }
+
+    @Test(arguments: Candidate.allCases, [CacheElement.float16, .bfloat16, .int8])
+    func attendsOverRoundedKeysAndValues(_ candidate: Candidate, _ element: CacheElement) throws {
+        try expectAttention(candidate, element, within: element == .float16 ? 0.002 : 0.02)
+    }
+
+    private func expectAttention(
+        _ candidate: Candidate, _ element: CacheElement, within tolerance: Float
+    ) throws {
         for (queryHeads, keyValueHeads, width) in [(1, 1, 2), (4, 2, 8), (6, 2, 20), (3, 3, 33)] {
             for reach in [AttentionShape.Reach.causal, .causalWindow(5)] {
                 for pairing in [Rotation.Pairing.halves, .neighbours] where width.isMultiple(of: 2) {
                     let results = try [candidate.make(), ReferenceBackend() as any Backend].map {
-                        try attention($0, queryHeads, keyValueHeads, width, reach, pairing)
+                        try attention($0, element, queryHeads, keyValueHeads, width, reach, pairing)
                     }
                     expectClose(
-                        results[0], results[1], 2e-5, "attention \(queryHeads)/\(keyValueHeads)x\(width)")
+                        results[0], results[1], tolerance, "attention \(queryHeads)/\(keyValueHeads)x\(width)"
+                    )
                 }
             }
         }
@@ -148,14 +160,15 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
 
     /// Two sequences, one of which is computed in two steps.
     private func attention(
-        _ backend: any Backend, _ queryHeads: Int, _ keyValueHeads: Int, _ width: Int,
+        _ backend: any Backend, _ element: CacheElement, _ queryHeads: Int, _ keyValueHeads: Int,
+        _ width: Int,
         _ reach: AttentionShape.Reach,
         _ pairing: Rotation.Pairing
     ) throws -> [[Float]] {
         var noise = Noise(queryHeads * width)
         let layout = CacheLayout(
-            layers: 2, keyWidth: keyValueHeads * width, valueWidth: keyValueHeads * width)
-        let cache = try backend.makeCache(layout, slots: 64, element: .float32)
+            layers: 2, heads: keyValueHeads, keyWidth: width, valueWidth: width)
+        let cache = try backend.makeCache(layout, slots: 64, element: element)
         let shape = AttentionShape(
             queryHeads: queryHeads, keyValueHeads: keyValueHeads, keyWidth: width, valueWidth: width,
             scale: 1 / Float(width).squareRoot(), reach: reach)
@@ -178,14 +191,16 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
             func random(_ columns: Int) -> Matrix {
                 backend.matrix(positions.map { _ in noise.floats(columns) })
             }
-            let (q, k, v) = (random(queryHeads * width), random(layout.keyWidth), random(layout.valueWidth))
+            let (q, k, v) = (
+                random(queryHeads * width), random(keyValueHeads * width), random(keyValueHeads * width)
+            )
             results += backend.rows(pass.attend(q, k, v, rotatedBy: rotation, shape, layer: 1))
         }
         return results
     }
 
     @Test func refusesCachesThatNoMemoryHolds() {
-        let layout = CacheLayout(layers: 1 << 20, keyWidth: 1 << 10, valueWidth: 1 << 10)
+        let layout = CacheLayout(layers: 1 << 20, heads: 1, keyWidth: 1 << 10, valueWidth: 1 << 10)
         #expect(throws: CacheMemoryError.self) {
             try CPUBackend(threads: 1).makeCache(layout, slots: 1 << 40, element: .float32)
         }
@@ -231,7 +246,7 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
         let shape = AttentionShape(
             queryHeads: 4, keyValueHeads: 2, keyWidth: 8, valueWidth: 8, scale: 0.3, reach: .causal)
         let rotation = Rotation(frequencies: .fixed([1, 0.3, 0.1, 0.01]), columns: 0..<8, pairing: .halves)
-        let layout = CacheLayout(layers: 1, keyWidth: 16, valueWidth: 16)
+        let layout = CacheLayout(layers: 1, heads: 2, keyWidth: 8, valueWidth: 8)
         func result(_ attend: (Matrix, Matrix, Matrix, ForwardPass) -> Matrix) throws -> [[Float]] {
             let cache = try backend.makeCache(layout, slots: 8, element: .float16)
             let pass = ForwardPass(

@@ -3,11 +3,63 @@ import Foundation
 import Testing
 
 enum Element: String, CaseIterable, Sendable {
-    case f32, f16, bf16
+    case f32, f16, bf16, i8
 
     var element: llm_element { llm_element(UInt32(Element.allCases.firstIndex(of: self)!)) }
-    var bytes: Int { self == .f32 ? 4 : 2 }
-    var format: Format { Format(rawValue: rawValue)! }
+    var bytes: Int { self == .f32 ? 4 : self == .i8 ? 1 : 2 }
+    static let floats: [Element] = [.f32, .f16, .bf16]
+
+    /// A cache of `slots` slots, all zero.
+    func cache(slots: Int, heads: Int, width: Int) -> StoredRows {
+        StoredRows(
+            element: self, heads: heads, width: width,
+            bytes: [UInt8](repeating: 0, count: slots * heads * width * bytes),
+            scales: [UInt16](repeating: 0, count: slots * heads))
+    }
+}
+
+/// Keys or values of one layer.
+struct StoredRows {
+    let element: Element
+    let (heads, width): (Int, Int)
+    var bytes: [UInt8]
+    var scales: [UInt16]
+
+    mutating func store(_ x: [Float], stride: Int? = nil, at slots: [Int32], _ kernels: llm_kernels = scalar)
+    {
+        let rows = slots.count, slots = Memory(slots), x = Memory(x)
+        bytes.withUnsafeMutableBytes { cache in
+            scales.withUnsafeMutableBufferPointer { scales in
+                var call = llm_store(
+                    element: element.element, x: x.pointer, x_stride: stride ?? heads * width,
+                    rows: rows, heads: heads, width: width, slots: slots.pointer,
+                    cache: cache.baseAddress!, scales: scales.baseAddress!)
+                kernels.store_rows(&call)
+            }
+        }
+        withExtendedLifetime((slots, x)) {}
+    }
+
+    var values: [Float] {
+        switch element {
+        case .f32: dequantized(.f32, bytes)
+        case .f16: dequantized(.f16, bytes)
+        case .bf16: dequantized(.bf16, bytes)
+        case .i8:
+            bytes.indices.map {
+                let scale = Float(bitPattern: UInt32(scales[$0 / width]) << 16)
+                return Float(Int8(bitPattern: bytes[$0])) * scale
+            }
+        }
+    }
+
+    /// Copies one slot's numbers from another cache.
+    mutating func copy(_ from: Int, of other: StoredRows, to: Int) {
+        let size = heads * width * element.bytes
+        bytes.replaceSubrange(to * size..<(to + 1) * size, with: other.bytes[from * size..<(from + 1) * size])
+        scales.replaceSubrange(
+            to * heads..<(to + 1) * heads, with: other.scales[from * heads..<(from + 1) * heads])
+    }
 }
 
 /// Rows of a sequence over a cache whose slots are in disorder; two key-value heads.
@@ -16,11 +68,14 @@ struct AttentionCall {
     var (keyWidth, valueWidth, group) = (0, 0, 0)
     /// Slots of the whole context, whose last positions are the rows.
     var slots: [Int32]
-    var keys: [UInt8], values: [UInt8]
+    var keys: StoredRows, values: StoredRows
     var q: [Float]
     var rows: Int
     var window: Int?
     var softcap: Float?
+    /// One for each query head.
+    var slopes: [Float]?
+    var pattern: (positions: Int, near: Int, stride: Int, headStep: Int)?
 
     init(
         _ element: Element, context: Int, rows: Int = 1, keyWidth: Int, valueWidth: Int, group: Int, seed: Int
@@ -35,8 +90,8 @@ struct AttentionCall {
             // Slots of others hold what must not be touched.
             var x = random.floats(all.count * 2 * width, in: -2...2)
             for index in context * 2 * width..<x.count { x[index] = .nan }
-            var cache = [UInt8](repeating: 0, count: x.count * element.bytes)
-            scalar.store_rows(element.element, x, 2 * width, all.count, 2 * width, all, &cache)
+            var cache = element.cache(slots: all.count, heads: 2, width: width)
+            cache.store(x, at: all)
             return cache
         }
         keys = stored(keyWidth, &random)
@@ -60,7 +115,9 @@ struct AttentionCall {
         var states = [Float](repeating: .nan, count: size * (splits.count + 1))
         let position = slots.count - rows + range.lowerBound
         let bounds = [0] + splits + [position + range.count + 255 >> 8]
-        let (keys, values, slots, q) = (Memory(keys), Memory(values), Memory(slots), Memory(q))
+        let (keys, values, slots, q) = (Memory(keys.bytes), Memory(values.bytes), Memory(slots), Memory(q))
+        let (keyScales, valueScales) = (Memory(self.keys.scales), Memory(self.values.scales))
+        let biases = slopes.map { Memory($0) }
         scratch.withUnsafeMutableBufferPointer { scratch in
             states.withUnsafeMutableBufferPointer { states in
                 y.withUnsafeMutableBufferPointer { y in
@@ -69,11 +126,16 @@ struct AttentionCall {
                             q: q.pointer + range.lowerBound * 2 * group * keyWidth,
                             q_stride: 2 * group * keyWidth, rows: range.count, first_position: position,
                             window: window ?? .max, element: element.element, keys: keys.pointer,
-                            values: values.pointer, key_width: keyWidth, value_width: valueWidth,
+                            values: values.pointer, key_scales: keyScales.pointer,
+                            value_scales: valueScales.pointer, key_width: keyWidth, value_width: valueWidth,
                             query_heads: 2 * group, kv_heads: 2, first_kv_head: head,
                             last_kv_head: head + heads, slots: slots.pointer, first_part: 0,
                             last_part: bounds.last!, scale: scale,
-                            has_softcap: softcap != nil, softcap: softcap ?? 0, scratch: scratch.baseAddress!,
+                            has_softcap: softcap != nil, softcap: softcap ?? 0,
+                            slopes: biases.map { UnsafePointer($0.pointer) },
+                            block_positions: pattern?.positions ?? 0, near_blocks: pattern?.near ?? 0,
+                            block_stride: pattern?.stride ?? 1, head_step: pattern?.headStep ?? 0,
+                            scratch: scratch.baseAddress!,
                             state: nil, y: y.baseAddress!, y_stride: 2 * group * valueWidth)
                         if splits.isEmpty {
                             kernels.attend(&call)
@@ -90,25 +152,31 @@ struct AttentionCall {
                 }
             }
         }
-        withExtendedLifetime((keys, values, slots, q)) {}
+        withExtendedLifetime((keys, values, slots, q, keyScales, valueScales, biases)) {}
         return y
     }
 
     /// The definition in double precision.
     var expected: [Double] {
-        let keys = dequantized(element.format, keys).doubles
-        let values = dequantized(element.format, values).doubles
+        let (keys, values) = (keys.values.doubles, values.values.doubles)
         return (0..<rows * 2 * group).flatMap { query in
             let (row, head) = (query / (2 * group), query % (2 * group))
             let end = slots.count - rows + row + 1
-            let seen = slots[max(0, end - (window ?? end))..<end].map(Int.init)
-            let scores = seen.map { slot in
+            let positions = (max(0, end - (window ?? end))..<end).filter { key in
+                guard let pattern else { return true }
+                let block = key / pattern.positions
+                return (end - 1) / pattern.positions - block < pattern.near
+                    || (block + 1 + head * pattern.headStep) % pattern.stride == 0
+            }
+            let seen = positions.map { Int(slots[$0]) }
+            let scores = zip(seen, positions).map { slot, position in
                 let score =
                     Double(scale)
                     * (0..<keyWidth).reduce(0.0) { sum, i in
                         sum + Double(q[query * keyWidth + i]) * keys[(slot * 2 + head / group) * keyWidth + i]
                     }
-                return softcap.map { Double($0) * tanh(score / Double($0)) } ?? score
+                let bias = Double(slopes?[head] ?? 0) * Double(position - end + 1)
+                return (softcap.map { Double($0) * tanh(score / Double($0)) } ?? score) + bias
             }
             let powers = scores.map { exp($0 - scores.max()!) }, sum = powers.reduce(0, +)
             return (0..<valueWidth).map { column in
@@ -134,6 +202,10 @@ struct AttentionCall {
                         element, context: context, rows: rows, keyWidth: keyWidth, valueWidth: valueWidth,
                         group: group, seed: context + group)
                     (call.window, call.softcap) = (window, context == 40 ? 3 : nil)
+                    if context >= 70 {
+                        call.slopes = (0..<2 * group).map { 0.5 / Float($0 + 1) }
+                    }
+                    if context == 300 { call.pattern = (32 * (1 + group % 2), 2, 3, 1) }
                     let actual = call.run(set.kernels)
                     let name: Comment = "\(group) heads, \(keyWidth), \(valueWidth) wide, \(context)"
                     #expect(relativeError(actual, call.expected) < 5e-6, name)
@@ -178,11 +250,8 @@ struct AttentionCall {
         var moved = whole
         for (position, slot) in whole.slots.enumerated() {
             let (to, from) = (position, Int(slot))
-            let (key, value) = (40 * element.bytes, 88 * element.bytes)
-            moved.keys.replaceSubrange(
-                to * key..<(to + 1) * key, with: whole.keys[from * key..<(from + 1) * key])
-            moved.values.replaceSubrange(
-                to * value..<(to + 1) * value, with: whole.values[from * value..<(from + 1) * value])
+            moved.keys.copy(from, of: whole.keys, to: to)
+            moved.values.copy(from, of: whole.values, to: to)
             moved.slots[position] = Int32(position)
         }
         #expect(moved.run(set.kernels).bits == expected.bits)
@@ -206,7 +275,7 @@ struct AttentionCall {
         var strange = call
         let slot = Int(call.slots[39])
         for index in 0..<16 {
-            for byte in 0..<4 { strange.values[(slot * 16 + index) * 4 + byte] = 0xff }
+            for byte in 0..<4 { strange.values.bytes[(slot * 16 + index) * 4 + byte] = 0xff }
         }
         let (usual, actual) = (call.run(set.kernels), strange.run(set.kernels))
         #expect(actual[..<(8 * 32)].bits == usual[..<(8 * 32)].bits)
@@ -228,9 +297,9 @@ struct AttentionCall {
     }()
 
     private func stored(_ kernels: llm_kernels, _ element: Element, _ x: [Float]) -> [UInt16] {
-        var cache = [UInt16](repeating: 0, count: x.count)
-        kernels.store_rows(element.element, x, x.count, 1, x.count, [0], &cache)
-        return cache
+        var cache = element.cache(slots: 1, heads: 1, width: x.count)
+        cache.store(x, at: [0], kernels)
+        return cache.bytes.withUnsafeBytes { Array($0.bindMemory(to: UInt16.self)) }
     }
 
     @Test(arguments: KernelSet.available)
@@ -261,13 +330,50 @@ struct AttentionCall {
         #expect(nans.count == Self.numbers.nans)
     }
 
-    @Test(arguments: Element.allCases, KernelSet.available)
+    /// Every number is within half a step of its head's scale, and of the scale's own rounding.
+    @Test(arguments: KernelSet.available)
+    func int8RoundsToNearest(_ set: KernelSet) {
+        var random = Random(5)
+        for width in [1, 7, 8, 20, 64, 133] {
+            for magnitude: Float in [1e-38, 1e-29, 1e-3, 1, 70_000, 1e38] {
+                let x = random.floats(3 * 2 * width).map { $0 * magnitude }
+                var actual = Element.i8.cache(slots: 3, heads: 2, width: width), twin = actual
+                actual.store(x, at: [2, 0, 1], set.kernels)
+                twin.store(x, at: [2, 0, 1])
+                #expect(actual.bytes == twin.bytes && actual.scales == twin.scales)
+                for (row, slot) in [2, 0, 1].enumerated() {
+                    for head in 0..<2 {
+                        let from = (row * 2 + head) * width, to = (slot * 2 + head) * width
+                        let (given, stored) = (x[from..<from + width], actual.values[to..<to + width])
+                        let most = given.map(abs).max() ?? 0
+                        let step = most < 1e-30 ? 2e-30 : most / 127
+                        for (a, b) in zip(given, stored) { #expect(abs(a - b) <= step * 0.76) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A number that is none spoils its head and no other.
+    @Test(arguments: KernelSet.available, [Float.nan, .infinity, -.infinity])
+    func int8KeepsStrangeNumbersApart(_ set: KernelSet, _ value: Float) {
+        var x = [Float](repeating: 1, count: 24)
+        x[9] = value
+        var actual = Element.i8.cache(slots: 1, heads: 2, width: 12), twin = actual
+        actual.store(x, at: [0], set.kernels)
+        twin.store(x, at: [0])
+        #expect(actual.bytes == twin.bytes && actual.scales == twin.scales)
+        #expect(actual.values[..<12].allSatisfy { $0.isNaN })
+        #expect(actual.values[12...].allSatisfy { abs($0 - 1) < 0.004 })
+    }
+
+    @Test(arguments: Element.floats, KernelSet.available)
     func rowsGoToTheirSlots(_ element: Element, _ set: KernelSet) {
         var random = Random(3)
         let columns = 13, x = random.floats(3 * 15).map { Float(Float16($0 * 64).rounded()) }
-        var cache = [UInt8](repeating: 0, count: 5 * columns * element.bytes)
-        set.kernels.store_rows(element.element, x, 15, 3, columns, [4, 0, 2], &cache)
-        let values = dequantized(element.format, cache)
+        var cache = element.cache(slots: 5, heads: 1, width: columns)
+        cache.store(x, stride: 15, at: [4, 0, 2], set.kernels)
+        let values = cache.values
         for (row, slot) in [4, 0, 2].enumerated() {
             #expect(values[slot * columns..<(slot + 1) * columns] == x[row * 15..<row * 15 + columns])
         }

@@ -202,3 +202,30 @@ private let widths = [1, 3, 7, 8, 9, 16, 33, 64, 100, 257]
         }
     }
 }
+
+@Suite struct SpreadTests {
+    /// Products stay what they are, a second turn undoes the first, and a large column is shared out.
+    @Test(arguments: [1, 2, 5, 12, 64, 80, 128, 576], KernelSet.available)
+    func isOrthogonal(_ width: Int, _ set: KernelSet) {
+        var random = Random(width)
+        let heads = 2, stride = heads * width + 3
+        func spread(_ x: [Float]) -> [Float] {
+            var y = x
+            y.withUnsafeMutableBufferPointer {
+                set.kernels.spread_heads($0.baseAddress!, stride, 2, heads, width)
+            }
+            return y
+        }
+        var x = random.floats(2 * stride)
+        x[0] = 100
+        let y = spread(x)
+        for head in [0..<width, width..<2 * width, stride..<stride + width] {
+            let before = zip(x[head], x[..<width]).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+            let after = zip(y[head], y[..<width]).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+            #expect(abs(before - after) < 2e-3)
+        }
+        #expect(relativeError(spread(y), x.doubles) < 1e-6)
+        #expect(y[(2 * width)..<stride] == x[(2 * width)..<stride], "what lies between rows is not touched")
+        if width == 64 { #expect(y[..<64].map(abs).max()! < 15) }
+    }
+}

@@ -18,9 +18,11 @@ struct Scored: Equatable {
     init(_ engine: Engine, _ request: GenerationRequest) async throws {
         for await event in try engine.submit(request) {
             switch event {
+            case .started: break
             case .prompt(let tokens): prompt += tokens
             case .logits(let values): logits = values
             case .token(let token, _): tokens.append(token)
+            case .failed(let error): throw error
             }
         }
     }
@@ -32,10 +34,10 @@ struct Scored: Equatable {
 }
 
 extension LoadedModel {
-    /// An engine with a float32 cache that holds one request of `tokens`.
-    func makeScoringEngine(tokens: Int) throws -> Engine {
+    /// An engine whose cache holds one request of `tokens`.
+    func makeScoringEngine(tokens: Int, _ element: CacheElement = .float32) throws -> Engine {
         var options = EngineOptions()
-        (options.cacheElement, options.maxTotalTokens, options.maxRequestTokens) = (.float32, tokens, tokens)
+        (options.cacheElement, options.maxTotalTokens, options.maxRequestTokens) = (element, tokens, tokens)
         return try makeEngine(options)
     }
 }

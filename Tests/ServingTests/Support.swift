@@ -8,7 +8,7 @@ import Tensors
 /// It keeps what it saw in the cache, so that lost or mixed-up slots change its answers.
 struct CountingModel: LanguageModel {
     let vocabularySize = 31
-    let cacheLayout = CacheLayout(layers: 1, keyWidth: 1, valueWidth: 1)
+    let cacheLayout = CacheLayout(layers: 1, heads: 1, keyWidth: 1, valueWidth: 1)
 
     func callAsFunction(_ pass: ForwardPass) -> Matrix {
         let backend = pass.backend

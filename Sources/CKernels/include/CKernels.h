@@ -39,6 +39,7 @@ typedef enum llm_element {
     LLM_ELEMENT_F32,
     LLM_ELEMENT_F16,
     LLM_ELEMENT_BF16,
+    LLM_ELEMENT_I8, // times the scale of its token and head
 } llm_element;
 
 /// A nonlinearity, applied element by element.
@@ -47,6 +48,7 @@ typedef enum llm_function {
     LLM_GELU,      // x / 2 * (1 + erf(x / sqrt(2)))
     LLM_GELU_TANH, // x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x³)))
     LLM_RELU,      // max(x, 0)
+    LLM_QUICK_GELU, // x / (1 + exp(-1.702 x))
 } llm_function;
 
 /// A product of activations with a weight matrix, restricted to some panels of outputs:
@@ -130,6 +132,9 @@ typedef struct llm_attention {
     /// element `s * kv_heads * value_width`.
     const void *keys;
     const void *values;
+    /// For LLM_ELEMENT_I8 the scales, in bfloat16: of head `h` of slot `s` at `s * kv_heads + h`.
+    const uint16_t *_Nullable key_scales;
+    const uint16_t *_Nullable value_scales;
     /// Columns of one head of q and k.
     size_t key_width;
     /// Columns of one head of v and y.
@@ -148,6 +153,15 @@ typedef struct llm_attention {
     /// Whether scaled scores become `softcap * tanh(score / softcap)`.
     bool has_softcap;
     float softcap;
+    /// One for each query head, or null: a score loses this much for each position between query and key.
+    const float *_Nullable slopes;
+    /// Blocks of this many positions, a multiple of 32; 0 when rows see all blocks. A row sees its own and the
+    /// `near_blocks - 1` before; of those before, query head `h` sees block `b` when `b + 1 + h * head_step` is
+    /// a multiple of `block_stride`.
+    size_t block_positions;
+    size_t near_blocks;
+    size_t block_stride;
+    size_t head_step;
     /// Room for `attention_scratch` elements.
     float *scratch;
     /// Where the state of a part goes, of one alone; or null when the parts are all there is: then `y` is
@@ -158,6 +172,22 @@ typedef struct llm_attention {
     float *y;
     size_t y_stride;
 } llm_attention;
+
+/// Rows of keys or values on their way into the cache of one layer.
+typedef struct llm_store {
+    llm_element element;
+    /// `rows` of `heads * width` numbers.
+    const float *x;
+    size_t x_stride;
+    size_t rows;
+    size_t heads;
+    size_t width;
+    /// Row `r` goes to slot `slots[r]`, which begins at element `slots[r] * heads * width` of `cache`.
+    const int32_t *slots;
+    void *cache;
+    /// As in `llm_attention`.
+    uint16_t *_Nullable scales;
+} llm_store;
 
 /// How many elements have one maximum in `block_maxima`.
 #define LLM_MAXIMA_BLOCK 64
@@ -236,13 +266,40 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
         llm_function function, const float *gate, size_t gate_stride, const float *up, size_t up_stride,
         size_t rows, size_t columns, float *y, size_t y_stride);
 
+    /// `x` becomes `cap * tanh(x / cap)`.
+    void (*_Nonnull soft_cap)(float *x, size_t count, float cap);
+
+    /// Multiplies row `r` by `factors[r]`.
+    void (*_Nonnull scale_rows)(
+        float *x, size_t x_stride, size_t rows, size_t columns, const float *factors);
+
+    /// Bounds every element from below and from above.
+    void (*_Nonnull clamp_rows)(
+        float *x, size_t x_stride, size_t rows, size_t columns, float least, float most);
+
+    void (*_Nonnull clear_rows)(float *x, size_t x_stride, size_t rows, size_t columns);
+
+    /// Row `r` of `y` becomes row `sources[r]` of `x`.
+    void (*_Nonnull gather_rows)(
+        const float *x, size_t x_stride, const int32_t *sources, size_t rows, size_t columns, float *y,
+        size_t y_stride);
+
+    /// Adds `factors[r]` times row `r` of `x` to row `targets[r]` of `y`.
+    void (*_Nonnull add_scaled_rows)(
+        const float *x, size_t x_stride, const float *factors, const int32_t *targets, size_t rows,
+        size_t columns, float *y, size_t y_stride);
+
     void (*_Nonnull rotate)(const llm_rotation *rotation);
 
-    /// Writes row `r` of `x` to slot `slots[r]` of one layer's keys or values, rounding to nearest even.
-    /// Slot `s` starts at element `s * columns` of `cache`.
-    void (*_Nonnull store_rows)(
-        llm_element element, const float *x, size_t x_stride, size_t rows, size_t columns,
-        const int32_t *slots, void *cache);
+    /// Writes rows to their slots, rounding to nearest even. The scale of a token's head in int8 is
+    /// `max|x| / 127` in bfloat16; where that is below 1e-30 the head counts as zero, and a NaN or an infinity
+    /// makes all of it NaN.
+    void (*_Nonnull store_rows)(const llm_store *store);
+
+    /// Turns every head of `x`, in place, by the same orthogonal matrix: a Hadamard matrix on each group of as
+    /// many columns as the largest power of two that divides `width` (at most 256). Products of a query and a
+    /// key stay what they are, and no column stands out that would set the scale of its head.
+    void (*_Nonnull spread_heads)(float *x, size_t x_stride, size_t rows, size_t heads, size_t width);
 
     /// Elements of scratch memory that `attend` needs for `queries` pairs of a row and a query head.
     size_t (*_Nonnull attention_scratch)(size_t queries, size_t key_width, size_t value_width);
@@ -280,6 +337,10 @@ const llm_kernels *_Nullable llm_kernels_avx512(void);
 const llm_kernels *_Nullable llm_kernels_neon(void);
 /// The fastest kernels that the processor runs.
 const llm_kernels *llm_kernels_best(void);
+
+/// Kernels that compute nothing and touch no memory, for working out how much memory a model takes without
+/// reading its weights.
+const llm_kernels *llm_kernels_idle(void);
 
 /// Tells the processor that this thread spins.
 static inline void llm_pause(void) {
