@@ -111,3 +111,44 @@ struct TokenizerSource: CustomTestStringConvertible, Sendable {
         }
     }
 }
+
+/// The vocabularies of recorded tokenizers as a GGUF file would carry them.
+@Suite struct GGUFTokenizerGoldenTests {
+    static let named = [
+        ("llama3", "llama-bpe"), ("qwen2", "qwen2"), ("starcoder", "starcoder"),
+        ("deepseek_v2", "deepseek-llm"),
+        ("bloom_small", "bloom"), ("cohere_small", "command-r"), ("tiny_bytes", "llama-bpe"),
+        ("tiny_gpt2", "gpt-2"),
+    ].filter { Goldens.folders("tokenizers", holding: "tokenizer.json").contains($0.0) }
+
+    @Test(arguments: named)
+    func cutsAsThePublishedTokenizer(_ name: String, _ pre: String) throws {
+        let json = try Goldens.json("tokenizers", name, "tokenizer.json")
+        let added = json["added_tokens"]?.array ?? []
+        let entries = (json["model"]?["vocab"]?.object ?? [:]).map { ($0.string, $1.int ?? 0) }
+        let last = (entries.map(\.1) + added.compactMap { $0["id"]?.int }).max() ?? 0
+        var tokens = [String](repeating: "", count: last + 1)
+        var types = [Int](repeating: 1, count: last + 1)
+        for (token, id) in entries { tokens[id] = token }
+        for entry in added {
+            let id = entry["id"]?.int ?? 0
+            (tokens[id], types[id]) = (
+                entry["content"]?.string ?? "", entry["special"]?.bool ?? false ? 3 : 4
+            )
+        }
+        var vocabulary = GGUFVocabulary(model: "gpt2", tokens: tokens)
+        (vocabulary.pre, vocabulary.types, vocabulary.addsBOS) = (pre, types, false)
+        vocabulary.merges = (json["model"]?["merges"]?.array ?? []).map { merge in
+            merge.string ?? (merge.array ?? []).compactMap(\.string).joined(separator: " ")
+        }
+        let tokenizer = try vocabulary.makeTokenizer()
+        for entry in try Goldens.json("tokenizers", name, "golden.json")["cases"]?.array ?? [] {
+            let text = entry["text"]?.string ?? ""
+            #expect(
+                try tokenizer.encode(text, parsesSpecialTokens: true) == entry["ids_no_special"]?.ids,
+                "\(name): \(text.debugDescription)")
+        }
+    }
+
+    @Test func someAreThere() { #expect(!Self.named.isEmpty) }
+}
