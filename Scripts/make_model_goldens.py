@@ -4,16 +4,18 @@
 Most are computed by Hugging Face's transformers. Families that it lacks are written as another that computes the
 same: ChatGLM as GLM, MiniCPM as a LLaMA with its scales folded into the weights, InternLM and Qwen as LLaMA with
 biases, whose rotary base and queries are changed where Qwen changes them. Phi-3 small is written out below.
-Needs: pip install numpy torch transformers
+Needs: pip install numpy regex jinja2 torch transformers
 """
 import json
 import math
 import pathlib
 import sys
+import tempfile
 
 import numpy as np
 import torch
 import transformers
+from safetensors.numpy import load_file
 from make_goldens import write, write_safetensors
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "Tests" / "Fixtures" / "goldens" / "models"
@@ -46,13 +48,12 @@ def native(name, **config):
         auto = transformers.AutoConfig.for_model(name, **config)
         model = transformers.AutoModelForCausalLM.from_config(auto, attn_implementation="eager", experts_implementation="eager")
         randomize(model, seed)
-        folder = pathlib.Path("/tmp") / f"golden-{name}"
-        model.save_pretrained(folder)
-        from safetensors.numpy import load_file
         weights = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            weights |= load_file(file)
-        return logits_of(model), dict(model_type=name, **config), weights
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            for file in sorted(pathlib.Path(folder).glob("*.safetensors")):
+                weights |= load_file(file)
+        return logits_of(model), dict(model_type=name, architectures=[type(model).__name__], **config), weights
     return make
 
 
@@ -73,7 +74,7 @@ def numpied(model):
 def internlm(seed):
     model = llama(attention_bias=True, num_key_value_heads=HEADS)
     randomize(model, seed)
-    config = dict(SHARED, model_type="internlm", bias=True, num_key_value_heads=HEADS, rms_norm_eps=1e-6)
+    config = dict(SHARED, model_type="internlm", architectures=["InternLMForCausalLM"], bias=True, num_key_value_heads=HEADS, rms_norm_eps=1e-6)
     return logits_of(model), config, numpied(model)
 
 
@@ -172,7 +173,7 @@ def qwen(seed):
             hook.remove()
         return result
     config = {k: v for k, v in SHARED.items() if k != "num_key_value_heads"} | dict(
-        model_type="qwen", intermediate_size=2 * INNER, kv_channels=HEAD, layer_norm_epsilon=1e-6, rotary_emb_base=10000,
+        model_type="qwen", architectures=["QWenLMHeadModel"], intermediate_size=2 * INNER, kv_channels=HEAD, layer_norm_epsilon=1e-6, rotary_emb_base=10000,
         rotary_pct=1.0, seq_length=trained, use_dynamic_ntk=True, use_logn_attn=True, no_bias=True,
         tie_word_embeddings=False)
     return logits, config, weights
@@ -197,7 +198,7 @@ def chatglm(seed):
                           ("mlp.gate_up_proj", "mlp.dense_h_to_4h"), ("mlp.down_proj", "mlp.dense_4h_to_h")]:
             weights[b + new + ".weight"] = old[a + name + ".weight"]
     config = dict(
-        model_type="chatglm", padded_vocab_size=VOCABULARY, hidden_size=WIDTH, ffn_hidden_size=INNER, num_layers=2,
+        model_type="chatglm", architectures=["ChatGLMModel"], padded_vocab_size=VOCABULARY, hidden_size=WIDTH, ffn_hidden_size=INNER, num_layers=2,
         num_attention_heads=HEADS, kv_channels=HEAD, multi_query_attention=True, multi_query_group_num=KV,
         layernorm_epsilon=1e-5, rmsnorm=True, seq_length=256, add_qkv_bias=True, add_bias_linear=False,
         apply_residual_connection_post_layernorm=False, tie_word_embeddings=False, eos_token_id=2)
@@ -207,7 +208,7 @@ def chatglm(seed):
 def phi3small(seed):
     """Written out from its report and the published configuration, in float64."""
     config = dict(
-        model_type="phi3small", vocab_size=VOCABULARY, hidden_size=WIDTH, ff_intermediate_size=INNER,
+        model_type="phi3small", architectures=["Phi3SmallForCausalLM"], vocab_size=VOCABULARY, hidden_size=WIDTH, ff_intermediate_size=INNER,
         num_hidden_layers=2, num_attention_heads=HEADS, num_key_value_heads=KV, layer_norm_epsilon=1e-5,
         max_position_embeddings=256, rope_embedding_base=10000, rope_position_scale=1.0, hidden_act="gegelu",
         gegelu_limit=1.5, mup_use_scaling=True, mup_attn_multiplier=2.0, mup_embedding_multiplier=3.0,

@@ -30,12 +30,14 @@ public struct Linear: Sendable {
             : nil
     }
 
-    /// A projection whose outputs the checkpoint has in another order: those of `ranges`, one after the other.
-    public init(_ parameters: Parameters, inputs: Int, reordering ranges: [Range<Int>]) throws {
-        let outputs = ranges.reduce(0) { $0 + $1.count }
-        weight = parameters.backend.makeWeight([
-            try parameters.matrix("weight", outputs: outputs, inputs: inputs).rows(ranges)
-        ])
+    /// A projection whose outputs the checkpoint has in another order: wanted are those of `order`, one range after
+    /// the other, which together are all. `order` is not worked out before the checkpoint's shape is known to fit.
+    public init(
+        _ parameters: Parameters, inputs: Int, outputs: Int, order: @autoclosure () -> [Range<Int>]
+    ) throws {
+        let matrix = try parameters.matrix("weight", outputs: outputs, inputs: inputs)
+        let ranges = order()
+        weight = parameters.backend.makeWeight([matrix.rows(ranges)])
         bias =
             parameters.contains("bias")
             ? parameters.backend.makeVector([try parameters.vector("bias", count: outputs).elements(ranges)])

@@ -14,6 +14,13 @@ extension Normalization {
     }
 }
 
+/// Leaves rows as they are, where a model has no norm.
+public struct NoNorm: Normalization {
+    public init() {}
+
+    public func callAsFunction(_ x: Matrix) -> Matrix { x }
+}
+
 /// Root-mean-square normalisation, arXiv 1910.07467.
 public struct RMSNorm: Normalization {
     let weight: Matrix

@@ -59,8 +59,9 @@ public struct DecoderConfig: Decodable, Sendable {
     func ropeGeometry(theta: Float? = nil) -> RopeGeometry {
         let part = partialRotaryFactor ?? ropeParameters?.partialRotaryFactor ?? 1
         return RopeGeometry(
-            width: Int((Float(heads.width) * part).rounded(.down)),
-            theta: theta ?? ropeTheta ?? ropeParameters?.ropeTheta ?? 10_000,
+            // A little more, lest rounding take a column away.
+            width: Int((Float(heads.width) * part + 1e-3).rounded(.down)),
+            theta: theta ?? ropeTheta ?? ropeParameters?.ropeTheta ?? ropeScaling?.ropeTheta ?? 10_000,
             maxPositionEmbeddings: maxPositionEmbeddings ?? 2048,
             pairing: ropeInterleaved == true ? .neighbours : .halves)
     }
@@ -73,9 +74,16 @@ public struct DecoderConfig: Decodable, Sendable {
         return scaling
     }
 
-    /// The rotation all layers share. GGUF files of LLaMA 3.1 bring its frequency divisors as a tensor.
+    /// The rotation all layers share. GGUF files bring the frequency divisors of LLaMA 3.1 and of LongRoPE as
+    /// tensors.
     func rotation(_ weights: Parameters) throws -> Rotation {
         let geometry = ropeGeometry()
+        if weights["rope_factors_long"].contains("weight"), var scaling {
+            scaling.longFactor = try weights["rope_factors_long"].values("weight", count: geometry.width / 2)
+            scaling.shortFactor = try weights["rope_factors_short"].values(
+                "weight", count: geometry.width / 2)
+            return try .rope(geometry, scaling: scaling)
+        }
         guard weights["rope_freqs"].contains("weight") else {
             return try .rope(geometry, scaling: scaling)
         }
@@ -88,9 +96,11 @@ extension DecoderConfig: ValidatedConfig {
     public func validate() throws(ConfigError) {
         try requirePositive(
             ("vocab_size", vocabSize), ("hidden_size", hiddenSize), ("intermediate_size", intermediateSize),
-            ("num_hidden_layers", numHiddenLayers), ("num_attention_heads", numAttentionHeads),
-            ("num_key_value_heads", numKeyValueHeads ?? 1), ("head_dim", headDim ?? 2),
+            ("num_hidden_layers", numHiddenLayers),
             ("max_position_embeddings", maxPositionEmbeddings ?? 1), ("sliding_window", slidingWindow ?? 1))
+        try requireHeads(
+            ("num_attention_heads", numAttentionHeads), ("num_key_value_heads", numKeyValueHeads ?? 1))
+        try requireHeads(("head_dim", heads.width))
         try requireMultiple(
             "num_attention_heads", numAttentionHeads, of: "num_key_value_heads", heads.keyValue)
         try requireMultiple("head_dim", heads.width, of: "2", 2)

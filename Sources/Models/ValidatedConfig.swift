@@ -23,6 +23,8 @@ public enum ConfigError: Error, Equatable, CustomStringConvertible {
 
 /// The largest count or width that a config may name.
 private let largestDimension = 1 << 30
+/// The largest number of heads, and the widest head.
+private let largestHead = 1 << 16
 
 /// A config that can tell whether its numbers make a model, before any weight is read.
 public protocol ValidatedConfig {
@@ -34,6 +36,13 @@ extension ValidatedConfig {
     func requirePositive(_ values: (String, Int)...) throws(ConfigError) {
         for (key, value) in values where !(1...largestDimension).contains(value) {
             throw .outOfRange(key, found: value)
+        }
+    }
+
+    /// Numbers and widths of heads, from which a little is worked out before any weight is read.
+    func requireHeads(_ values: (String, Int)...) throws(ConfigError) {
+        for (key, value) in values where !(1...largestHead).contains(value) {
+            throw .malformed("\(key) must be between 1 and \(largestHead), found \(value)")
         }
     }
 

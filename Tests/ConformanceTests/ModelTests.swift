@@ -75,6 +75,26 @@ import Weights
         }
     }
 
+    /// With a cache in float16 results are as close as those of the original computed in half precision.
+    @Test(arguments: names)
+    func keepsTheBoundOfHalfPrecision(_ name: String) async throws {
+        let golden = try Goldens.json("models", name, "golden.json")
+        guard let native = (golden["native_bfloat16"] ?? golden["native_float16"])?.array else { return }
+        let model = try LoadedModel(path: Goldens.path("models", name))
+        for (entry, half) in zip(golden["prompts"]?.array ?? [], native) {
+            let ids = entry["ids"]?.ids ?? []
+            var options = EngineOptions()
+            (options.cacheElement, options.maxTotalTokens) = (.float16, ids.count + 1)
+            options.maxRequestTokens = ids.count + 1
+            let scored = try await Scored(model.makeEngine(options), ids, maxNewTokens: 1)
+            let bound = Float(half["max_abs_diff_vs_float32"]?.double ?? 0)
+            let label = "\(name), \(ids.count) tokens"
+            #expect(largestDifference(scored.logits, entry["last_logits"]?.floats ?? []) <= bound, "\(label)")
+            let apart = largestDifference(scored.logits, half["last_logits"]?.floats ?? [])
+            #expect(apart <= 2 * bound, "\(label)")
+        }
+    }
+
     @Test(
         arguments: names.filter {
             FileManager.default.fileExists(atPath: Goldens.path("models", $0, "tokenizer.json"))

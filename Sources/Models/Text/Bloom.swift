@@ -51,7 +51,7 @@ public enum Bloom: Architecture {
         return try GroupedQueryAttention(
             qkv: config.qkvIsStacked == true
                 ? Linear(qkv, inputs: width, outputs: 3 * width)
-                : Linear(qkv, inputs: width, reordering: heads.grouped),
+                : Linear(qkv, inputs: width, outputs: 3 * width, order: heads.grouped),
             output: Linear(weights["dense"], inputs: width, outputs: width), heads: heads, details,
             layer: index)
     }
@@ -84,6 +84,8 @@ public struct BloomConfig: Decodable, Sendable, ValidatedConfig {
         try requirePositive(
             ("vocab_size", vocabSize), ("hidden_size", width), ("n_layer", layers), ("n_head", headCount),
             ("n_inner", nInner ?? 1))
+        try requireHeads(("n_head", headCount))
+        try requireHeads(("hidden_size / n_head", heads.width))
         try requireMultiple("hidden_size", width, of: "n_head", headCount)
     }
 }

@@ -15,7 +15,7 @@ public enum ChatGLM2: Architecture {
             layers: (0..<config.numLayers).map { index in
                 try layer(index, config, rotation, tree["encoder.layers.\(index)"])
             },
-            norm: config.norm(tree["encoder.final_layernorm"]),
+            norm: config.postLayerNorm ?? true ? config.norm(tree["encoder.final_layernorm"]) : NoNorm(),
             head: OutputHead(
                 Linear(
                     tree[config.tieWordEmbeddings == true ? "embedding.word_embeddings" : "output_layer"],
@@ -64,6 +64,7 @@ public struct ChatGLM2Config: Decodable, Sendable, ValidatedConfig {
     var multiQueryGroupNum: Int?
     var layernormEpsilon: Float?
     var rmsnorm: Bool?
+    var postLayerNorm: Bool?
     var ropeRatio: Float?
     var seqLength: Int?
     var applyResidualConnectionPostLayernorm: Bool?
@@ -95,6 +96,8 @@ public struct ChatGLM2Config: Decodable, Sendable, ValidatedConfig {
             ("ffn_hidden_size", ffnHiddenSize), ("num_layers", numLayers),
             ("num_attention_heads", numAttentionHeads), ("kv_channels", kvChannels ?? 1),
             ("multi_query_group_num", multiQueryGroupNum ?? 1))
+        try requireHeads(("num_attention_heads", numAttentionHeads))
+        try requireHeads(("kv_channels", heads.width))
         if kvChannels == nil {
             try requireMultiple("hidden_size", hiddenSize, of: "num_attention_heads", numAttentionHeads)
         }

@@ -78,9 +78,11 @@ public struct DeepseekV2Extras: ConfigExtras {
     public func validate(_ shared: DecoderConfig) throws(ConfigError) {
         try shared.requirePositive(
             ("q_lora_rank", qLoraRank ?? 1), ("kv_lora_rank", kvLoraRank),
-            ("qk_nope_head_dim", qkNopeHeadDim), ("qk_rope_head_dim", qkRopeHeadDim),
-            ("v_head_dim", vHeadDim), ("moe_layer_freq", moeLayerFreq ?? 1),
+            ("moe_layer_freq", moeLayerFreq ?? 1),
             ("n_shared_experts", nSharedExperts ?? 1))
+        try shared.requireHeads(
+            ("qk_nope_head_dim", qkNopeHeadDim), ("qk_rope_head_dim", qkRopeHeadDim),
+            ("v_head_dim", vHeadDim))
         try shared.requireMultiple("qk_rope_head_dim", qkRopeHeadDim, of: "2", 2)
         guard scoringFunc ?? "softmax" == "softmax" else {
             throw .malformed("scoring_func must be softmax, found '\(scoringFunc ?? "")'")

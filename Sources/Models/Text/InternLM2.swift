@@ -36,7 +36,8 @@ public enum InternLM2: Architecture {
         return try PreNormLayer(
             attentionNorm: config.rmsNorm(weights["attention_norm"]),
             attention: GroupedQueryAttention(
-                qkv: Linear(attention["wqkv"], inputs: hidden, reordering: heads.grouped),
+                qkv: Linear(
+                    attention["wqkv"], inputs: hidden, outputs: heads.stackedWidth, order: heads.grouped),
                 output: Linear(attention["wo"], inputs: heads.queryWidth, outputs: hidden),
                 heads: heads, .init(rotation: rotation), layer: index),
             feedForwardNorm: config.rmsNorm(weights["ffn_norm"]),

@@ -43,7 +43,8 @@ public enum Phi3Small: Architecture {
             details.scale = (config.mupAttnMultiplier ?? 1) / Float(heads.width)
         }
         return try GroupedQueryAttention(
-            qkv: Linear(weights["query_key_value"], inputs: width, reordering: heads.grouped),
+            qkv: Linear(
+                weights["query_key_value"], inputs: width, outputs: heads.stackedWidth, order: heads.grouped),
             output: Linear(weights["dense"], inputs: heads.queryWidth, outputs: width), heads: heads,
             details, layer: index)
     }
@@ -51,9 +52,10 @@ public enum Phi3Small: Architecture {
     /// Gate and up projection alternate in the checkpoint.
     private static func mlp(_ config: Phi3SmallConfig, _ weights: Parameters) throws -> LimitedGatedMLP {
         let (width, inner) = (config.hiddenSize, config.inner)
-        let alternating = [0, 1].flatMap { first in (0..<inner).map { 2 * $0 + first..<2 * $0 + first + 1 } }
         return try LimitedGatedMLP(
-            gateUp: Linear(weights["up_proj"], inputs: width, reordering: alternating),
+            gateUp: Linear(
+                weights["up_proj"], inputs: width, outputs: 2 * inner,
+                order: [0, 1].flatMap { first in (0..<inner).map { 2 * $0 + first..<2 * $0 + first + 1 } }),
             down: Linear(weights["down_proj"], inputs: inner, outputs: width), limit: config.gegeluLimit)
     }
 
@@ -72,7 +74,6 @@ public struct Phi3SmallConfig: Decodable, Sendable, ValidatedConfig {
     var numKeyValueHeads: Int?
     var layerNormEpsilon: Float?
     var maxPositionEmbeddings: Int?
-    var originalMaxPositionEmbeddings: Int?
     var ropeEmbeddingBase: Float?
     var ropePositionScale: Float?
     var ropeScaling: RopeScaling?
@@ -116,14 +117,11 @@ public struct Phi3SmallConfig: Decodable, Sendable, ValidatedConfig {
     }
 
     func rotation() throws -> Rotation {
-        var scaling = ropeScaling ?? RopeScaling(type: "linear", factor: ropePositionScale ?? 1)
-        let original = scaling.originalMaxPositionEmbeddings ?? originalMaxPositionEmbeddings
-        scaling.originalMaxPositionEmbeddings = original
-        return try .rope(
+        try .rope(
             RopeGeometry(
                 width: heads.width, theta: ropeEmbeddingBase ?? 1_000_000,
                 maxPositionEmbeddings: maxPositionEmbeddings ?? 8192, pairing: .halves),
-            scaling: scaling)
+            scaling: ropeScaling ?? RopeScaling(type: "linear", factor: ropePositionScale ?? 1))
     }
 
     public func validate() throws(ConfigError) {
@@ -135,6 +133,8 @@ public struct Phi3SmallConfig: Decodable, Sendable, ValidatedConfig {
             ("blocksparse_num_local_blocks", blocksparseNumLocalBlocks ?? 16),
             ("blocksparse_vert_stride", blocksparseVertStride ?? 8),
             ("dense_attention_every_n_layers", denseAttentionEveryNLayers ?? 1))
+        try requireHeads(("num_attention_heads", numAttentionHeads))
+        try requireHeads(("hidden_size / num_attention_heads", heads.width))
         try requireMultiple(
             "num_attention_heads", numAttentionHeads, of: "num_key_value_heads", heads.keyValue)
         try requireMultiple("hidden_size", hiddenSize, of: "num_attention_heads", numAttentionHeads)

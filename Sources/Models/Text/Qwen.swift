@@ -101,6 +101,8 @@ public struct QwenConfig: Decodable, Sendable, ValidatedConfig {
             ("vocab_size", vocabSize), ("hidden_size", hiddenSize), ("intermediate_size", intermediateSize),
             ("num_hidden_layers", numHiddenLayers), ("num_attention_heads", numAttentionHeads),
             ("kv_channels", kvChannels ?? 1), ("seq_length", seqLength))
+        try requireHeads(("num_attention_heads", numAttentionHeads))
+        try requireHeads(("kv_channels", heads.width))
         try requireMultiple("intermediate_size", intermediateSize, of: "2", 2)
         if kvChannels == nil {
             try requireMultiple("hidden_size", hiddenSize, of: "num_attention_heads", numAttentionHeads)

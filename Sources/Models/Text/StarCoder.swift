@@ -21,7 +21,9 @@ public enum StarCoder: Architecture {
                 return try PreNormLayer(
                     attentionNorm: norm(weights["ln_1"]),
                     attention: GroupedQueryAttention(
-                        qkv: Linear(weights["attn.c_attn"], inputs: width, reordering: config.qkvOrder),
+                        qkv: Linear(
+                            weights["attn.c_attn"], inputs: width, outputs: heads.stackedWidth,
+                            order: heads.grouped),
                         output: Linear(weights["attn.c_proj"], inputs: width, outputs: width),
                         heads: heads, config.details, layer: index),
                     feedForwardNorm: norm(weights["ln_2"]),
@@ -62,9 +64,6 @@ public struct StarCoderConfig: Decodable, Sendable, ValidatedConfig {
 
     var heads: Heads { Heads(query: nHead, keyValue: multiQuery ?? true ? 1 : nHead, width: nEmbd / nHead) }
 
-    /// With one head for keys and values all queries come first; else each head has its query, key and value.
-    var qkvOrder: [Range<Int>] { heads.grouped }
-
     var details: GroupedQueryAttention.Details {
         var details = GroupedQueryAttention.Details()
         if scaleAttnWeights == false { details.scale = 1 }
@@ -75,6 +74,8 @@ public struct StarCoderConfig: Decodable, Sendable, ValidatedConfig {
         try requirePositive(
             ("vocab_size", vocabSize), ("n_embd", nEmbd), ("n_head", nHead), ("n_layer", nLayer),
             ("n_inner", nInner ?? 1), ("n_positions", nPositions))
+        try requireHeads(("n_head", nHead))
+        try requireHeads(("n_embd / n_head", heads.width))
         try requireMultiple("n_embd", nEmbd, of: "n_head", nHead)
     }
 }
