@@ -32,6 +32,7 @@ extension CPUBackend {
             kernels.add_scaled_rows(
                 result.row(0), result.rowStride, group.weights, group.rows, result.rows, y.columns,
                 y.row(0), y.rowStride)
+            withExtendedLifetime(result) {}
         }
         withExtendedLifetime((x, y, scores)) {}
     }
