@@ -11,6 +11,7 @@ let strict: [SwiftSetting] = [
 let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
@@ -44,6 +45,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.5.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -64,7 +66,7 @@ let package = Package(
         layer("CPUBackend", ["Tensors", "CKernels"]),
         layer("CUDARuntime", ["CCUDA", "CCUDAKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
-        layer("Tokenizers", ["JSON", "CPCRE2", collections, heap]),
+        layer("Tokenizers", ["JSON", "CPCRE2", collections, heap, protobuf]),
         layer("ChatTemplates", ["JSON", collections]),
         // Tier 2
         layer("CUDABackend", ["Tensors", "CUDARuntime", "CKernels"]),
@@ -127,7 +129,7 @@ let package = Package(
                 "Tensors",
                 "LightLLM", "GPUCheck", "Serving", "Weights", "JSON",
             ]),
-        tests("TokenizersTests", ["Tokenizers", "JSON"]),
+        tests("TokenizersTests", ["Tokenizers", "JSON", protobuf]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
         tests("TextGenerationTests", ["TextGeneration"]),
@@ -143,8 +145,9 @@ let package = Package(
         tests(
             "ConformanceTests",
             [
-                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors",
-                "TextGeneration", "CPUBackend",
+                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
+                "ReferenceBackend",
+                "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,
             ]),

@@ -45,6 +45,15 @@ static inline size_t llm_attention_floats(size_t queries, size_t key_width, size
     return LLM_KEYS * (2 + key_width + columns + queries) + queries * (columns + LLM_LANES + 4 + value_width);
 }
 
+/// The product of a query and a key is sixteen sums, column `i` in sum `i % 16`, which are added in pairs that
+/// lie eight apart, then four, two and one.
+static inline float llm_sixteen_sum(float *lanes) {
+    for (size_t half = 8; half > 0; half /= 2) {
+        for (size_t i = 0; i < half; i++) { lanes[i] += lanes[i + half]; }
+    }
+    return lanes[0];
+}
+
 /// Queries of one key-value head.
 static inline size_t llm_queries_of_head(const llm_attention *a) {
     return a->rows * (a->query_heads / a->kv_heads);
@@ -120,8 +129,30 @@ typedef struct {
     size_t first, last;
 } llm_span;
 
+/// Whether the pattern of blocks lets a query see the block of 32 from `start`.
+static inline bool llm_sees_block(const llm_attention *a, llm_query_place place, size_t start) {
+    if (a->block_positions == 0) { return true; }
+    const size_t own = (a->first_position + place.row) / a->block_positions, block = start / a->block_positions;
+    return own < block + a->near_blocks ||
+           (block + 1 + place.query_head * a->head_step) % a->block_stride == 0;
+}
+
+/// What a query's score with position `start + i` gains: `slope * (offset + i)`.
+typedef struct {
+    float slope;
+    int offset;
+} llm_bias;
+
+static inline llm_bias llm_bias_of(const llm_attention *a, size_t query, size_t start) {
+    const llm_query_place place = llm_place(a, query);
+    return (llm_bias){a->slopes ? a->slopes[place.query_head] : 0,
+                      (int)start - (int)(a->first_position + place.row)};
+}
+
 static inline llm_span llm_seen(const llm_attention *a, size_t query, size_t start) {
-    const size_t end = a->first_position + llm_place(a, query).row + 1;
+    const llm_query_place place = llm_place(a, query);
+    if (!llm_sees_block(a, place, start)) { return (llm_span){0, 0}; }
+    const size_t end = a->first_position + place.row + 1;
     const size_t first = end > a->window ? end - a->window : 0;
     llm_span span = {first > start ? first - start : 0, end > start ? end - start : 0};
     if (span.last > LLM_KEYS) { span.last = LLM_KEYS; }

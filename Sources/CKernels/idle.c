@@ -30,6 +30,22 @@ static void gated(
     llm_function function, const float *gate, size_t gate_stride, const float *up, size_t up_stride,
     size_t rows, size_t columns, float *y, size_t y_stride) {}
 
+static void soft_cap(float *x, size_t count, float cap) {}
+
+static void scale_rows(float *x, size_t x_stride, size_t rows, size_t columns, const float *factors) {}
+
+static void clamp_rows(float *x, size_t x_stride, size_t rows, size_t columns, float least, float most) {}
+
+static void clear_rows(float *x, size_t x_stride, size_t rows, size_t columns) {}
+
+static void gather_rows(
+    const float *x, size_t x_stride, const int32_t *sources, size_t rows, size_t columns, float *y,
+    size_t y_stride) {}
+
+static void add_scaled_rows(
+    const float *x, size_t x_stride, const float *factors, const int32_t *targets, size_t rows,
+    size_t columns, float *y, size_t y_stride) {}
+
 static void rotate(const llm_rotation *rotation) {}
 
 static void store_rows(const llm_store *store) {}
@@ -66,6 +82,12 @@ const llm_kernels *llm_kernels_idle(void) {
         .add = add,
         .activate = activate,
         .gated = gated,
+        .soft_cap = soft_cap,
+        .scale_rows = scale_rows,
+        .clamp_rows = clamp_rows,
+        .clear_rows = clear_rows,
+        .gather_rows = gather_rows,
+        .add_scaled_rows = add_scaled_rows,
         .rotate = rotate,
         .store_rows = store_rows,
         .spread_heads = spread_heads,

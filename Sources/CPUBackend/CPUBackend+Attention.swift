@@ -46,7 +46,7 @@ extension CPUBackend {
         let states = plan.stateCount > 0 ? buffer(bytes: 4 * plan.stateCount) : nil
         let scratch = threadBuffers(
             bytes: 4 * kernels.attention_scratch(plan.mostQueries, shape.keyWidth, shape.valueWidth))
-        let whole = call(q, shape, cache, layer, into: y)
+        let whole = call(q, shape, plan, cache, layer, into: y)
         nonisolated(unsafe) let state = states?.address.assumingMemoryBound(to: Float.self)
         nonisolated(unsafe) let (tasks, joints) = (plan.tasks, plan.joints)
         let (attend, combine) = (kernels.attend, kernels.combine)
@@ -91,9 +91,11 @@ extension CPUBackend {
 
     /// What all tasks of a layer have in common; a task adds its rows, head, slots and parts.
     private func call(
-        _ q: Matrix, _ shape: AttentionShape, _ cache: CPUCache, _ layer: Int, into y: Matrix
+        _ q: Matrix, _ shape: AttentionShape, _ plan: AttentionPlan, _ cache: CPUCache, _ layer: Int,
+        into y: Matrix
     ) -> llm_attention {
         let (keys, values) = (cache.keys(layer), cache.values(layer))
+        let pattern = shape.reach.pattern
         return llm_attention(
             q: q.row(0), q_stride: q.rowStride, rows: 0, first_position: 0, window: shape.reach.width ?? .max,
             element: cache.element.kernel, keys: keys.numbers, values: values.numbers,
@@ -101,7 +103,10 @@ extension CPUBackend {
             value_width: shape.valueWidth, query_heads: shape.queryHeads,
             kv_heads: shape.keyValueHeads, first_kv_head: 0, last_kv_head: 0,
             slots: keys.numbers.assumingMemoryBound(to: Int32.self), first_part: 0, last_part: 0,
-            scale: shape.scale, has_softcap: false, softcap: 0, scratch: y.row(0), state: nil, y: y.row(0),
+            scale: shape.scale, has_softcap: shape.softcap != nil, softcap: shape.softcap ?? 0,
+            slopes: plan.slopes?.baseAddress, block_positions: pattern?.positions ?? 0,
+            near_blocks: pattern?.near ?? 0, block_stride: pattern?.stride ?? 1,
+            head_step: pattern?.headStep ?? 0, scratch: y.row(0), state: nil, y: y.row(0),
             y_stride: y.rowStride)
     }
 }
@@ -160,6 +165,7 @@ private final class AttentionPlan: @unchecked Sendable {
 
     let tasks: UnsafeBufferPointer<AttentionTask>
     let joints: UnsafeBufferPointer<Joint>
+    let slopes: UnsafeBufferPointer<Float>?
     /// Floats of all states.
     let stateCount: Int
     /// Pairs of a row and a query head of the largest task.
@@ -173,6 +179,7 @@ private final class AttentionPlan: @unchecked Sendable {
 
     init(_ shape: AttentionShape, _ pass: ForwardPass, workers: Int) {
         slots = pass.sequences.map(\.contextSlots)
+        slopes = shape.slopes?.copied()
         let group = shape.queryHeads / shape.keyValueHeads
         let rowsTogether = max(1, Self.queries / group)
         // Few rows leave workers idle unless their contexts are cut.
@@ -208,6 +215,7 @@ private final class AttentionPlan: @unchecked Sendable {
     deinit {
         tasks.deallocate()
         joints.deallocate()
+        slopes?.deallocate()
     }
 
     private struct Lists {

@@ -84,10 +84,11 @@ public final class CPUBackend: Backend {
                     known = (lengths[row], rotation.frequencies(atLength: Int(lengths[row])))
                 }
                 let (c, s) = (cosines.row(row), sines.row(row))
+                let magnitude = rotation.magnitude(atLength: Int(lengths[row]))
                 for (pair, frequency) in (known?.frequencies ?? []).enumerated() {
                     let angle = Float(positions[row]) * frequency
-                    c[pair] = cos(angle) * rotation.magnitude
-                    s[pair] = sin(angle) * rotation.magnitude
+                    c[pair] = cos(angle) * magnitude
+                    s[pair] = sin(angle) * magnitude
                 }
             }
         }
@@ -160,6 +161,7 @@ extension Activation {
         case .gelu: LLM_GELU
         case .geluTanh: LLM_GELU_TANH
         case .relu: LLM_RELU
+        case .quickGelu: LLM_QUICK_GELU
         }
     }
 }

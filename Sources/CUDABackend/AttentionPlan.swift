@@ -45,6 +45,7 @@ final class AttentionPlan: @unchecked Sendable {
     /// The slots of all sequences, back to back.
     let slots: DeviceBuffer
     let newSlots: DeviceBuffer
+    let slopes: DeviceBuffer?
     /// Rows whose parts are computed by several tasks, three numbers each.
     let joints: DeviceBuffer?
     let jointCount: Int
@@ -65,6 +66,7 @@ final class AttentionPlan: @unchecked Sendable {
         }
         slots = backend.upload(lists.slots)
         newSlots = backend.upload(pass.newSlots)
+        slopes = shape.slopes.map { backend.upload($0) }
         jointCount = lists.joints.count / 3
         joints = lists.joints.isEmpty ? nil : backend.upload(lists.joints)
         stateCount = lists.stateCount

@@ -29,6 +29,7 @@ extension CUDABackend {
         guard let cache = pass.cache as? DeviceCache else {
             preconditionFailure("a cache of another backend")
         }
+        precondition(shape.valueWidth <= 512, "values of \(shape.valueWidth) columns")
         let usesTiles = TileKernel.takes(shape, cache.element, on: device)
         let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, usesTiles: usesTiles, on: self) }
         store(q, k, v, rotation, shape, plan, cache, layer)
@@ -50,7 +51,7 @@ extension CUDABackend {
                 continue
             }
             let tile = TileKernel(element: cache.element, warps: group.warps)
-            let kernel = must { () throws(CUDAError) in try kernels.tiles(tile, width: shape.keyWidth) }
+            let kernel = must { () throws(CUDAError) in try kernels.tiles(tile, for: shape) }
             // A grid has at most 65535 blocks in its second dimension.
             for first in stride(from: 0, to: group.count, by: 65_535) {
                 let tasks = group.tasks.address + first * MemoryLayout<AttentionTask>.stride
@@ -98,6 +99,7 @@ extension CUDABackend {
         _ states: DeviceBuffer?, into y: Matrix, _ packed: PackedRows?
     ) -> [KernelArgument] {
         let (keys, values) = (cache.keys(layer), cache.values(layer))
+        let pattern = shape.reach.pattern
         return [
             .address(q.start), .long(q.rowStride), .address(keys.numbers), .address(values.numbers),
             .address(keys.scales), .address(values.scales), .address(plan.slots.address), .address(nil),
@@ -106,6 +108,8 @@ extension CUDABackend {
             .address(states?.address), .int(packed?.element.code ?? 0), .int(shape.queryHeads),
             .int(shape.keyValueHeads), .int(shape.keyWidth), .int(shape.valueWidth),
             .int(min(shape.reach.width ?? Int(Int32.max), Int(Int32.max))), .float(shape.scale),
+            .float(shape.softcap ?? 0), .address(plan.slopes?.address), .int(pattern?.positions ?? 0),
+            .int(pattern?.near ?? 0), .int(pattern?.stride ?? 1), .int(pattern?.headStep ?? 0),
         ]
     }
 }

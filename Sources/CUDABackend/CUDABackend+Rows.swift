@@ -54,6 +54,70 @@ extension CUDABackend {
             arguments + packedArguments(packedCopy(of: y)) + [.int(x.columns), .float(epsilon)])
     }
 
+    public func layerNorm(_ x: Matrix, weight: Matrix, bias: Matrix?, epsilon: Float, into y: Matrix) {
+        let arguments: [KernelArgument] = [
+            .address(x.start), .long(x.rowStride), .address(weight.start), .address(bias?.start),
+            .address(target(y)), .long(y.rowStride),
+        ]
+        launch(
+            "layer_norm", Extent(x.rows), block(columns: x.columns),
+            arguments + packedArguments(packedCopy(of: y)) + [.int(x.columns), .float(epsilon)])
+    }
+
+    public func normalizeHeads(
+        _ x: Matrix, heads: Int, by statistic: HeadStatistic, weight: Matrix, epsilon: Float
+    ) {
+        let width = x.columns / heads
+        precondition([width, x.columns].contains(weight.columns), "\(weight.columns) weights for heads")
+        launch(
+            "normalize_heads", Extent(x.rows, (heads + 3) / 4), Extent(128),
+            [
+                .address(target(x)), .long(x.rowStride), .int(heads), .int(width), .address(weight.start),
+                .int(weight.columns == width ? 0 : width), .int(statistic == .deviation ? 1 : 0),
+                .float(epsilon),
+            ])
+    }
+
+    public func scale(_ x: Matrix, by factors: [Float]) {
+        precondition(factors.count == x.rows, "factors of rows")
+        let list = upload(factors)
+        map(x, into: x, .scale, factors: (list.address, 1))
+    }
+
+    public func scale(_ x: Matrix, bySigmoidOf gate: Matrix) {
+        map(x, into: x, .scaleBySigmoid, factors: (gate.start, gate.rowStride))
+    }
+
+    public func clamp(_ x: Matrix, to range: ClosedRange<Float>) {
+        map(x, into: x, .clamp, a: range.lowerBound, b: range.upperBound)
+    }
+
+    public func softcap(_ x: Matrix, at cap: Float) { map(x, into: x, .softcap, a: cap) }
+
+    public func activate(_ x: Matrix, _ function: Activation, into y: Matrix) {
+        map(x, into: y, .activate, function: function.code)
+    }
+
+    func clear(_ x: Matrix) { map(x, into: x, .clear) }
+
+    /// Operations on elements, as map_rows numbers them.
+    private enum ElementOperation: Int { case activate, clamp, softcap, scale, scaleBySigmoid, clear }
+
+    private func map(
+        _ x: Matrix, into y: Matrix, _ operation: ElementOperation, function: Int = 0, a: Float = 0,
+        b: Float = 0,
+        factors: (start: DeviceAddress, stride: Int)? = nil
+    ) {
+        launch(
+            "map_rows", Extent(y.rows, min((y.columns + 1023) / 1024, 64)), Extent(256),
+            [
+                .address(x.start), .long(x.rowStride), .address(target(y)), .long(y.rowStride),
+                .int(y.columns),
+                .int(operation.rawValue), .int(function), .float(a), .float(b), .address(factors?.start),
+                .long(factors?.stride ?? 0),
+            ])
+    }
+
     public func gated(_ gate: Matrix, _ up: Matrix, _ function: Activation, into y: Matrix) {
         let arguments: [KernelArgument] = [
             .address(gate.start), .long(gate.rowStride), .address(up.start), .long(up.rowStride),
@@ -70,11 +134,15 @@ extension CUDABackend {
         let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
         let (frequencies, sets) = frequencies(of: rotation, lengths)
         let places = upload(positions)
+        let magnitudes =
+            rotation.longer == nil
+            ? nil : upload(lengths.map { rotation.magnitude(atLength: Int($0)) })
         launch(
             "rotation_table", Extent(positions.count), Extent(64),
             [
                 .address(places.address), .address(sets?.address), .address(frequencies.address),
-                .address(cosines.start), .address(sines.start), .int(rotation.pairs),
+                .address(magnitudes?.address), .address(cosines.start), .address(sines.start),
+                .int(rotation.pairs),
                 .float(rotation.magnitude),
             ])
         return RotationTable(rotation: rotation, cosines: cosines, sines: sines)
@@ -126,6 +194,7 @@ extension Activation {
         case .gelu: 1
         case .geluTanh: 2
         case .relu: 3
+        case .quickGelu: 4
         }
     }
 }

@@ -1,13 +1,14 @@
 import CUDARuntime
 import Synchronization
+import Tensors
 
 /// The kernels by name, compiled for the device.
 final class KernelLibrary: Sendable {
     private let device: Device
     private let compiler: any KernelCompiler
     private let kernels: [String: Kernel]
-    /// Kernels for heads of one width, by width.
-    private let tiles = Mutex<[Int: [String: Kernel]]>([:])
+    /// Kernels for heads of one width, by the definitions that they were compiled with.
+    private let tiles = Mutex<[[String]: [String: Kernel]]>([:])
 
     init(
         _ device: Device, _ compiler: any KernelCompiler, _ products: ProductKernels
@@ -37,7 +38,8 @@ final class KernelLibrary: Sendable {
             "rows.cu",
             [
                 "embed_float", "embed_bf16", "embed_f16", "gather_rows", "add_rows", "pack_rows", "rms_norm",
-                "gated", "rotation_table", "fill_random", "copy_words",
+                "gated", "layer_norm", "normalize_heads", "map_rows", "add_scaled_rows", "rotation_table",
+                "fill_random", "copy_words",
             ]
         ),
         (
@@ -53,10 +55,12 @@ final class KernelLibrary: Sendable {
         return kernel
     }
 
-    /// A kernel of the attention with tensor cores, for heads of `width` columns.
-    func tiles(_ kernel: TileKernel, width: Int) throws(CUDAError) -> Kernel {
-        if let known = tiles.withLock({ $0[width]?[kernel.name] }) { return known }
-        let image = try compiler.image(of: "attention_tiles.cu", definitions: ["WIDTH=\(width)"])
+    /// A kernel of the attention with tensor cores.
+    func tiles(_ kernel: TileKernel, for shape: AttentionShape) throws(CUDAError) -> Kernel {
+        let width = shape.keyWidth
+        let definitions = ["WIDTH=\(width)"] + (shape.hasPlainScores ? [] : ["SCORES=1"])
+        if let known = tiles.withLock({ $0[definitions]?[kernel.name] }) { return known }
+        let image = try compiler.image(of: "attention_tiles.cu", definitions: definitions)
         let module = try Module(image, on: device)
         var made: [String: Kernel] = [:]
         for other in TileKernel.all where other.sharedBytes(width: width) <= device.sharedMemory {
@@ -64,7 +68,12 @@ final class KernelLibrary: Sendable {
         }
         guard let found = made[kernel.name] else { throw .unknownKernel(kernel.name) }
         let all = made
-        tiles.withLock { $0[width] = all }
+        tiles.withLock { $0[definitions] = all }
         return found
     }
+}
+
+extension AttentionShape {
+    /// Whether scores are products times the scale, and all keys before a query are seen but for a window.
+    fileprivate var hasPlainScores: Bool { softcap == nil && slopes == nil && reach.pattern == nil }
 }

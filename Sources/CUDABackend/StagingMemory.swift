@@ -50,10 +50,16 @@ final class StagingMemory: @unchecked Sendable {
                 start: try stream.device.allocatePinned(bytes: 2 * total), count: 2 * total)
         }
         guard let start = incoming.baseAddress else { return UnsafeRawBufferPointer(incoming) }
-        var offset = 0
-        for part in parts {
-            try stream.copy(part.bytes, from: part.address, toHost: start + offset)
-            offset += part.bytes
+        var (index, offset) = (0, 0)
+        while index < parts.count {
+            // Parts that follow one another are one copy.
+            var (end, bytes) = (index + 1, parts[index].bytes)
+            while end < parts.count, parts[end].address == parts[index].address + bytes {
+                bytes += parts[end].bytes
+                end += 1
+            }
+            try stream.copy(bytes, from: parts[index].address, toHost: start + offset)
+            (index, offset) = (end, offset + bytes)
         }
         try stream.synchronize()
         used = 0

@@ -17,7 +17,7 @@ public struct OperationCheck {
 
         /// As models have them.
         public static let models = Shapes(
-            rows: [(1, 4096), (37, 1000), (130, 5120)],
+            rows: [(1, 4090), (37, 1000), (130, 5120)],
             products: [
                 (1, 4096, 4096), (7, 4096, 12288), (16, 11008, 4096), (33, 1000, 300), (64, 4096, 22016),
                 (128, 4096, 4096), (200, 4096, 4096), (515, 2048, 5632), (2048, 512, 4096),
@@ -73,6 +73,24 @@ public struct OperationCheck {
                     backend.matrix(a, columns: columns), backend.matrix(b, columns: columns), weight: weight,
                     epsilon: 1e-5)
                 return backend.values(sum) + backend.values(normed)
+            }
+            compare("layer norm \(shape)", 1e-5) { backend in
+                let (y, weight) = (
+                    backend.makeMatrix(rows: rows, columns: columns), backend.matrix(w, columns: columns)
+                )
+                backend.layerNorm(
+                    backend.matrix(a, columns: columns), weight: weight, bias: weight, epsilon: 1e-5, into: y)
+                return backend.values(y)
+            }
+            compare("heads, caps and bounds \(shape)", 2e-5) { backend in
+                let y = backend.matrix(a, columns: columns)
+                backend.normalizeHeads(
+                    y, heads: 10, by: .rootMeanSquare, weight: backend.matrix(w, columns: columns),
+                    epsilon: 1e-5)
+                backend.softcap(y, at: 2)
+                backend.clamp(y, to: -1...1)
+                backend.scale(y, by: 0.5)
+                return backend.values(y)
             }
             for function in Activation.allCases {
                 compare("gated \(function) \(shape)", 1e-5) { backend in
@@ -167,9 +185,12 @@ public struct OperationCheck {
 
     private func attention() throws {
         for (heads, group, width, reach) in shapes.heads {
+            // Every other shape has scores that are capped and sloped.
+            let isPlain = width % 32 == 0 && group != 7
             let shape = AttentionShape(
                 queryHeads: heads * group, keyValueHeads: heads, keyWidth: width, valueWidth: width,
-                scale: 1 / Float(width).squareRoot(), reach: reach)
+                scale: 1 / Float(width).squareRoot(), reach: reach, softcap: isPlain ? nil : 3,
+                slopes: isPlain ? nil : (0..<heads * group).map { 0.1 / Float($0 + 1) })
             for element in CacheElement.allCases {
                 let scene = AttentionScene(shape: shape, element: element, contexts: shapes.contexts)
                 let name = "\(heads)x\(group) heads of \(width), \(reach), \(element)"

@@ -125,6 +125,10 @@ extension GGUFVocabulary {
         addsBOS = metadata.bool("tokenizer.ggml.add_bos_token")
         addsEOS = metadata.bool("tokenizer.ggml.add_eos_token")
         addsSpacePrefix = metadata.bool("tokenizer.ggml.add_space_prefix")
+        removesExtraSpaces = metadata.bool("tokenizer.ggml.remove_extra_whitespaces")
+        characterMap = metadata.integers("tokenizer.ggml.precompiled_charsmap")?.map {
+            UInt8(truncatingIfNeeded: $0)
+        }
     }
 }
 
@@ -152,6 +156,14 @@ extension SamplingParameters {
         minP = Float(json["min_p"]?.double ?? 0)
         repetitionPenalty = Float(json["repetition_penalty"]?.double ?? 1)
     }
+}
+
+/// The tokenizer of a Hugging Face folder or GGUF file; reads no weights.
+public func tokenizer(ofModelAt path: String) throws -> Tokenizer {
+    var isFolder: ObjCBool = false
+    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    if exists, isFolder.boolValue { return try TokenizerFolder(path: path).makeTokenizer() }
+    return try tokenizer(of: openCheckpoint(path))
 }
 
 /// The chat template of the Hugging Face folder or GGUF file at `path`, without loading the model.

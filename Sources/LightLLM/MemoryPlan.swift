@@ -61,7 +61,9 @@ public struct MemoryPlan: Sendable, Equatable {
         let backend = CPUBackend(threads: options.threads, kernels: .idle)
         let network = try buildModel(checkpoint, on: backend)
         let element = options.cacheElement ?? checkpoint.defaultCacheElement
-        let longest = options.maxRequestTokens ?? min(checkpoint.contextLength ?? 2048, 16_384)
+        let longest = min(
+            options.maxRequestTokens ?? min(checkpoint.contextLength ?? 2048, 16_384),
+            network.longestSequence ?? .max)
         try Rehearsal(network: network, backend: backend, longest: longest).run(options.limits)
         let weights = backend.memoryUse.weights
         (self.weights, activations) = (weights, backend.memoryUse.activations)
@@ -116,8 +118,9 @@ private struct Rehearsal {
         var sequences: [ForwardPass.Sequence] = []
         for count in rows {
             let length = max(count, context), first = positions.count
+            let last = (network.longestSequence ?? .max) - 1
             for position in length - count..<length {
-                positions.append(Int32(position))
+                positions.append(Int32(min(position, last)))
                 newSlots.append(Int32(position))
                 lengths.append(Int32(length))
             }

@@ -7,8 +7,8 @@ struct LightLLMCommand: AsyncParsableCommand {
         abstract: "Runs large language models and serves them over HTTP.",
         version: "0.1.0",
         subcommands: [
-            Serve.self, Generate.self, Chat.self, Score.self, Render.self, Plan.self, Bench.self,
-            Simulate.self, DoctorCommand.self, GPUCheckCommand.self,
+            Serve.self, Generate.self, Chat.self, Score.self, Tokenize.self, Render.self, Plan.self,
+            Bench.self, Simulate.self, DoctorCommand.self, GPUCheckCommand.self,
         ],
         defaultSubcommand: Serve.self)
 

@@ -17,7 +17,7 @@ public struct PastFuturePolicy: AdmissionPolicy {
 
     /// Looks back on `window` answers. Until there are `samples` of them, answers are expected to become the
     /// longer the fewer there are.
-    public init(deviations: Double = 1, window: Int = 1000, samples: Int = 32) {
+    public init(deviations: Double = 1.5, window: Int = 1000, samples: Int = 8) {
         (self.deviations, self.window, self.samples) = (deviations, window, samples)
     }
 

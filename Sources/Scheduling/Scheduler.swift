@@ -174,7 +174,7 @@ extension Scheduler {
             admitsAny = true
         }
         for sequence in passedOver.reversed() { queue.putBack(sequence) }
-        if !admitsAny { stepsSinceLook = 0 }
+        stepsSinceLook = admitsAny ? limits.stepsBetweenLooks : 0
     }
 
     private mutating func begin(_ sequence: ScheduledSequence, after prefix: RadixNode) {
@@ -270,10 +270,16 @@ extension Scheduler {
         }
     }
 
-    /// Takes the slots of the sequence that came last among those of the lowest priority. It goes on as soon as
-    /// there is room.
-    private mutating func pauseNewest() {
-        let last = running.max { (-$0.terms.priority, $0.arrival) < (-$1.terms.priority, $1.arrival) }
+    /// Takes the slots of a sequence, which goes on as soon as there is room: one of the lowest priority, and the
+    /// newest that uses its share of the pool or more. Giving up the few slots of one that has just begun would
+    /// soon make another follow.
+    mutating func pauseNewest() {
+        guard !running.isEmpty else { return }
+        let share = pool.capacity / running.count
+        func rank(_ sequence: ScheduledSequence) -> (Int, Int, UInt64) {
+            (-sequence.terms.priority, min(sequence.slots.count, share), sequence.arrival)
+        }
+        let last = running.max { rank($0) < rank($1) }
         guard let last else { return }
         stop(last)
         queue.prependPaused(last)

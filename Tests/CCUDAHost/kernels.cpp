@@ -27,12 +27,14 @@ using namespace cuda_host;
 extern "C" int cuda_host_launch(
     const char *image, const char *name, const unsigned grid[3], const unsigned block[3], size_t shared, void **arguments) {
     const Dim g = {grid[0], grid[1], grid[2]}, b = {block[0], block[1], block[2]};
+    if (strstr(image, "SCORES")) return tiles_launch_scores(name, g, b, shared, arguments);
     if (strstr(image, "WIDTH=16")) return tiles_launch_16(name, g, b, shared, arguments);
     if (strstr(image, "WIDTH=64")) return tiles_launch_64(name, g, b, shared, arguments);
     if (!strncmp(name, "group_", 6)) return groups_launch(name, g, b, shared, arguments);
     FOR_TYPES(embed_)
     KERNEL(gather_rows) KERNEL(add_rows) KERNEL(pack_rows) KERNEL(rms_norm) KERNEL(gated) KERNEL(rotation_table)
     KERNEL(fill_random) KERNEL(copy_words)
+    KERNEL(layer_norm) KERNEL(normalize_heads) KERNEL(map_rows) KERNEL(add_scaled_rows)
     GEMM_SHAPES(bf16) GEMM_SHAPES(f16) KERNEL(gemm_reduce) KERNEL(gemm_float)
     FOR_TYPES(rotate_store_) KERNEL(rotate_store_i8) KERNEL(rotate)
     FOR_TYPES(attend_) KERNEL(attend_i8) KERNEL(merge_states)

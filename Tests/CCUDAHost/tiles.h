@@ -4,3 +4,4 @@
 
 int tiles_launch_16(const char *name, cuda_host::Dim g, cuda_host::Dim b, size_t shared, void **arguments);
 int tiles_launch_64(const char *name, cuda_host::Dim g, cuda_host::Dim b, size_t shared, void **arguments);
+int tiles_launch_scores(const char *name, cuda_host::Dim g, cuda_host::Dim b, size_t shared, void **arguments);

@@ -82,6 +82,29 @@ import Testing
                     return backend.rows(y)
                 }
             }
+            try compare(1e-5, "other norms") { backend in
+                let y = backend.makeMatrix(rows: 5, columns: columns)
+                let weight = backend.matrix([w])
+                backend.layerNorm(backend.matrix(a), weight: weight, bias: weight, epsilon: 1e-5, into: y)
+                let first = backend.rows(y)
+                backend.layerNorm(backend.matrix(a), weight: weight, bias: nil, epsilon: 1e-5, into: y)
+                return first + backend.rows(y)
+            }
+            try compare(2e-6, "elements") { backend in
+                var results: [[Float]] = []
+                func apply(_ operation: (Matrix) -> Void) {
+                    let y = backend.matrix(a)
+                    operation(y)
+                    results += backend.rows(y)
+                }
+                for function in Activation.allCases { apply { backend.activate($0, function, into: $0) } }
+                apply { backend.clamp($0, to: -0.2...0.4) }
+                apply { backend.softcap($0, at: 0.5) }
+                apply { backend.scale($0, by: [1, 2, 3, -4, 0]) }
+                apply { backend.scale($0, by: 0.25) }
+                apply { backend.scale($0, bySigmoidOf: backend.matrix(b.map { [$0[0]] })) }
+                return results
+            }
             try compare(0, "gather") { backend in
                 let y = backend.makeMatrix(rows: 3, columns: columns)
                 backend.gatherRows([4, 0, 4], of: backend.matrix(a), into: y)
@@ -114,6 +137,47 @@ import Testing
         }
     }
 
+    @Test func headsAreNormalized() throws {
+        var noise = Noise(6)
+        let (x, w) = (noise.rows(3, 5 * 24), noise.floats(5 * 24))
+        try compare(1e-5, "heads") { backend in
+            var results: [[Float]] = []
+            for statistic in [HeadStatistic.rootMeanSquare, .deviation] {
+                for weights in [w, Array(w.prefix(24))] {
+                    let y = backend.matrix(x)
+                    backend.normalizeHeads(
+                        y, heads: 5, by: statistic, weight: backend.matrix([weights]), epsilon: 1e-5)
+                    results += backend.rows(y)
+                }
+            }
+            return results
+        }
+    }
+
+    @Test func expertsAreMixed() throws {
+        var noise = Noise(7)
+        let (x, scores) = (noise.rows(9, 32), noise.rows(9, 8))
+        let weights = (0..<8).map { _ in (noise.rows(48, 32), noise.rows(32, 24)) }
+        for rule in [
+            RoutingRule(chosen: 2, normalizes: true),
+            RoutingRule(
+                chosen: 3, normalizes: false, scale: 2, groups: RoutingRule.Groups(count: 4, kept: 2)),
+        ] {
+            try compare(2e-5, "experts") { backend in
+                let experts = weights.map { gateUp, down in
+                    ExpertWeights.Expert(
+                        gateUp: backend.makeWeight([weight(gateUp, .float32)]),
+                        down: backend.makeWeight([weight(down, .float32)]))
+                }
+                let y = backend.makeMatrix(rows: 9, columns: 32)
+                backend.mixExperts(
+                    backend.matrix(x), scores: backend.matrix(scores), rule,
+                    ExpertWeights(experts: experts, activation: .silu), into: y)
+                return backend.rows(y)
+            }
+        }
+    }
+
     @Test func rotations() throws {
         var noise = Noise(4)
         let x = noise.rows(3, 3 * 40)
@@ -123,7 +187,8 @@ import Testing
                 .byLength { length in (0..<8).map { Float(length) / Float($0 + 7) } },
             ] {
                 let rotation = Rotation(
-                    frequencies: frequencies, magnitude: 1.5, columns: 8..<24, pairing: pairing)
+                    frequencies: frequencies, magnitude: 1.5, longer: (than: 5, magnitude: 0.5),
+                    columns: 8..<24, pairing: pairing)
                 try compare(2e-6, "rotation") { backend in
                     let y = backend.matrix(x)
                     let table = backend.makeRotationTable(

@@ -42,6 +42,7 @@ extension LoadedModel {
     }
 }
 
+/// What is impossible is so by any number below -1e29.
 func largestDifference(_ a: [Float], _ b: [Float]) -> Float {
-    zip(a, b).map { abs($0 - $1) }.max() ?? .infinity
+    zip(a, b).map { max($0, $1) < -1e29 ? 0 : abs($0 - $1) }.max() ?? .infinity
 }

@@ -20,12 +20,12 @@ template <class T> static __device__ void attend(const Attention &a) {
         for (int block = part * PART_KEYS; block < end; block += 32) {
             const int key = block + lane;
             float score = -INFINITY;
-            if (key >= first && key < end) {
+            if (key >= first && key < end && sees(a, query_head, position, key)) {
                 const i64 place = (i64)slots[key] * a.heads + head;
                 float s = 0;
                 for (int c = 0; c < a.key_width; ++c) s = fmaf(q[c], widen(keys[place * a.key_width + c]), s);
                 if (a.key_scales) s *= widen(a.key_scales[place]);
-                score = s * a.scale * 1.4426950408889634f;
+                score = score_of(a, s, query_head, position, key);
             }
             float top = fmaxf(pm, score);
             for (int o = 16; o; o >>= 1) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, o));

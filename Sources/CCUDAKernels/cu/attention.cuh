@@ -35,20 +35,42 @@ struct Attention {
     float *states;
     int packed_type, query_heads, heads, key_width, value_width, window;
     float scale;
+    // Scaled scores are capped so where it is positive.
+    float softcap;
+    // What a score loses for each position between key and query, one for each query head; or null.
+    const float *slopes;
+    // A pattern of blocks (see AttentionShape.BlockPattern), where they have positions.
+    int block_positions, near_blocks, block_stride, head_step;
 };
 
 #define ATTENTION_PARAMETERS \
     const float *q, i64 q_stride, const void *keys, const void *values, const bf16 *key_scales, \
         const bf16 *value_scales, const i32 *slots, const Task *tasks, float *y, i64 y_stride, void *packed, \
         i64 packed_stride, float *states, int packed_type, int query_heads, int heads, int key_width, int value_width, \
-        int window, float scale
+        int window, float scale, float softcap, const float *slopes, int block_positions, int near_blocks, \
+        int block_stride, int head_step
 #define ATTENTION_ARGUMENTS \
     { q, q_stride, keys, values, key_scales, value_scales, slots, tasks, y, y_stride, packed, packed_stride, states, \
-      packed_type, query_heads, heads, key_width, value_width, window, scale }
+      packed_type, query_heads, heads, key_width, value_width, window, scale, softcap, slopes, block_positions, \
+      near_blocks, block_stride, head_step }
 
 // The first position that a query sees.
 static __device__ __forceinline__ int first_key(int position, int window) {
     return window > position ? 0 : position - window + 1;
+}
+
+// A product of a query and a key as a score, in powers of two. `head` is the query's.
+static __device__ __forceinline__ float score_of(const Attention &a, float product, int head, int position, int key) {
+    float score = product * a.scale;
+    if (a.softcap > 0) score = a.softcap * tanhf(score / a.softcap);
+    if (a.slopes) score += a.slopes[head] * (float)(key - position);
+    return score * 1.4426950408889634f;
+}
+// Whether the pattern lets a query see a key.
+static __device__ __forceinline__ bool sees(const Attention &a, int head, int position, int key) {
+    if (!a.block_positions) return true;
+    const int block = key / a.block_positions;
+    return position / a.block_positions - block < a.near_blocks || (block + 1 + head * a.head_step) % a.block_stride == 0;
 }
 
 // Factors of a state with maximum `m` that is merged with one of maximum `other`, and of the other.

@@ -1,7 +1,8 @@
 #include "attention.cuh"
 // Attention with tensor cores, for heads whose keys and values are WIDTH columns wide, a multiple of 16 up to 256. One
 // warp has 16 queries, one block of threads WARPS of them, which share the keys and values they load. Queries and
-// probabilities are rounded to the element of the products; all else is float32.
+// probabilities are rounded to the element of the products; all else is float32. With SCORES defined, scores are also
+// capped, sloped or seen in a pattern.
 
 enum {
     CHUNKS = WIDTH / 8,         // of 16 bytes, in a row of 16-bit numbers
@@ -138,7 +139,9 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
     read_ahead(first_block);
 #pragma unroll
     for (int s = 0; s < STAGES - 1; ++s) load(first_block + s);
+#ifndef SCORES
     const float scale = a.scale * 1.4426950408889634f;
+#endif
 
     for (int block = first_block; block < last_block; ++block) {
         const int index = (block - first_block) % STAGES;
@@ -172,9 +175,15 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
                 const int h = e >> 1, column = j * 8 + (lane & 3) * 2 + (e & 1), key = block * BLOCK_KEYS + column;
                 float v = s[j][e];
                 if (BYTES) v *= scales[index * 2 * BLOCK_KEYS + column];
+#ifdef SCORES
+                v = score_of(a, v, query_head[h], position[h], key);
+                const bool is_seen = sees(a, query_head[h], position[h], key);
+#else
                 v *= scale;
+                const bool is_seen = true;
+#endif
                 // Keys from `end` on belong to other tasks or to nobody.
-                s[j][e] = key >= first[h] && key <= position[h] && key < end ? v : -INFINITY;
+                s[j][e] = is_seen && key >= first[h] && key <= position[h] && key < end ? v : -INFINITY;
                 top[h] = fmaxf(top[h], s[j][e]);
             }
         float shift[2], keep[2];

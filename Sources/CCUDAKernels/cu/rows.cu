@@ -66,12 +66,53 @@ extern "C" __global__ void __launch_bounds__(1024) rms_norm(
             store_packed(packed, type, r * packed_stride + c, 0.f);
 }
 
+// y = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias
+extern "C" __global__ void __launch_bounds__(1024) layer_norm(
+    const float *x, i64 x_stride, const float *weight, const float *bias, float *y, i64 y_stride, void *packed,
+    i64 packed_stride, int type, int columns, float epsilon) {
+    __shared__ float scratch[33];
+    const i64 r = blockIdx.x;
+    const float *source = x + r * x_stride;
+    float sum = 0, squares = 0;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) sum += source[c];
+    const float mean = block_sum(sum, scratch) / (float)columns;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) squares += (source[c] - mean) * (source[c] - mean);
+    const float scale = 1.f / sqrtf(block_sum(squares, scratch) / (float)columns + epsilon);
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) {
+        const float v = (source[c] - mean) * scale * weight[c] + (bias ? bias[c] : 0.f);
+        y[r * y_stride + c] = v;
+        store_packed(packed, type, r * packed_stride + c, v);
+    }
+    if (type)
+        for (int c = columns + threadIdx.x; c < packed_stride; c += blockDim.x)
+            store_packed(packed, type, r * packed_stride + c, 0.f);
+}
+
+// Normalises heads in place, one warp for each; `weight_step` is from the weights of a head to those of the next.
+extern "C" __global__ void normalize_heads(
+    float *x, i64 x_stride, int heads, int width, const float *weight, int weight_step, int centers, float epsilon) {
+    const int head = blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5), lane = threadIdx.x & 31;
+    if (head >= heads) return;
+    float *row = x + blockIdx.x * x_stride + (i64)head * width;
+    float mean = 0, squares = 0;
+    if (centers) {
+        for (int c = lane; c < width; c += 32) mean += row[c];
+        for (int o = 16; o; o >>= 1) mean += __shfl_xor_sync(0xffffffffu, mean, o);
+        mean /= (float)width;
+    }
+    for (int c = lane; c < width; c += 32) squares += (row[c] - mean) * (row[c] - mean);
+    for (int o = 16; o; o >>= 1) squares += __shfl_xor_sync(0xffffffffu, squares, o);
+    const float scale = 1.f / sqrtf(squares / (float)width + epsilon);
+    for (int c = lane; c < width; c += 32) row[c] = (row[c] - mean) * scale * weight[(i64)head * weight_step + c];
+}
+
 static __device__ __forceinline__ float activated(float x, int function) {
     switch (function) {
     case 0: return x / (1.f + expf(-x));
     case 1: return x * 0.5f * (1.f + erff(x * 0.70710678118654752f));
     case 2: return x * 0.5f * (1.f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
-    default: return fmaxf(x, 0.f);
+    case 3: return fmaxf(x, 0.f);
+    default: return x / (1.f + expf(-1.702f * x));
     }
 }
 
@@ -90,11 +131,42 @@ extern "C" __global__ void gated(
             store_packed(packed, type, r * packed_stride + c, 0.f);
 }
 
-// Cosines and sines of position * frequency; row r uses the frequencies `sets[r]`, `pairs` each.
-extern "C" __global__ void rotation_table(
-    const i32 *positions, const i32 *sets, const float *frequencies, float *cosines, float *sines, int pairs,
-    float magnitude) {
+// y = an operation on each element of x: 0 a function, 1 bounds of a and b, 2 a cap of a, 3 the row's factor, 4 the
+// sigmoid of the row's factor, 5 zero. `y` may be `x`.
+extern "C" __global__ void map_rows(
+    const float *x, i64 x_stride, float *y, i64 y_stride, int columns, int operation, int function, float a, float b,
+    const float *factors, i64 factor_stride) {
     const i64 r = blockIdx.x;
+    const float factor = factors ? factors[r * factor_stride] : 0.f;
+    for (int c = blockIdx.y * blockDim.x + threadIdx.x; c < columns; c += blockDim.x * gridDim.y) {
+        const float v = operation == 5 ? 0.f : x[r * x_stride + c];
+        switch (operation) {
+        case 0: y[r * y_stride + c] = activated(v, function); break;
+        case 1: y[r * y_stride + c] = fminf(fmaxf(v, a), b); break;
+        case 2: y[r * y_stride + c] = a * tanhf(v / a); break;
+        case 3: y[r * y_stride + c] = v * factor; break;
+        case 4: y[r * y_stride + c] = v * (1.f / (1.f + expf(-factor))); break;
+        default: y[r * y_stride + c] = 0.f;
+        }
+    }
+}
+
+// Row rows[r] of y gains weights[r] times row r of x.
+extern "C" __global__ void add_scaled_rows(
+    const float *x, i64 x_stride, const float *weights, const i32 *rows, float *y, i64 y_stride, int columns) {
+    const i64 r = blockIdx.x;
+    float *out = y + rows[r] * y_stride;
+    for (int c = blockIdx.y * blockDim.x + threadIdx.x; c < columns; c += blockDim.x * gridDim.y)
+        out[c] = __fmaf_rn(weights[r], x[r * x_stride + c], out[c]);
+}
+
+// Cosines and sines of position * frequency; row r uses the frequencies `sets[r]`, `pairs` each, and its magnitude where
+// there are some.
+extern "C" __global__ void rotation_table(
+    const i32 *positions, const i32 *sets, const float *frequencies, const float *magnitudes, float *cosines,
+    float *sines, int pairs, float all_magnitude) {
+    const i64 r = blockIdx.x;
+    const float magnitude = magnitudes ? magnitudes[r] : all_magnitude;
     const float *set = frequencies + (sets ? sets[r] : 0) * (i64)pairs;
     for (int p = threadIdx.x; p < pairs; p += blockDim.x) {
         const float angle = (float)positions[r] * set[p];
