@@ -127,7 +127,7 @@ let package = Package(
             [
                 "CUDABackend", "CUDARuntime", "CCUDAHost", "CCUDA", "CPUBackend", "ReferenceBackend",
                 "Tensors",
-                "LightLLM", "GPUCheck", "Serving", "Weights", "JSON",
+                "LightLLM", "GPUCheck", "Serving", "Scheduling", "Weights", "JSON",
             ]),
         tests("TokenizersTests", ["Tokenizers", "JSON", protobuf]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),

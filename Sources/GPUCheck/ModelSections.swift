@@ -47,6 +47,7 @@ extension GPUCheck {
         options.cacheElement = .float32
         options.maxTotalTokens = prompt.count + maxNewTokens
         options.maxRequestTokens = options.maxTotalTokens
+        options.limits = SchedulerLimits(runningSequences: 8, tokensPerStep: 64)
         let engine = try model.makeEngine(options)
         var request = GenerationRequest(prompt: prompt, maxNewTokens: maxNewTokens)
         (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)

@@ -36,7 +36,12 @@ public struct LoadedModel: Sendable {
     /// An engine that runs this model. Throws `EngineError` or `CacheMemoryError` when the memory does not hold
     /// what is asked for.
     public func makeEngine(_ options: EngineOptions = EngineOptions()) throws -> Engine {
-        // A device stores weights in forms of its own, so what they left is counted.
+        if backend.freeMemory != nil {
+            let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
+            try Rehearsal(network: network, backend: backend, longest: longest)
+                .run(options.limits, options.cacheElement ?? checkpoint.defaultCacheElement)
+        }
+        // A device stores weights in forms of its own, so what they and the activations have left is counted.
         let left = backend.freeMemory
         let plan = try MemoryPlan(
             checkpoint, options, available: left ?? memory.available, program: memory.program,

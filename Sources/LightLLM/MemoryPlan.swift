@@ -89,15 +89,18 @@ public struct MemoryPlan: Sendable, Equatable {
     }
 }
 
-/// The largest steps that an engine of some limits can make, walked through on a backend that computes nothing.
-private struct Rehearsal {
+/// The largest steps that an engine of some limits can make, walked through on a backend that computes nothing; or on
+/// one that does, so that it has all memory that it will need.
+struct Rehearsal {
     let network: any LanguageModel
-    let backend: CPUBackend
+    let backend: any Backend
     let longest: Int
+    /// What is computed means nothing, so positions share a few slots.
+    private static let slots = 256
 
-    func run(_ limits: SchedulerLimits) throws {
+    func run(_ limits: SchedulerLimits, _ element: CacheElement = .float16) throws {
         let most = max(longest, limits.tokensPerStep)
-        let cache = try backend.makeCache(network.cacheLayout, slots: most, element: .float16)
+        let cache = try backend.makeCache(network.cacheLayout, slots: Self.slots, element: element)
         // Everybody generates, and one prompt takes the rest of the step.
         let running = min(limits.runningSequences, limits.tokensPerStep)
         step(
@@ -121,13 +124,13 @@ private struct Rehearsal {
             let last = (network.longestSequence ?? .max) - 1
             for position in length - count..<length {
                 positions.append(Int32(min(position, last)))
-                newSlots.append(Int32(position))
+                newSlots.append(Int32(position % Self.slots))
                 lengths.append(Int32(length))
             }
             sampled.append(Int32(positions.count - 1))
             sequences.append(
                 ForwardPass.Sequence(
-                    rows: first..<positions.count, contextSlots: (0..<Int32(length)).map { $0 }))
+                    rows: first..<positions.count, contextSlots: (0..<length).map { Int32($0 % Self.slots) }))
         }
         let pass = ForwardPass(
             tokens: positions.map { _ in 0 }, positions: positions, lengths: lengths, newSlots: newSlots,

@@ -6,6 +6,7 @@ import Foundation
 import GPUCheck
 import JSON
 import LightLLM
+import Scheduling
 import Serving
 import Tensors
 import Testing
@@ -23,7 +24,8 @@ import Weights
     ) async throws -> [[Int32]] {
         let model = try LoadedModel(checkpoint: checkpoint, backend: backend)
         var options = EngineOptions()
-        (options.cacheElement, options.maxTotalTokens, options.maxRequestTokens) = (element, 512, 128)
+        (options.cacheElement, options.maxTotalTokens, options.maxRequestTokens) = (element, 512, 64)
+        options.limits = SchedulerLimits(runningSequences: 4, tokensPerStep: 24)
         let engine = try model.makeEngine(options)
         let golden = try JSONValue(
             parsing: Array(Data(contentsOf: URL(fileURLWithPath: Self.folder + "/golden.json"))))
