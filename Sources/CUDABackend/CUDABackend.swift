@@ -1,6 +1,6 @@
 import CKernels
 public import CUDARuntime
-import Foundation
+public import Foundation
 import Synchronization
 public import Tensors
 
@@ -30,9 +30,26 @@ public final class CUDABackend: Backend {
         products: ProductKernels? = nil
     ) throws(CUDAError) {
         let device = try Device(try Driver(finder), index: index)
-        let compiler = try RuntimeCompiler(architecture: device.architecture, finder)
-        try self.init(
-            device, CachingCompiler(compiler), activationBytes: activationBytes, products: products)
+        let compiler: any KernelCompiler
+        if let folder = ProcessInfo.processInfo.environment["LIGHTLLM_CUDA_KERNELS"] {
+            compiler = ExportedKernels(
+                folder: URL(fileURLWithPath: folder), architecture: device.architecture)
+        } else {
+            compiler = CachingCompiler(try RuntimeCompiler(architecture: device.architecture, finder))
+        }
+        try self.init(device, compiler, activationBytes: activationBytes, products: products)
+    }
+
+    /// Compiles the kernels for `architecture` into a folder, for machines whose `LIGHTLLM_CUDA_KERNELS` names it.
+    public static func exportKernels(
+        for architecture: String, to folder: URL, _ report: (_ name: String, _ bytes: Int) -> Void
+    ) throws {
+        let compiler = try RuntimeCompiler(architecture: architecture)
+        let exported = ExportedKernels(folder: folder, architecture: architecture)
+        for (source, definitions) in KernelLibrary.exports(architecture) {
+            let name = ([source] + definitions).joined(separator: " ")
+            report(name, try exported.export(source, definitions: definitions, with: compiler))
+        }
     }
 
     public init(

@@ -50,6 +50,16 @@ final class KernelLibrary: Sendable {
         ("sampling.cu", ["edit_logits", "answer_questions"]),
     ]
 
+    /// What `lightllm cubins` exports for devices of an architecture: sources with their definitions. Heads of other
+    /// widths need the compiler.
+    static func exports(_ architecture: String) -> [(source: String, definitions: [String])] {
+        let plain = sources.map { ($0.source, [String]()) } + [("gemm.cu", [])]
+        let tiles = [64, 80, 96, 128, 192, 256].flatMap { width in
+            [["WIDTH=\(width)"], ["WIDTH=\(width)", "SCORES=1"]].map { ("attention_tiles.cu", $0) }
+        }
+        return plain + (architecture == "sm_90a" ? [("gemm_groups.cu", [])] : []) + tiles
+    }
+
     subscript(name: String) -> Kernel {
         guard let kernel = kernels[name] else { preconditionFailure("no kernel \(name)") }
         return kernel

@@ -8,6 +8,7 @@ public enum CUDAError: Error, Sendable, CustomStringConvertible {
     case blas(call: String, code: Int32)
     case compilation(source: String, architecture: String, log: String)
     case unknownSource(String)
+    case notExported(String, definitions: [String], path: String)
     case unknownKernel(String)
 
     public var description: String {
@@ -20,6 +21,8 @@ public enum CUDAError: Error, Sendable, CustomStringConvertible {
         case .blas(let call, let code): "CUDA: \(call) failed with status \(code)"
         case .compilation(let source, let architecture, let log):
             "CUDA: \(source) does not compile for \(architecture):\n\(log)"
+        case .notExported(let source, let definitions, let path):
+            "CUDA: \(source) (\(definitions.joined(separator: " "))) was not exported: \(path) is missing"
         case .unknownSource(let name): "CUDA: there is no kernel source \(name)"
         case .unknownKernel(let name): "CUDA: no module has a kernel \(name)"
         }

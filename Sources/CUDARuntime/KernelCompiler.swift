@@ -26,6 +26,16 @@ public struct KernelSources: Sendable {
         return text
     }
 
+    /// A name that says what went into an image: the source, the headers, and `options`.
+    func imageName(
+        _ source: String, _ architecture: String, _ options: [String]
+    ) throws(CUDAError) -> String {
+        let text = try text(source) + headers.map(\.text).joined() + options.joined(separator: " ")
+        // FNV-1a: folders of images need not withstand those who write to them.
+        let hash = text.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        return "\(source).\(architecture).\(String(hash, radix: 16)).cubin"
+    }
+
     /// Names and texts of the headers, sorted.
     var headers: [(name: String, text: String)] {
         texts.filter { $0.key.hasSuffix(".cuh") }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
@@ -125,12 +135,38 @@ public struct CachingCompiler: KernelCompiler {
     }
 
     private func name(_ source: String, _ definitions: [String]) throws(CUDAError) -> String {
-        var text = try sources.text(source)
-        for header in sources.headers { text += header.text }
-        text += compiler.options(definitions).joined(separator: " ") + "\(compiler.version)"
-        // FNV-1a: the cache need not withstand those who write to the user's files.
-        let hash = text.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-        return "\(source).\(compiler.architecture).\(String(hash, radix: 16)).cubin"
+        try sources.imageName(
+            source, compiler.architecture, compiler.options(definitions) + ["\(compiler.version)"])
+    }
+}
+
+/// What was compiled elsewhere, for machines that have a driver and no compiler.
+public struct ExportedKernels: KernelCompiler {
+    private let folder: URL
+    private let architecture: String
+    private let sources = KernelSources()
+
+    public init(folder: URL, architecture: String) {
+        (self.folder, self.architecture) = (folder, architecture)
+    }
+
+    public func image(of source: String, definitions: [String]) throws(CUDAError) -> [UInt8] {
+        let file = folder.appendingPathComponent(try sources.imageName(source, architecture, definitions))
+        guard let data = FileManager.default.contents(atPath: file.path) else {
+            throw .notExported(source, definitions: definitions, path: file.path)
+        }
+        return Array(data)
+    }
+
+    /// Compiles a source into the folder and returns the bytes of the machine code.
+    public func export(
+        _ source: String, definitions: [String], with compiler: RuntimeCompiler
+    ) throws -> Int {
+        let image = try compiler.image(of: source, definitions: definitions)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let name = try sources.imageName(source, architecture, definitions)
+        try Data(image).write(to: folder.appendingPathComponent(name), options: .atomic)
+        return image.count
     }
 }
 

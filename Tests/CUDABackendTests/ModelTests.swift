@@ -76,6 +76,16 @@ import Weights
         #expect(findings == ["driver", "device", "compiler", "cuBLASLt"])
     }
 
+    @Test func whatWasNotExportedIsNamed() throws {
+        let nowhere = ExportedKernels(folder: URL(fileURLWithPath: "/nowhere"), architecture: "sm_80")
+        #expect {
+            try nowhere.image(of: "attention_tiles.cu", definitions: ["WIDTH=48"])
+        } throws: {
+            "\($0)".contains("WIDTH=48") && "\($0)".contains("/nowhere/attention_tiles.cu.sm_80.")
+        }
+        #expect(throws: CUDAError.self) { try nowhere.image(of: "other.cu", definitions: []) }
+    }
+
     @Test func sourcesAreEmbedded() {
         let texts = KernelSources().texts
         #expect(texts.count == 10)

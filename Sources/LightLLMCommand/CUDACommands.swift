@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import CUDABackend
 import CUDARuntime
+import Foundation
 public import GPUCheck
 
 /// Prints what of CUDA is found and what was tried.
@@ -9,6 +10,30 @@ struct DoctorCommand: ParsableCommand {
         commandName: "doctor", abstract: "Say which libraries and devices for CUDA were found, and where.")
 
     func run() throws { Doctor.report { print("\($0): \($1)") } }
+}
+
+/// Compiles the CUDA kernels ahead, for machines without the compiler.
+struct CubinsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cubins",
+        abstract: "Compile the CUDA kernels for machines that have a driver and no compiler.",
+        discussion: "There the environment variable LIGHTLLM_CUDA_KERNELS names the folder.")
+
+    @Option(name: .customLong("arch"), help: "Architectures, separated by commas: sm_80, sm_90a, ...")
+    var architectures: String
+
+    @Option(name: .customLong("out"), help: "The folder to write to.")
+    var folder: String
+
+    func run() throws {
+        for architecture in architectures.split(separator: ",") {
+            try CUDABackend.exportKernels(
+                for: String(architecture), to: URL(fileURLWithPath: folder)
+            ) { name, bytes in
+                print("\(architecture) \(name): \(bytes) bytes")
+            }
+        }
+    }
 }
 
 /// A section of Scripts/gpu-check.sh.
