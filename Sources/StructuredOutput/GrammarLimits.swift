@@ -1,0 +1,25 @@
+/// What a constraint may cost. Excess is a named error.
+public struct GrammarLimits: Sendable, Hashable {
+    /// Bytes of a schema, a regular expression, a grammar or a list of choices.
+    public var sourceBytes = 1 << 20
+    /// How deeply groups of an expression, or subschemas, may nest.
+    public var sourceDepth = 64
+    /// Nodes and edges of the compiled network.
+    public var networkSize = 200_000
+    /// States of a string's or a number's automaton.
+    public var automatonStates = 20_000
+    /// Steps from one position to the next while automata are built, and while one mask is computed.
+    public var work = 4_000_000
+    /// How deeply rules may nest in a text. Deeper texts are not generated.
+    public var nesting = 96
+    /// Ways to satisfy `anyOf`, `allOf` and their like at one place, multiplied out.
+    public var alternatives = 256
+    /// Members of an `enum`, and choices.
+    public var literals = 20_000
+    /// States whose transitions are remembered at a time.
+    public var cachedStates = 4096
+    /// States whose mask of tokens is remembered at a time.
+    public var cachedMasks = 128
+
+    public init() {}
+}
