@@ -1,5 +1,3 @@
-import JSON
-
 /// A set of allowed answers, read and ready to be compiled for a vocabulary.
 public struct Grammar: Sendable {
     let rules: RuleSet
