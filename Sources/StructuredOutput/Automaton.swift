@@ -13,6 +13,9 @@ struct Automaton: Sendable {
 
     var isEmpty: Bool { accepting.isEmpty }
 
+    /// How many transitions its table has.
+    var size: Int { next.count }
+
     func accepts(_ state: Int) -> Bool { accepting[state] }
 
     /// `step` gives the columns of a state, then whether a text may end there; states are numbered as they
@@ -190,9 +193,10 @@ private struct SubsetConstruction {
 
     private mutating func spend(_ steps: Int) throws(StructuredOutputError) {
         work += steps
-        guard work <= limits.work else {
+        guard work <= limits.automatonWork else {
             throw StructuredOutputError(
-                .tooComplex, at: place, expected: "at most \(limits.work) steps to compile", found: "more")
+                .tooComplex, at: place, expected: "at most \(limits.automatonWork) steps to compile",
+                found: "more")
         }
     }
 

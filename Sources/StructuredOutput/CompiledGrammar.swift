@@ -25,6 +25,9 @@ public final class CompiledGrammar: Sendable {
     /// At the beginning of an answer.
     public func matcher() -> GrammarMatcher { GrammarMatcher(grammar: self, configuration: start) }
 
+    /// About how many bytes it takes now.
+    public var memory: Int { table.withLock { $0.memory } }
+
     /// The configuration after `bytes`; nil when no answer begins so.
     func advance(_ configuration: Configuration, by bytes: [UInt8]) -> Configuration? {
         table.withLock { table in

@@ -7,8 +7,10 @@ public struct GrammarLimits: Sendable, Hashable {
     /// Nodes and edges of the compiled network.
     public var networkSize = 200_000
     /// States of a string's or a number's automaton.
-    public var automatonStates = 20_000
-    /// Steps from one position to the next while automata are built, and while one mask is computed.
+    public var automatonStates = 10_000
+    /// Steps to build such an automaton, and transitions of all those of a schema.
+    public var automatonWork = 400_000
+    /// Steps to compute one mask, and to validate one document.
     public var work = 4_000_000
     /// How deeply rules may nest in a text. Deeper texts are not generated.
     public var nesting = 96
@@ -17,7 +19,7 @@ public struct GrammarLimits: Sendable, Hashable {
     /// Members of an `enum`, and choices.
     public var literals = 20_000
     /// States whose transitions are remembered at a time.
-    public var cachedStates = 4096
+    public var cachedStates = 16384
     /// States whose mask of tokens is remembered at a time.
     public var cachedMasks = 128
 

@@ -47,6 +47,7 @@ public struct JSONSchemaValidator: Sendable {
 struct SchemaPatterns: Sendable {
     private var patterns: [String: Automaton] = [:]
     private var formats: [String: Automaton] = [:]
+    private var size = 0
 
     init(_ document: SchemaDocument, assertsFormats: Bool) throws(StructuredOutputError) {
         for node in document.nodes {
@@ -65,7 +66,14 @@ struct SchemaPatterns: Sendable {
     ) throws(StructuredOutputError) {
         guard patterns[pattern] == nil else { return }
         let parsed = try RegexParser.parse(pattern, limits: limits, place: place)
-        patterns[pattern] = try parsed.occurrences(limits: limits, place: place)
+        let automaton = try parsed.occurrences(limits: limits, place: place)
+        size += automaton.size
+        guard size <= limits.automatonWork else {
+            throw StructuredOutputError(
+                .tooComplex, at: place, expected: "patterns of at most \(limits.automatonWork) transitions",
+                found: "more")
+        }
+        patterns[pattern] = automaton
     }
 
     /// Of a pattern of the document, which has been added.

@@ -18,6 +18,12 @@ extension SchemaCompiler {
         var least: Int
     }
 
+    /// A member and what comes after it, shared by the ways to get there.
+    private struct Written: Hashable {
+        let progress: Progress
+        let isNamed: Bool
+    }
+
     /// Named members in the schema's order, then others.
     mutating func object(_ facts: SchemaFacts) throws(StructuredOutputError) -> Expression {
         guard let members = try members(facts) else { return .nothing }
@@ -35,15 +41,21 @@ extension SchemaCompiler {
         let start = Progress(index: 0, isEmpty: true, most: 0, least: 0)
         let first = json.reserve("members")
         var (known, pending) = ([start: first], [start])
+        var written: [Written: Int] = [:]
         while let place = pending.popLast() {
             guard let rule = known[place] else { continue }
             var options: [Expression] = []
-            func add(_ text: Expression, then next: Progress) {
+            func rest(_ next: Progress) -> Expression {
                 let following = known[next] ?? json.reserve("members")
                 if known.updateValue(following, forKey: next) == nil { pending.append(next) }
-                options.append(.sequence([text, .rule(following)]))
+                return .rule(following)
             }
-            let comma = place.isEmpty ? Expression.empty : .sequence([.text(","), json.space])
+            func add(_ text: Expression, _ after: Written) {
+                let rule = written[after] ?? json.add("member", .sequence([text, rest(after.progress)]))
+                written[after] = rule
+                let comma = place.isEmpty ? Expression.empty : .sequence([.text(","), json.space])
+                options.append(.sequence([comma, .rule(rule)]))
+            }
             var after = place
             after.isEmpty = false
             after.most += most == nil ? 0 : 1
@@ -52,14 +64,14 @@ extension SchemaCompiler {
             if place.index < members.count {
                 let member = members[place.index]
                 after.index += 1
-                if hasRoom { add(.sequence([comma, member.text]), then: after) }
+                if hasRoom { add(member.text, Written(progress: after, isNamed: true)) }
                 if !member.isRequired {
                     var skipped = place
                     skipped.index += 1
-                    add(.empty, then: skipped)
+                    options.append(rest(skipped))
                 }
             } else {
-                if let others, hasRoom { add(.sequence([comma, others]), then: after) }
+                if let others, hasRoom { add(others, Written(progress: after, isNamed: false)) }
                 if place.least >= least { options.append(.sequence([json.space, .text("}")])) }
             }
             json.define(rule, .choice(options))

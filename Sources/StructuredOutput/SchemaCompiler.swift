@@ -10,6 +10,8 @@ struct SchemaCompiler {
     var json: JSONRules
     /// The rules of schemas that a value must satisfy together.
     private var known: [[SchemaNode.Index]: Int] = [:]
+    /// Transitions of the automata so far.
+    private var size = 0
     /// Rules reserved whose bodies are still to be made.
     private var pending: [(rule: Int, nodes: [SchemaNode.Index])] = []
 
@@ -67,11 +69,33 @@ struct SchemaCompiler {
         if facts.types.contains(.boolean) {
             options.append(.literals([Array("true".utf8), Array("false".utf8)]))
         }
-        if facts.types.contains(.string) { options.append(try string(facts)) }
-        if facts.types.contains(.integer) { options.append(try number(facts)) }
+        for scalar in [
+            facts.types.contains(.string) ? try string(facts) : nil,
+            facts.types.contains(.integer) ? try number(facts) : nil,
+        ] {
+            guard let scalar else { continue }
+            try charge(scalar, facts)
+            options.append(scalar)
+        }
         if facts.types.contains(.array) { options.append(try array(facts)) }
         if facts.types.contains(.object) { options.append(try object(facts)) }
         return .choice(options)
+    }
+
+    /// Counts automata, so that many small ones do not add up to a long time.
+    private mutating func charge(
+        _ expression: Expression, _ facts: SchemaFacts
+    ) throws(StructuredOutputError) {
+        switch expression {
+        case .automaton(let automaton, _): size += automaton.size
+        case .sequence(let parts): for part in parts { try charge(part, facts) }
+        default: break
+        }
+        guard size <= limits.automatonWork else {
+            throw StructuredOutputError(
+                .tooComplex, at: place(facts),
+                expected: "patterns and ranges of at most \(limits.automatonWork) transitions", found: "more")
+        }
     }
 
     private func satisfies(_ value: JSONValue, _ facts: SchemaFacts) throws(StructuredOutputError) -> Bool {

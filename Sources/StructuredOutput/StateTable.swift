@@ -86,6 +86,12 @@ struct StateTable: Sendable {
         states = kept.map { number(of: $0) }
     }
 
+    /// About how many bytes it takes.
+    var memory: Int {
+        let states = configurations.count * (width * MemoryLayout<State>.stride + 256)
+        return states + masks.memory + program.network.nodes.count * 96
+    }
+
     /// Steps of work so far; it only grows.
     var work: Int { builder.work }
 }
@@ -159,6 +165,8 @@ struct MaskCache: Sendable {
         clock += 1
         masks[state] = (mask, clock)
     }
+
+    var memory: Int { masks.values.reduce(0) { $0 + $1.mask.words.count * 8 } }
 
     mutating func removeAll() { masks.removeAll() }
 }

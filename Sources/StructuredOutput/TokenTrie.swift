@@ -1,7 +1,7 @@
 /// A vocabulary as a tree over bytes. Built once for each tokenizer, shared by all grammars.
 public final class TokenTrie: Sendable {
     /// Runs of plain text up to this many characters are answered from a table.
-    static let longestRun = 16
+    static let longestRun = 32
 
     let bytes: [[UInt8]]
     let endTokens: [Int]

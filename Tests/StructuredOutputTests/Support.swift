@@ -79,3 +79,14 @@ func code(_ body: () throws -> Void) -> StructuredOutputError.Code? {
         return (error as? StructuredOutputError)?.code
     }
 }
+
+let isDebug: Bool = {
+    #if DEBUG
+        true
+    #else
+        false
+    #endif
+}()
+
+/// How long a refusal may take; unoptimised code is many times slower.
+let patience: Duration = isDebug ? .seconds(15) : .seconds(1)
