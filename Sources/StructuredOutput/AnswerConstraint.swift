@@ -52,7 +52,8 @@ public struct CompiledConstraint: Sendable {
         grammar = try CompiledGrammar(
             try constraint.read(whitespace: whitespace, limits: limits), tokens: tokens)
         switch constraint {
-        case .jsonSchema(let schema): (isJSON, validator) = (true, try JSONSchemaValidator(schema, limits: limits))
+        case .jsonSchema(let schema):
+            (isJSON, validator) = (true, try JSONSchemaValidator(schema, limits: limits))
         case .jsonObject: (isJSON, validator) = (true, nil)
         case .regex, .choice, .grammar: (isJSON, validator) = (false, nil)
         }

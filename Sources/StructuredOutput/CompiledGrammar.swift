@@ -96,7 +96,8 @@ public final class CompiledGrammar: Sendable {
 
     /// Inserts the tokens of `tree` that may follow.
     private func walk(
-        _ tree: PrefixTree, from state: StateTable.State, _ table: inout StateTable, into mask: inout TokenMask
+        _ tree: PrefixTree, from state: StateTable.State, _ table: inout StateTable,
+        into mask: inout TokenMask
     ) throws(StructuredOutputError) {
         let budget = table.work + limits.work
         let classes = table.program.classes.classes

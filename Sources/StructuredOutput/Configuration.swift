@@ -144,7 +144,8 @@ struct ConfigurationBuilder {
             case .split(let targets):
                 for target in targets { reach(target, frame) }
             case .call(let rule, let next, let isTail):
-                let inside = isTail ? frame : Frame(isBottom: false, returns: [.init(node: next, below: frame)])
+                let inside =
+                    isTail ? frame : Frame(isBottom: false, returns: [.init(node: next, below: frame)])
                 reach(program.network.entries[rule], inside)
             case .end:
                 if frame.isBottom { accepts = true }

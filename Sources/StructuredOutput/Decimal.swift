@@ -8,7 +8,9 @@ struct Decimal: Hashable, Comparable, Sendable {
 
     init(significand: Int, exponent: Int) {
         var (significand, exponent) = (significand, significand == 0 ? 0 : exponent)
-        while significand != 0, significand % 10 == 0 { (significand, exponent) = (significand / 10, exponent + 1) }
+        while significand != 0, significand % 10 == 0 {
+            (significand, exponent) = (significand / 10, exponent + 1)
+        }
         (self.significand, self.exponent) = (significand, exponent)
     }
 

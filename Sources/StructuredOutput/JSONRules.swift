@@ -48,7 +48,8 @@ struct JSONRules {
     /// As it is, or escaped; halves of surrogate pairs only in pairs.
     private static let characterBody: Expression = {
         let hexadecimal = Expression.scalars(ScalarSet([0x30...0x39, 0x41...0x46, 0x61...0x66]))
-        let notD = Expression.scalars(ScalarSet([0x30...0x39, 0x41...0x43, 0x45...0x46, 0x61...0x63, 0x65...0x66]))
+        let notD = Expression.scalars(
+            ScalarSet([0x30...0x39, 0x41...0x43, 0x45...0x46, 0x61...0x63, 0x65...0x66]))
         let d = Expression.scalars(ScalarSet("dD"))
         let unit = Expression.choice([
             .sequence([notD, .times(3, hexadecimal)]),

@@ -37,7 +37,7 @@ public struct JSONSchemaValidator: Sendable {
         do throws(StructuredOutputError) {
             try validate(value, against: node)
             return true
-        } catch where error.code == .violated {
+        } catch  where error.code == .violated {
             return false
         }
     }

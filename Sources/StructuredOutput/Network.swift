@@ -160,7 +160,8 @@ extension Network {
         let first = NodeIndex(nodes.count)
         for edges in tree.nodes {
             _ = try append(
-                .bytes(edges.map { Edge(bytes: $0.bytes, next: $0.node.map { first + NodeIndex($0) } ?? next) }))
+                .bytes(
+                    edges.map { Edge(bytes: $0.bytes, next: $0.node.map { first + NodeIndex($0) } ?? next) }))
         }
         return NodeIndex(nodes.count - 1)
     }
@@ -214,7 +215,9 @@ extension Network {
         }
         if !hexadecimal.isEmpty {
             var entry = try append(.bytes(hexadecimal))
-            for _ in 0..<2 { entry = try append(.bytes([Edge(bytes: ByteSet(UInt8(ascii: "0")), next: entry)])) }
+            for _ in 0..<2 {
+                entry = try append(.bytes([Edge(bytes: ByteSet(UInt8(ascii: "0")), next: entry)]))
+            }
             edges.append(Edge(bytes: ByteSet(UInt8(ascii: "u")), next: entry))
         }
         let letters = try append(.bytes(edges))

@@ -57,7 +57,8 @@ struct NumberLanguage {
         let minus = Expression.text("-")
         // A lower bound below zero is an upper bound of what follows the sign, and so on.
         if isNegative {
-            let rest = isLower
+            let rest =
+                isLower
                 ? atMost(magnitude, bound.isExclusive) : atLeast(magnitude, bound.isExclusive)
             return isLower
                 ? .choice([.sequence([minus, rest]), Self.anything]) : .sequence([minus, rest])
@@ -118,7 +119,8 @@ struct NumberLanguage {
         let isZeroAllowed = !(bound.fraction.isEmpty && isExclusive)
         let same = Expression.sequence([
             .text(String(bound.whole)),
-            .choice([point(below(bound.fraction[...], isExclusive, places))] + (isZeroAllowed ? [.empty] : [])),
+            .choice(
+                [point(below(bound.fraction[...], isExclusive, places))] + (isZeroAllowed ? [.empty] : [])),
         ])
         return .choice([less, same])
     }
@@ -175,7 +177,8 @@ struct NumberLanguage {
         let (from, to) = (low.dropFirst(), high.dropFirst())
         if first == last { return .sequence([digits(first, first), range(from, to)]) }
         let rest = Expression.times(from.count, digit)
-        let nines = [UInt8](repeating: 0x39, count: from.count), zeros = [UInt8](repeating: 0x30, count: to.count)
+        let nines = [UInt8](repeating: 0x39, count: from.count),
+            zeros = [UInt8](repeating: 0x30, count: to.count)
         return .choice([
             .sequence([digits(first, first), range(from, nines[...])]),
             .sequence([digits(first + 1, last - 1), rest]),

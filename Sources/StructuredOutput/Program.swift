@@ -12,7 +12,7 @@ struct Program: Sendable {
         network = try Network(grammar.rules, limits: grammar.limits, place: "grammar")
         root = network.entries[grammar.rules.root]
         try Self.refuseLeftRecursion(network, rules: grammar.rules)
-        need = Self.needs(of: network)
+        need = Dependents(of: network).settle(Self.need)
         var sets = Set<ByteSet>()
         for case .bytes(let edges) in network.nodes { sets.formUnion(edges.map(\.bytes)) }
         classes = ByteClasses(separating: sets)
@@ -31,17 +31,9 @@ struct Program: Sendable {
     private static func refuseLeftRecursion(
         _ network: Network, rules: RuleSet
     ) throws(StructuredOutputError) {
-        var isNullable = [Bool](repeating: false, count: network.entries.count)
-        var calls = [Set<Int>](repeating: [], count: network.entries.count)
-        var hasChanged = true
-        while hasChanged {
-            hasChanged = false
-            for (rule, entry) in network.entries.enumerated() {
-                let (reached, ends) = leftCalls(network, from: entry, isNullable)
-                if ends, !isNullable[rule] { (isNullable[rule], hasChanged) = (true, true) }
-                calls[rule] = reached
-            }
-        }
+        let empty = Dependents(of: network).settle(isEmpty)
+        let isNullable = network.entries.map { empty[Int($0)] != nil }
+        let calls = network.entries.map { leftCalls(network, from: $0, isNullable) }
         // Rules that only call rules that are done are done; what remains goes in circles.
         var callers = [[Int]](repeating: [], count: calls.count)
         for (rule, callees) in calls.enumerated() { for callee in callees { callers[callee].append(rule) } }
@@ -61,48 +53,116 @@ struct Program: Sendable {
         }
     }
 
+    /// Rules that may be called before any byte.
     private static func leftCalls(
         _ network: Network, from entry: Network.NodeIndex, _ isNullable: [Bool]
-    ) -> (calls: Set<Int>, ends: Bool) {
-        var (calls, ends) = (Set<Int>(), false)
+    ) -> Set<Int> {
+        var calls = Set<Int>()
         var (seen, pending) = (Set([entry]), [entry])
         while let index = pending.popLast() {
             var targets: [Network.NodeIndex] = []
             switch network.nodes[Int(index)] {
-            case .bytes: break
+            case .bytes, .end: break
             case .split(let options): targets = options
             case .call(let rule, let next, _):
                 calls.insert(rule)
                 if isNullable[rule] { targets = [next] }
-            case .end: ends = true
             case .startAnchor, .endAnchor: preconditionFailure("anchors stand in automata alone")
             }
             for target in targets where seen.insert(target).inserted { pending.append(target) }
         }
-        return (calls, ends)
+        return calls
     }
 
-    private static func needs(of network: Network) -> [Int?] {
-        var need = [Int?](repeating: nil, count: network.nodes.count)
-        var hasChanged = true
-        // Nodes come after those that they lead to, but for loops and calls, so few rounds suffice.
-        while hasChanged {
-            hasChanged = false
-            for (index, node) in network.nodes.enumerated() {
-                let least: Int? =
-                    switch node {
-                    case .end: 0
-                    case .bytes(let edges): edges.compactMap { need[Int($0.next)] }.min()
-                    case .split(let targets): targets.compactMap { need[Int($0)] }.min()
-                    case .call(let rule, let next, let isTail):
-                        need[Int(network.entries[rule])].flatMap { inside in
-                            need[Int(next)].map { isTail ? inside : max(inside + 1, $0) }
-                        }
-                    case .startAnchor, .endAnchor: nil
-                    }
-                if let least, least < need[index] ?? .max { (need[index], hasChanged) = (least, true) }
+    /// 0 for nodes from which a rule's end can be reached without a byte.
+    private static func isEmpty(
+        _ node: Network.Node, _ entries: [Network.NodeIndex], _ known: (Network.NodeIndex) -> Int?
+    ) -> Int? {
+        switch node {
+        case .end: 0
+        case .split(let targets): targets.compactMap(known).first
+        case .call(let rule, let next, _): known(entries[rule]).flatMap { _ in known(next) }
+        case .bytes, .startAnchor, .endAnchor: nil
+        }
+    }
+
+    private static func need(
+        _ node: Network.Node, _ entries: [Network.NodeIndex], _ known: (Network.NodeIndex) -> Int?
+    ) -> Int? {
+        switch node {
+        case .end: 0
+        case .bytes(let edges): edges.compactMap { known($0.next) }.min()
+        case .split(let targets): targets.compactMap(known).min()
+        case .call(let rule, let next, let isTail):
+            known(entries[rule]).flatMap { inside in
+                known(next).map { isTail ? inside : max(inside + 1, $0) }
+            }
+        case .startAnchor, .endAnchor: nil
+        }
+    }
+}
+
+/// For each node of a network, the nodes that lead to it.
+private struct Dependents {
+    let network: Network
+    /// Of node n: `list[starts[n]..<starts[n + 1]]`.
+    private var starts: [Int]
+    private var list: [Int32]
+
+    init(of network: Network) {
+        self.network = network
+        starts = [Int](repeating: 0, count: network.nodes.count + 2)
+        list = []
+        for node in network.nodes {
+            for target in Self.targets(node, network) { starts[Int(target) + 2] += 1 }
+        }
+        for index in starts.indices.dropFirst() { starts[index] += starts[index - 1] }
+        list = [Int32](repeating: 0, count: starts[starts.count - 1])
+        for (index, node) in network.nodes.enumerated() {
+            for target in Self.targets(node, network) {
+                list[starts[Int(target) + 1]] = Int32(index)
+                starts[Int(target) + 1] += 1
             }
         }
-        return need
+    }
+
+    private static func targets(_ node: Network.Node, _ network: Network) -> [Network.NodeIndex] {
+        switch node {
+        case .end: []
+        case .bytes(let edges): edges.map(\.next)
+        case .split(let targets): targets
+        case .call(let rule, let next, _): [network.entries[rule], next]
+        case .startAnchor(let next), .endAnchor(let next): [next]
+        }
+    }
+
+    /// The least values that satisfy `rule`, which gives a node's from those of the nodes it leads to; nil
+    /// where there is none.
+    func settle(
+        _ rule: (Network.Node, [Network.NodeIndex], (Network.NodeIndex) -> Int?) -> Int?
+    ) -> [Int?] {
+        var values = [Int?](repeating: nil, count: network.nodes.count)
+        // By value, so that hardly any node changes twice.
+        var pending: [[Int]] = [
+            network.nodes.indices.filter { if case .end = network.nodes[$0] { true } else { false } }
+        ]
+        var level = 0
+        while level < pending.count {
+            while let index = pending[level].popLast() {
+                // Nothing that is still to come is below this level.
+                if let known = values[index], known <= level { continue }
+                guard let value = rule(network.nodes[index], network.entries, { values[Int($0)] }),
+                    value < values[index] ?? .max
+                else { continue }
+                values[index] = value
+                for dependent in list[starts[index]..<starts[index + 1]] {
+                    let place = max(value, level)
+                    while pending.count <= place + 1 { pending.append([]) }
+                    pending[place].append(Int(dependent))
+                }
+            }
+            level += 1
+        }
+        return values
     }
 }

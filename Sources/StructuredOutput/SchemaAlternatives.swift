@@ -14,8 +14,11 @@ struct SchemaAlternatives {
         validator = JSONSchemaValidator(document, patterns)
     }
 
-    private func unsupported(_ node: SchemaNode, _ keyword: String, _ expected: String) -> StructuredOutputError {
-        StructuredOutputError(.unsupported, at: node.place + "/" + keyword, expected: expected, found: keyword)
+    private func unsupported(_ node: SchemaNode, _ keyword: String, _ expected: String)
+        -> StructuredOutputError
+    {
+        StructuredOutputError(
+            .unsupported, at: node.place + "/" + keyword, expected: expected, found: keyword)
     }
 
     /// The ways to satisfy all of `nodes` at once.
@@ -42,7 +45,8 @@ struct SchemaAlternatives {
         let limit = document.limits.alternatives
         guard result.count <= limit, work <= document.limits.work / 100 else {
             throw StructuredOutputError(
-                .tooComplex, at: node.place, expected: "at most \(limit) ways to satisfy a schema", found: "more")
+                .tooComplex, at: node.place, expected: "at most \(limit) ways to satisfy a schema",
+                found: "more")
         }
         return result
     }
@@ -82,7 +86,8 @@ struct SchemaAlternatives {
         return [absent, present]
     }
 
-    private mutating func union(_ options: [SchemaNode.Index]) throws(StructuredOutputError) -> [SchemaFacts] {
+    private mutating func union(_ options: [SchemaNode.Index]) throws(StructuredOutputError) -> [SchemaFacts]
+    {
         var result: [SchemaFacts] = []
         for option in options { result += try of(option) }
         return result
@@ -99,7 +104,8 @@ struct SchemaAlternatives {
         }
         let hasParts = node.reference != nil || !node.inPlace.isEmpty
         for (name, rest) in [
-            ("unevaluatedProperties", node.unevaluatedProperties), ("unevaluatedItems", node.unevaluatedItems),
+            ("unevaluatedProperties", node.unevaluatedProperties),
+            ("unevaluatedItems", node.unevaluatedItems),
         ] {
             if let rest, document[rest].constant != true, hasParts {
                 throw unsupported(node, name, "no \(name) beside other schemas")
@@ -195,11 +201,14 @@ extension SchemaAlternatives {
                 isKnown = true
                 schemas.append(schema)
             }
-            for (pattern, schema) in node.patternProperties where patterns.occurs(pattern.string, in: name.string) {
+            for (pattern, schema) in node.patternProperties
+            where patterns.occurs(pattern.string, in: name.string) {
                 isKnown = true
                 schemas.append(schema)
             }
-            if !isKnown, let rest = node.additionalProperties ?? node.unevaluatedProperties { schemas.append(rest) }
+            if !isKnown, let rest = node.additionalProperties ?? node.unevaluatedProperties {
+                schemas.append(rest)
+            }
         }
         return schemas
     }

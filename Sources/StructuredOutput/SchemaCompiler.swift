@@ -152,7 +152,8 @@ extension SchemaCompiler {
 
     private mutating func array(_ facts: SchemaFacts) throws(StructuredOutputError) -> Expression {
         let nodes = facts.nodes.map { document[$0] }
-        if nodes.contains(where: { $0.contains != nil && ($0.minContains ?? 1 > 0 || $0.maxContains != nil) }) {
+        if nodes.contains(where: { $0.contains != nil && ($0.minContains ?? 1 > 0 || $0.maxContains != nil) })
+        {
             throw unsupported(facts, "contains", "no contains")
         }
         if nodes.contains(where: \.uniqueItems), facts.maxItems ?? .max > 1 {
@@ -161,7 +162,9 @@ extension SchemaCompiler {
         guard facts.minItems <= facts.maxItems ?? .max else { return .nothing }
         let prefix = nodes.reduce(0) { max($0, $1.prefixItems.count) }
         func schemas(at position: Int) -> [SchemaNode.Index] {
-            nodes.compactMap { position < $0.prefixItems.count ? $0.prefixItems[position] : $0.items ?? $0.unevaluatedItems }
+            nodes.compactMap {
+                position < $0.prefixItems.count ? $0.prefixItems[position] : $0.items ?? $0.unevaluatedItems
+            }
         }
         let rest = schemas(at: prefix)
         // A tuple ends where its schema does, unless that says what follows.
@@ -194,7 +197,8 @@ extension SchemaCompiler {
             ])
         }
         let some = Expression.sequence([
-            item, .repetition(next, minimum: max(minimum - 1, 0), maximum: maximum.map { $0 - 1 }), json.space,
+            item, .repetition(next, minimum: max(minimum - 1, 0), maximum: maximum.map { $0 - 1 }),
+            json.space,
         ])
         return .sequence([minimum > 0 ? some : .optional(some), .text("]")])
     }

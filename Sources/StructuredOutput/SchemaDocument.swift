@@ -78,7 +78,9 @@ struct SchemaResources: Sendable {
         case .object(let members):
             let place = entering(value, place)
             if value["$id"]?.string != nil { resources[place.resource] = value }
-            if let anchor = value["$anchor"]?.string { anchors[place.resource + "#" + anchor] = (place, value) }
+            if let anchor = value["$anchor"]?.string {
+                anchors[place.resource + "#" + anchor] = (place, value)
+            }
             for (key, value) in members where key != "enum" && key != "const" {
                 collect(value, place.appending(key.string))
             }

@@ -39,7 +39,8 @@ struct SchemaEvaluation {
         work += 1
         guard work <= document.limits.work / 4 else {
             throw StructuredOutputError(
-                .tooComplex, at: node.place, expected: "at most \(document.limits.work / 4) steps to validate",
+                .tooComplex, at: node.place,
+                expected: "at most \(document.limits.work / 4) steps to validate",
                 found: "more")
         }
         if let constant = node.constant {
@@ -71,7 +72,7 @@ struct SchemaEvaluation {
     ) throws(StructuredOutputError) -> Seen? {
         do throws(StructuredOutputError) {
             return try evaluate(index, value, at: place)
-        } catch where error.code == .violated {
+        } catch  where error.code == .violated {
             return nil
         }
     }
@@ -202,7 +203,8 @@ extension SchemaEvaluation {
                 isKnown = true
                 _ = try evaluate(schema, value, at: place + "/\(name)")
             }
-            for (pattern, schema) in node.patternProperties where patterns.occurs(pattern.string, in: name.string) {
+            for (pattern, schema) in node.patternProperties
+            where patterns.occurs(pattern.string, in: name.string) {
                 isKnown = true
                 _ = try evaluate(schema, value, at: place + "/\(name)")
             }

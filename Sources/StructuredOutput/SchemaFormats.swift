@@ -3,7 +3,8 @@ enum SchemaFormats {
     static let names = expressions.keys.sorted()
 
     /// Nil for a format that is not known.
-    static func automaton(_ name: String, _ limits: GrammarLimits) throws(StructuredOutputError) -> Automaton? {
+    static func automaton(_ name: String, _ limits: GrammarLimits) throws(StructuredOutputError) -> Automaton?
+    {
         guard let pattern = expressions[name] else { return nil }
         let place = "format \"\(name)\""
         return try Automaton(

@@ -123,7 +123,8 @@ struct SchemaReader {
         node.all = try list("allOf", members, location) ?? []
         node.any = try list("anyOf", members, location)
         node.one = try list("oneOf", members, location)
-        node.prefixItems = try list(legacy ? "items" : "prefixItems", members, location, mayBeEmpty: legacy) ?? []
+        node.prefixItems =
+            try list(legacy ? "items" : "prefixItems", members, location, mayBeEmpty: legacy) ?? []
         if legacy, let rest = members["additionalItems"] {
             node.items = try self.node(rest, at: location.appending("additionalItems"))
         }

@@ -63,7 +63,8 @@ struct StateTable: Sendable {
         let state = State(configurations.count)
         configurations.append(configuration)
         numbers[configuration] = state
-        transitions.append(contentsOf: repeatElement(state == Self.dead ? Self.dead : Self.unknown, count: width))
+        transitions.append(
+            contentsOf: repeatElement(state == Self.dead ? Self.dead : Self.unknown, count: width))
         return state
     }
 

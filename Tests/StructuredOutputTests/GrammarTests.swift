@@ -14,11 +14,20 @@ import Testing
     @Test(arguments: [
         (arithmetic, ["1", "1+2*3", "((1))-(2*(3+4))"], ["", "1+", "(1", "1)"]),
         ("root ::= \"a\" root \"b\" | \"\"", ["", "ab", "aaabbb"], ["aab", "abb", "ba"]),
-        ("root ::= item (\",\" item){2}\nitem ::= 'x' | \"\\\"\" [^\"]{1,3} \"\\\"\"", ["x,x,\"é日😀\""], ["x,x"]),
-        ("root ::= \"yes\"\n  | \"no\"\n  | other\nother ::= . . .", ["yes", "no", "xyz", "日本語"], ["x", "yess"]),
+        (
+            "root ::= item (\",\" item){2}\nitem ::= 'x' | \"\\\"\" [^\"]{1,3} \"\\\"\"", ["x,x,\"é日😀\""],
+            ["x,x"]
+        ),
+        (
+            "root ::= \"yes\"\n  | \"no\"\n  | other\nother ::= . . .", ["yes", "no", "xyz", "日本語"],
+            ["x", "yess"]
+        ),
         ("root ::= ws \"x\" ws\nws ::= [ \\t\\n] ws | \"\"", ["x", "  x\n\t"], ["", "y"]),
         ("root ::= a? b+ \"\\x41\\u0042\"\na ::= \"a\" b ::= \"b\"", ["abbAB", "bAB"], ["aAB"]),
-        ("root ::= s\ns ::= p \"+\" s | p\np ::= \"(\" s \")\" | \"1\"", ["((((1))))+1", "1+1+(1+1)"], ["((1)"]),
+        (
+            "root ::= s\ns ::= p \"+\" s | p\np ::= \"(\" s \")\" | \"1\"", ["((((1))))+1", "1+1+(1+1)"],
+            ["((1)"]
+        ),
         ("root ::= x{2,} \"!\"\nx ::= \"ab\"", ["abab!", "ababab!"], ["ab!"]),
     ])
     func matches(_ text: String, _ matches: [String], _ others: [String]) throws {
@@ -30,7 +39,8 @@ import Testing
     @Test(arguments: [
         ("root ::= root \"a\"", StructuredOutputError.Code.invalid),
         ("root ::= a \"x\"\na ::= b?  root", .invalid), ("root ::= x\nx ::= \"\" y | z\ny ::= x", .invalid),
-        ("root ::= missing", .invalid), ("other ::= \"a\"", .invalid), ("", .invalid), ("root ::= [a", .invalid),
+        ("root ::= missing", .invalid), ("other ::= \"a\"", .invalid), ("", .invalid),
+        ("root ::= [a", .invalid),
         ("root ::= \"a", .invalid), ("root ::= (\"a\"", .invalid), ("root = \"a\"", .invalid),
         ("root ::= \"a\" root", .unsatisfiable), ("root ::= a\na ::= \"x\" b\nb ::= \"y\" a", .unsatisfiable),
         ("root ::= \"a\" (= \"b\")", .unsupported), ("root ::= \"a\"{1000000000}", .tooComplex),
@@ -40,7 +50,8 @@ import Testing
     func refusesByName(_ text: String, _ expected: StructuredOutputError.Code) {
         let time = ContinuousClock().measure {
             #expect(
-                code { _ = try CompiledGrammar(Grammar(grammar: text), tokens: Vocabularies.small) } == expected,
+                code { _ = try CompiledGrammar(Grammar(grammar: text), tokens: Vocabularies.small) }
+                    == expected,
                 "\(text.prefix(60))")
         }
         #expect(time < patience, "\(text.prefix(60)) took \(time)")
@@ -51,7 +62,8 @@ import Testing
         var limits = GrammarLimits()
         limits.nesting = 10
         let grammar = try CompiledGrammar(
-            Grammar(grammar: "root ::= \"[[\" root \"]]\" | \"x\"", limits: limits), tokens: Vocabularies.small)
+            Grammar(grammar: "root ::= \"[[\" root \"]]\" | \"x\"", limits: limits),
+            tokens: Vocabularies.small)
         let open = String(repeating: "[[", count: 10), close = String(repeating: "]]", count: 10)
         #expect(isAccepted(open + "x" + close, by: grammar))
         var matcher = grammar.matcher()

@@ -15,31 +15,46 @@ import Testing
         ("{\"type\":5}", .invalid), ("[]", .invalid), ("\"object\"", .invalid), ("null", .invalid),
         ("{\"pattern\":\"[\"}", .invalid), ("{\"pattern\":\"(?:\",\"type\":\"string\"}", .invalid),
         ("{\"pattern\":5}", .invalid), ("{\"$ref\":\"#\"}", .invalid), ("{\"$ref\":\"#/$defs/x\"}", .invalid),
-        ("{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"anyOf\":[{\"$ref\":\"#/$defs/b\"}]},\"b\":{\"$ref\":\"#/$defs/a\"}}}", .invalid),
-        ("{\"$ref\":\"http://169.254.169.254/x\"}", .unsupported), ("{\"$ref\":\"file:///etc/passwd\"}", .unsupported),
+        (
+            "{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"anyOf\":[{\"$ref\":\"#/$defs/b\"}]},\"b\":{\"$ref\":\"#/$defs/a\"}}}",
+            .invalid
+        ),
+        ("{\"$ref\":\"http://169.254.169.254/x\"}", .unsupported),
+        ("{\"$ref\":\"file:///etc/passwd\"}", .unsupported),
         ("{\"type\":\"array\",\"minItems\":1000000000}", .tooComplex),
-        ("{\"type\":\"array\",\"minItems\":-1}", .invalid), ("{\"type\":\"array\",\"minItems\":1.5}", .invalid),
+        ("{\"type\":\"array\",\"minItems\":-1}", .invalid),
+        ("{\"type\":\"array\",\"minItems\":1.5}", .invalid),
         ("{\"type\":\"string\",\"minLength\":1000000000}", .tooComplex),
         ("{\"type\":\"string\",\"minLength\":9223372036854775807}", .tooComplex),
         ("{\"type\":\"string\",\"minLength\":3,\"maxLength\":2}", .unsatisfiable),
         ("{\"type\":\"string\",\"maxLength\":1e300}", .invalid),
         ("{\"type\":\"object\",\"minProperties\":5}", .unsupported),
-        ("{\"type\":\"integer\",\"multipleOf\":0}", .invalid), ("{\"type\":\"integer\",\"multipleOf\":-2}", .invalid),
+        ("{\"type\":\"integer\",\"multipleOf\":0}", .invalid),
+        ("{\"type\":\"integer\",\"multipleOf\":-2}", .invalid),
         ("{\"type\":\"integer\",\"multipleOf\":1e-300}", .unsupported),
         ("{\"type\":\"integer\",\"minimum\":1e300}", .unsupported),
         ("{\"type\":\"integer\",\"minimum\":5,\"maximum\":4}", .unsatisfiable),
         ("{\"type\":\"array\",\"uniqueItems\":true}", .unsupported), ("{\"contains\":{}}", .unsupported),
-        ("{\"type\":\"string\",\"format\":\"color\"}", .unsupported), ("{\"if\":{},\"then\":{}}", .unsupported),
-        ("{\"not\":{\"required\":[\"a\"]}}", .unsupported), ("{\"oneOf\":[{\"minimum\":1},{\"maximum\":5}]}", .unsupported),
-        ("{\"$dynamicRef\":\"#x\"}", .unsupported), ("{\"enum\":[]}", .unsatisfiable), ("false", .unsatisfiable),
-        ("{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}", .unsatisfiable),
-        ("{\"pattern\":\"(a{1,1000}){1,1000}\"}", .tooComplex), ("{\"pattern\":\"\\\\p{L}{10000}\"}", .tooComplex),
+        ("{\"type\":\"string\",\"format\":\"color\"}", .unsupported),
+        ("{\"if\":{},\"then\":{}}", .unsupported),
+        ("{\"not\":{\"required\":[\"a\"]}}", .unsupported),
+        ("{\"oneOf\":[{\"minimum\":1},{\"maximum\":5}]}", .unsupported),
+        ("{\"$dynamicRef\":\"#x\"}", .unsupported), ("{\"enum\":[]}", .unsatisfiable),
+        ("false", .unsatisfiable),
+        (
+            "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}",
+            .unsatisfiable
+        ),
+        ("{\"pattern\":\"(a{1,1000}){1,1000}\"}", .tooComplex),
+        ("{\"pattern\":\"\\\\p{L}{10000}\"}", .tooComplex),
         ("{\"pattern\":\"((((((a?){50}){50}){50}){50}){50}){50}\"}", .tooComplex),
         ("{\"pattern\":\"(a|b)*a(a|b){30}\"}", .tooComplex), ("{\"pattern\":\"(?<!a)b\"}", .unsupported),
         ("{\"anyOf\":[" + nested(30, "{\"anyOf\":[", "]}") + "]}", .tooComplex),
         ("{\"enum\":[" + (0..<30_000).map(String.init).joined(separator: ",") + "]}", .tooComplex),
         (
-            "{\"allOf\":[" + (0..<12).map { "{\"anyOf\":[{\"minimum\":\($0)},{\"maximum\":\($0)},{\"const\":\($0)}]}" }.joined(separator: ",") + "]}",
+            "{\"allOf\":["
+                + (0..<12).map { "{\"anyOf\":[{\"minimum\":\($0)},{\"maximum\":\($0)},{\"const\":\($0)}]}" }
+                .joined(separator: ",") + "]}",
             .tooComplex
         ),
     ]
@@ -68,12 +83,14 @@ import Testing
             definitions[JSONKey("d\(level)")] = ["allOf": [below, below]]
         }
         let schema: JSONValue = ["$ref": "#/$defs/d25", "$defs": .object(definitions)]
-        #expect(isAccepted("5", by: try CompiledGrammar(Grammar(jsonSchema: schema), tokens: Vocabularies.small)))
+        #expect(
+            isAccepted("5", by: try CompiledGrammar(Grammar(jsonSchema: schema), tokens: Vocabularies.small)))
         #expect(code { try JSONSchemaValidator(schema).validate(5) } == .tooComplex)
     }
 
     @Test func manyMembersAndLongNamesAreFine() throws {
-        let names = (0..<1000).map { JSONKey("member\($0)") } + [JSONKey(String(repeating: "n", count: 50_000))]
+        let names =
+            (0..<1000).map { JSONKey("member\($0)") } + [JSONKey(String(repeating: "n", count: 50_000))]
         let members = JSONValue.Members(uniqueKeysWithValues: names.map { ($0, ["type": "integer"]) })
         let schema: JSONValue = ["type": "object", "properties": .object(members)]
         let time = try ContinuousClock().measure {

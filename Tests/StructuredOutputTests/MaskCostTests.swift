@@ -40,13 +40,22 @@ import Testing
     static let synthetic: [[UInt8]] = {
         var texts: [[UInt8]] = [[]] + (UInt8.min...UInt8.max).map { [$0] }
         var random = Random(seed: 7)
-        let letters = Array("etaoinshrdlucmfwypvbgkETAOIN".utf8), marks = Array("\"{}[]:,.;()\\/\n\t <>=".utf8)
+        let letters = Array("etaoinshrdlucmfwypvbgkETAOIN".utf8),
+            marks = Array("\"{}[]:,.;()\\/\n\t <>=".utf8)
         while texts.count < 150_000 {
             var text: [UInt8] = Int.random(in: 0..<3, using: &random) > 0 ? [0x20] : []
             switch Int.random(in: 0..<10, using: &random) {
-            case 0: text += (0..<Int.random(in: 1..<6, using: &random)).map { _ in marks.randomElement(using: &random)! }
-            case 1: text += Array("漢字かな交じり文日本語中文".shuffled(using: &random).prefix(2).map(String.init).joined().utf8)
-            default: text += (0..<Int.random(in: 2..<11, using: &random)).map { _ in letters.randomElement(using: &random)! }
+            case 0:
+                text += (0..<Int.random(in: 1..<6, using: &random)).map { _ in
+                    marks.randomElement(using: &random)!
+                }
+            case 1:
+                text += Array(
+                    "漢字かな交じり文日本語中文".shuffled(using: &random).prefix(2).map(String.init).joined().utf8)
+            default:
+                text += (0..<Int.random(in: 2..<11, using: &random)).map { _ in
+                    letters.randomElement(using: &random)!
+                }
             }
             texts.append(text)
         }
@@ -59,19 +68,44 @@ import Testing
             "strings of at most 200 characters",
             { try Grammar(jsonSchema: record(fields: 5, ["type": "string", "maxLength": 200])) }
         ),
-        ("numbers and enums", { try Grammar(jsonSchema: record(fields: 10, ["enum": ["red", "green", 1, 2.5]])) }),
-        ("list of integers 0 to 100", { try Grammar(jsonSchema: ["items": ["type": "integer", "minimum": 0, "maximum": 100], "type": "array", "minItems": 40]) }),
+        (
+            "numbers and enums",
+            { try Grammar(jsonSchema: record(fields: 10, ["enum": ["red", "green", 1, 2.5]])) }
+        ),
+        (
+            "list of integers 0 to 100",
+            {
+                try Grammar(jsonSchema: [
+                    "items": ["type": "integer", "minimum": 0, "maximum": 100], "type": "array",
+                    "minItems": 40,
+                ])
+            }
+        ),
         ("any JSON object", { Grammar.jsonObject() }),
         ("regex [a-z0-9-]{3,40}", { try Grammar(regex: "[a-z0-9-]{3,40}") }),
         ("regex (.+\\n){3,20}", { try Grammar(regex: "(.+\\n){3,20}") }),
-        ("string pattern and format", { try Grammar(jsonSchema: record(fields: 5, ["anyOf": [["type": "string", "pattern": "^[A-Z][a-z]+( [A-Z][a-z]+)*$"], ["type": "string", "format": "date-time"]]])) }),
+        (
+            "string pattern and format",
+            {
+                try Grammar(
+                    jsonSchema: record(
+                        fields: 5,
+                        [
+                            "anyOf": [
+                                ["type": "string", "pattern": "^[A-Z][a-z]+( [A-Z][a-z]+)*$"],
+                                ["type": "string", "format": "date-time"],
+                            ]
+                        ]))
+            }
+        ),
         ("arithmetic grammar", { try Grammar(grammar: GrammarTests.arithmetic) }),
     ]
 
     static func record(fields: Int, _ schema: JSONValue) -> JSONValue {
         let names = (0..<fields).map { JSONKey("field\($0)") }
         return [
-            "type": "object", "properties": .object(OrderedDictionary(uniqueKeysWithValues: names.map { ($0, schema) })),
+            "type": "object",
+            "properties": .object(OrderedDictionary(uniqueKeysWithValues: names.map { ($0, schema) })),
             "required": .array(names.map { .string($0.string) }),
         ]
     }

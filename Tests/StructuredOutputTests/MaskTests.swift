@@ -8,7 +8,8 @@ import Testing
         try! Grammar(regex: "\"([^\"\\\\]|\\\\[\"n])*\""), try! Grammar(regex: "\"[^\"]{0,7}\"|true|-?\\d+"),
         try! Grammar(regex: ".{3,20}"), try! Grammar(regex: "[a-z]{5,40}\\.com"),
         try! Grammar(regex: "[^\\\\\"]{20}x?"),
-        try! Grammar(grammar: GrammarTests.arithmetic), try! Grammar(choices: ["ab", "abc", "hello the name"]),
+        try! Grammar(grammar: GrammarTests.arithmetic),
+        try! Grammar(choices: ["ab", "abc", "hello the name"]),
         try! Grammar(grammar: "root ::= \"{\\\"\" .* \"\\\"}\" | \"[\" root* \"]\""),
     ]
 
@@ -45,7 +46,8 @@ import Testing
         let grammar = try CompiledGrammar(Grammar(choices: ["ab"]), tokens: Vocabularies.small)
         var matcher = grammar.matcher()
         let before = matcher
-        #expect(!matcher.accepts(1) && !matcher.accepts(0) && !matcher.accepts(-1) && !matcher.accepts(1 << 40))
+        #expect(
+            !matcher.accepts(1) && !matcher.accepts(0) && !matcher.accepts(-1) && !matcher.accepts(1 << 40))
         let isTaken = matcher.advance(bytes: Array("ab".utf8))
         #expect(isTaken && matcher.mustEnd && matcher.isComplete && !before.isComplete)
         let isEnded = matcher.advance(2)

@@ -39,17 +39,24 @@ import Testing
             case 12: return ["allOf": [object(depth: depth - 1), object(depth: depth - 1)]]
             default:
                 return definitions > 0
-                    ? ["anyOf": [["type": "null"], ["$ref": .string("#/$defs/d\(count(0...definitions - 1))")]]]
+                    ? [
+                        "anyOf": [
+                            ["type": "null"], ["$ref": .string("#/$defs/d\(count(0...definitions - 1))")],
+                        ]
+                    ]
                     : ["oneOf": [string(), number("integer"), ["type": "null"]]]
             }
         }
 
         mutating func kind() -> JSONValue {
-            .string(["null", "boolean", "string", "array", "object", "integer", "number"].randomElement(using: &random) ?? "null")
+            .string(
+                ["null", "boolean", "string", "array", "object", "integer", "number"].randomElement(
+                    using: &random) ?? "null")
         }
 
         mutating func constant() -> JSONValue {
-            [nil, true, 0, -7, 2.5, "", "a\"b\n", "日本", [1, "x"], ["k": [false]]].randomElement(using: &random) ?? nil
+            [nil, true, 0, -7, 2.5, "", "a\"b\n", "日本", [1, "x"], ["k": [false]]].randomElement(
+                using: &random) ?? nil
         }
 
         mutating func string() -> JSONValue {
@@ -59,7 +66,9 @@ import Testing
                 members["minLength"] = .integer(count(0...3))
                 members["maxLength"] = .integer(count(3...20))
             case 1:
-                let patterns = ["^[a-z]+$", "x", "^\\d{3}-\\d{2}$", "[\"\\\\]", "^(ab|é)*$", "\\s$", "^.{2,5}$"]
+                let patterns = [
+                    "^[a-z]+$", "x", "^\\d{3}-\\d{2}$", "[\"\\\\]", "^(ab|é)*$", "\\s$", "^.{2,5}$",
+                ]
                 members["pattern"] = .string(patterns.randomElement(using: &random) ?? "")
                 if chance(30) { members["maxLength"] = .integer(count(8...12)) }
             case 2: members["format"] = .string(SchemaFormats.names.randomElement(using: &random) ?? "")
@@ -70,10 +79,12 @@ import Testing
 
         mutating func number(_ type: String) -> JSONValue {
             var members: JSONValue.Members = ["type": .string(type)]
-            let low: JSONValue = chance(50) ? .integer(count(-50...50)) : .number(Double(count(-500...500)) / 8)
+            let low: JSONValue =
+                chance(50) ? .integer(count(-50...50)) : .number(Double(count(-500...500)) / 8)
             if chance(50) { members[chance(50) ? "minimum" : "exclusiveMinimum"] = low }
             if chance(50) {
-                members[chance(50) ? "maximum" : "exclusiveMaximum"] = .number((low.double ?? 0) + Double(count(2...900)) / 4)
+                members[chance(50) ? "maximum" : "exclusiveMaximum"] = .number(
+                    (low.double ?? 0) + Double(count(2...900)) / 4)
             }
             if chance(25) { members["multipleOf"] = [1, 3, 0.5, 0.01, 25].randomElement(using: &random) }
             return .object(members)
@@ -81,7 +92,9 @@ import Testing
 
         mutating func array(depth: Int) -> JSONValue {
             var members: JSONValue.Members = ["type": "array"]
-            if chance(30) { members["prefixItems"] = .array((0..<count(1...3)).map { _ in schema(depth: depth - 1) }) }
+            if chance(30) {
+                members["prefixItems"] = .array((0..<count(1...3)).map { _ in schema(depth: depth - 1) })
+            }
             if chance(70) { members["items"] = schema(depth: depth - 1) }
             if chance(30) { members["minItems"] = .integer(count(0...2)) }
             if chance(30) { members["maxItems"] = .integer(count(2...5)) }
@@ -90,7 +103,8 @@ import Testing
 
         mutating func object(depth: Int) -> JSONValue {
             var (members, properties) = (["type": "object"] as JSONValue.Members, [:] as JSONValue.Members)
-            for name in ["a", "b", "née", "q\"\\", "long name"].shuffled(using: &random).prefix(count(0...4)) {
+            for name in ["a", "b", "née", "q\"\\", "long name"].shuffled(using: &random).prefix(count(0...4))
+            {
                 properties[JSONKey(name)] = schema(depth: depth - 1)
             }
             if !properties.isEmpty { members["properties"] = .object(properties) }

@@ -23,9 +23,13 @@ import Testing
     static let files: [URL] = {
         let fixtures = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "Fixtures/json-schema")
-        let folder = ProcessInfo.processInfo.environment["LIGHTLLM_JSON_SCHEMA_SUITE"].map { URL(filePath: $0) }
+        let folder = ProcessInfo.processInfo.environment["LIGHTLLM_JSON_SCHEMA_SUITE"].map {
+            URL(filePath: $0)
+        }
         let names = (try? FileManager.default.subpathsOfDirectory(atPath: (folder ?? fixtures).path)) ?? []
-        return names.filter { $0.hasSuffix(".json") }.sorted().map { (folder ?? fixtures).appending(path: $0) }
+        return names.filter { $0.hasSuffix(".json") }.sorted().map {
+            (folder ?? fixtures).appending(path: $0)
+        }
     }()
 
     @Test func hasFiles() { #expect(Self.files.count >= 6) }
@@ -65,7 +69,11 @@ import Testing
             guard let validator else { continue }
             let error = Result { try validator.validate(data) }
             let isAccepted = (try? error.get()) != nil
-            if isAccepted == isValid { tally.passed += 1 } else { tally.failures.append("validator: \(name)") }
+            if isAccepted == isValid {
+                tally.passed += 1
+            } else {
+                tally.failures.append("validator: \(name)")
+            }
             guard let grammar = try? grammar.get() else { continue }
             let isReachable = StructuredOutputTests.isAccepted(data.serialized, by: grammar)
             if isValid {

@@ -22,7 +22,8 @@ enum Vocabularies {
 
     static let texts: [[UInt8]] = {
         let pieces = [
-            "true", "false", "null", "{\"", "\":", "\":\"", "\",\"", "\"}", "\"]", "[[", "]]", "}}", " ", "  ",
+            "true", "false", "null", "{\"", "\":", "\":\"", "\",\"", "\"}", "\"]", "[[", "]]", "}}", " ",
+            "  ",
             "\n", "ab", "abc", "hello", "the", "name", "é", "日本", "😀", "12", "123", "0.5", "-1", "e+", "\\n",
             "\\u00", "\\\"", ", ", ": ", "[{", "}]", "},{", "2024", "-0", "T1", ":00Z", "aaaa", "aaaaaaaa",
             "abcdefghijklmnopqrstuvwxyz", "\"a", "a\"", "b\":1", "@", ".com", "://",
@@ -53,7 +54,9 @@ func randomAnswer(
         let choices = mask.tokens.filter { !grammar.tokens.endTokens.contains($0) }
         // A tired model closes what it opened.
         let closing = step < 60 ? [] : choices.filter { closes(grammar.tokens.bytes[$0]) }
-        guard let token = (closing.isEmpty ? choices : closing).randomElement(using: &random) else { return nil }
+        guard let token = (closing.isEmpty ? choices : closing).randomElement(using: &random) else {
+            return nil
+        }
         let isTaken = matcher.advance(token)
         #expect(isTaken)
         bytes += grammar.tokens.bytes[token]
