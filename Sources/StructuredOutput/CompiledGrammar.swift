@@ -78,7 +78,7 @@ public final class CompiledGrammar: Sendable {
         let generation = table.generation
         var mask: TokenMask
         switch table.plainRun(states[0]) {
-        case nil, 0:
+        case nil:
             mask = TokenMask(vocabularySize: tokens.vocabularySize)
             try walk(tokens.all, from: states[0], &table, into: &mask)
         case let run?:
@@ -94,12 +94,22 @@ public final class CompiledGrammar: Sendable {
         return mask
     }
 
+    private func checkCost(_ table: borrowing StateTable, _ budget: Int) throws(StructuredOutputError) {
+        guard table.work <= budget, !table.hasOverflowed else {
+            throw StructuredOutputError(
+                .tooComplex, at: "grammar",
+                expected: "at most \(limits.places) places at once and \(limits.work) steps for one token",
+                found: "more")
+        }
+    }
+
     /// Inserts the tokens of `tree` that may follow.
     private func walk(
         _ tree: PrefixTree, from state: StateTable.State, _ table: inout StateTable,
         into mask: inout TokenMask
     ) throws(StructuredOutputError) {
         let budget = table.work + limits.work
+        try checkCost(table, budget)
         let classes = table.program.classes.classes
         var path = [StateTable.State](repeating: state, count: tree.depth + 1)
         var index = 0
@@ -107,6 +117,7 @@ public final class CompiledGrammar: Sendable {
             let node = tree.nodes[index]
             let depth = Int(node.depth)
             let next = table.step(path[depth - 1], column: Int(classes[Int(node.byte)]))
+            try checkCost(table, budget)
             guard next != StateTable.dead else {
                 index = Int(node.end)
                 continue
@@ -118,11 +129,6 @@ public final class CompiledGrammar: Sendable {
             index += 1
             // Numbers on the path below stay valid: all of it is kept.
             table.makeRoom(keeping: &path)
-            guard table.work <= budget else {
-                throw StructuredOutputError(
-                    .tooComplex, at: "grammar", expected: "at most \(limits.work) steps for one token",
-                    found: "more")
-            }
         }
     }
 }

@@ -98,15 +98,17 @@ final class Configuration: Hashable, Sendable {
 /// Only items whose way to the end fits the limit on nesting are kept, so each can be completed.
 struct ConfigurationBuilder {
     let program: Program
-    let nesting: Int
+    let limits: GrammarLimits
     /// Items visited, which is what the work costs.
     private(set) var work = 0
+    /// Whether places were left out because there were too many.
+    private(set) var hasOverflowed = false
 
     private var frames: [Network.NodeIndex: Frame] = [:]
     private var pending: [Network.NodeIndex] = []
     private var accepts = false
 
-    init(program: Program, nesting: Int) { (self.program, self.nesting) = (program, nesting) }
+    init(program: Program, limits: GrammarLimits) { (self.program, self.limits) = (program, limits) }
 
     mutating func start() -> Configuration {
         reach(program.root, Frame(isBottom: true, returns: []))
@@ -124,12 +126,16 @@ struct ConfigurationBuilder {
     }
 
     private mutating func reach(_ node: Network.NodeIndex, _ frame: Frame) {
-        guard let need = program.need[Int(node)], frame.depth + need <= nesting else { return }
+        guard let need = program.need[Int(node)], frame.depth + need <= limits.nesting else { return }
         if let known = frames[node] {
             let merged = known.union(frame)
             guard merged !== known else { return }
             frames[node] = merged
         } else {
+            guard frames.count < limits.places * 4 else {
+                hasOverflowed = true
+                return
+            }
             frames[node] = frame
         }
         pending.append(node)
@@ -159,6 +165,10 @@ struct ConfigurationBuilder {
             }
         }
         items.sort { $0.node < $1.node }
+        if items.count > limits.places {
+            hasOverflowed = true
+            items.removeLast(items.count - limits.places)
+        }
         let result = Configuration(items: items, accepts: accepts)
         frames.removeAll(keepingCapacity: true)
         accepts = false

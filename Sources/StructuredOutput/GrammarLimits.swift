@@ -11,7 +11,12 @@ public struct GrammarLimits: Sendable, Hashable {
     /// Steps to build such an automaton, and transitions of all those of a schema.
     public var automatonWork = 400_000
     /// Steps to compute one mask, and to validate one document.
-    public var work = 4_000_000
+    public var work = 2_000_000
+    /// Places of a grammar that a text may be in at once.
+    public var places = 4096
+    /// How far references of a schema may be followed for one value, and for a document.
+    public var referenceDepth = 128
+    public var evaluationDepth = 256
     /// How deeply rules may nest in a text. Deeper texts are not generated.
     public var nesting = 96
     /// Ways to satisfy `anyOf`, `allOf` and their like at one place, multiplied out.

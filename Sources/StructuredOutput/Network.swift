@@ -82,7 +82,7 @@ struct Network: Sendable {
             return entry
         case .literals(let texts):
             let sorted = Set(texts).sorted { $0.lexicographicallyPrecedes($1) }
-            return try literals(sorted[...], depth: 0, next: next)
+            return try literals(sorted, next: next)
         case .scalars(let set): return try scalars(set, next: next)
         case .sequence(let parts):
             var entry = next
@@ -125,28 +125,41 @@ struct Network: Sendable {
         return entry
     }
 
-    /// `texts` are sorted, distinct, and alike up to `depth`.
+    /// A tree over texts that are sorted and distinct. Without recursion: they may be long, and alike.
     private mutating func literals(
-        _ texts: ArraySlice<[UInt8]>, depth: Int, next: NodeIndex
+        _ texts: [[UInt8]], next: NodeIndex
     ) throws(StructuredOutputError) -> NodeIndex {
-        if texts.count == 1, let only = texts.first {
-            return try build(.literal(Array(only[depth...])), next: next)
-        }
-        var (edges, endsHere, start) = ([Edge](), false, texts.startIndex)
-        while start < texts.endIndex {
-            guard texts[start].count > depth else {
-                endsHere = true
-                start += 1
-                continue
+        var open: [(edges: [Edge], isEnd: Bool)] = [([], false)]
+        var path: [UInt8] = []
+        for text in texts {
+            try close(&open, &path, to: zip(path, text).prefix { $0 == $1 }.count, next: next)
+            for byte in text[path.count...] {
+                path.append(byte)
+                open.append(([], false))
             }
-            let byte = texts[start][depth]
-            let end = texts[start...].firstIndex { $0[depth] != byte } ?? texts.endIndex
-            let entry = try literals(texts[start..<end], depth: depth + 1, next: next)
-            edges.append(Edge(bytes: ByteSet(byte), next: entry))
-            start = end
+            open[path.count].isEnd = true
         }
+        try close(&open, &path, to: 0, next: next)
+        return try branch(open[0].edges, isEnd: open[0].isEnd, next: next)
+    }
+
+    /// Appends the nodes of `path` beyond `depth`, which no later text shares.
+    private mutating func close(
+        _ open: inout [(edges: [Edge], isEnd: Bool)], _ path: inout [UInt8], to depth: Int, next: NodeIndex
+    ) throws(StructuredOutputError) {
+        while path.count > depth {
+            let (edges, isEnd) = open.removeLast()
+            let entry = try branch(edges, isEnd: isEnd, next: next)
+            open[open.count - 1].edges.append(Edge(bytes: ByteSet(path.removeLast()), next: entry))
+        }
+    }
+
+    private mutating func branch(
+        _ edges: [Edge], isEnd: Bool, next: NodeIndex
+    ) throws(StructuredOutputError) -> NodeIndex {
+        if edges.isEmpty { return isEnd ? next : try append(.split([])) }
         let branch = try append(.bytes(edges))
-        return endsHere ? try append(.split([branch, next])) : branch
+        return isEnd ? try append(.split([branch, next])) : branch
     }
 }
 

@@ -8,6 +8,7 @@ struct SchemaAlternatives {
     private let patterns: SchemaPatterns
     private var known: [SchemaNode.Index: [SchemaFacts]] = [:]
     private var work = 0
+    private var depth = 0
 
     init(document: SchemaDocument, patterns: SchemaPatterns) {
         (self.document, self.patterns) = (document, patterns)
@@ -56,6 +57,13 @@ struct SchemaAlternatives {
         let node = document[index]
         if let constant = node.constant { return constant ? [SchemaFacts(index, node)] : [] }
         try refuseUnsupported(node)
+        depth += 1
+        defer { depth -= 1 }
+        guard depth <= document.limits.referenceDepth else {
+            throw StructuredOutputError(
+                .tooComplex, at: node.place,
+                expected: "at most \(document.limits.referenceDepth) schemas of schemas", found: "more")
+        }
         var result = [SchemaFacts(index, node)]
         for part in [node.reference].compactMap(\.self) + node.all {
             result = try product(result, try of(part), node)

@@ -6,6 +6,7 @@ struct SchemaEvaluation {
     let document: SchemaDocument
     let patterns: SchemaPatterns
     private var work = 0
+    private var depth = 0
 
     init(document: SchemaDocument, patterns: SchemaPatterns) {
         (self.document, self.patterns) = (document, patterns)
@@ -36,11 +37,13 @@ struct SchemaEvaluation {
         _ index: SchemaNode.Index, _ value: JSONValue, at place: String
     ) throws(StructuredOutputError) -> Seen {
         let node = document[index]
-        work += 1
-        guard work <= document.limits.work / 4 else {
+        (work, depth) = (work + 1, depth + 1)
+        defer { depth -= 1 }
+        let limits = document.limits
+        guard work <= limits.work / 2, depth <= limits.evaluationDepth else {
             throw StructuredOutputError(
                 .tooComplex, at: node.place,
-                expected: "at most \(document.limits.work / 4) steps to validate",
+                expected: "at most \(limits.work / 2) steps to validate, \(limits.evaluationDepth) deep",
                 found: "more")
         }
         if let constant = node.constant {

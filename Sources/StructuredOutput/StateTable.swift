@@ -30,7 +30,7 @@ struct StateTable: Sendable {
     init(program: Program, limits: GrammarLimits) {
         (self.program, self.limits) = (program, limits)
         width = program.classes.count
-        builder = ConfigurationBuilder(program: program, nesting: limits.nesting)
+        builder = ConfigurationBuilder(program: program, limits: limits)
         plainColumns = PlainText.steps.map { steps in
             var columns: [(column: Int, next: Int)] = []
             for (bytes, next) in steps {
@@ -95,6 +95,9 @@ struct StateTable: Sendable {
 
     /// Steps of work so far; it only grows.
     var work: Int { builder.work }
+
+    /// Whether a text may be in more places than are followed. Then it stays so.
+    var hasOverflowed: Bool { builder.hasOverflowed }
 }
 
 extension StateTable {
@@ -106,12 +109,14 @@ extension StateTable {
         let targets: [State]
     }
 
-    private mutating func plainStep(_ state: State) -> PlainStep {
+    /// Nil when it takes more than `budget` allows.
+    private mutating func plainStep(_ state: State, budget: Int) -> PlainStep? {
         if let known = plainSteps[state] { return known }
         var (targets, refused) = ([State](), false)
         var (seen, pending) = (Set<Int>(), [(state, 0)])
         while let (from, reader) = pending.popLast() {
             for (column, next) in plainColumns[reader] {
+                guard work <= budget else { return nil }
                 let target = step(from, column: column)
                 if target == Self.dead {
                     refused = true
@@ -128,14 +133,15 @@ extension StateTable {
     }
 
     /// How many plain characters may follow, whichever they are; `longestRun` stands for that or more. Nil
-    /// when it depends on which they are.
+    /// when it depends on which they are, or would take too long to tell.
     mutating func plainRun(_ state: State) -> Int? {
+        let budget = work + limits.work / 4
         var level = [state]
         for count in 0..<TokenTrie.longestRun {
             var next: [State] = []
             var (all, none) = (true, true)
             for state in level {
-                let step = plainStep(state)
+                guard let step = plainStep(state, budget: budget) else { return nil }
                 (all, none) = (all && step.all, none && step.none)
                 for target in step.targets where !next.contains(target) { next.append(target) }
             }

@@ -88,6 +88,35 @@ import Testing
         #expect(code { try JSONSchemaValidator(schema).validate(5) } == .tooComplex)
     }
 
+    /// What recursion would not survive.
+    @Test func longChainsAreRefused() throws {
+        var definitions: JSONValue.Members = ["d0": ["type": "integer"]]
+        for level in 1...20_000 {
+            definitions[JSONKey("d\(level)")] = ["$ref": .string("#/$defs/d\(level - 1)")]
+        }
+        let schema: JSONValue = ["$ref": "#/$defs/d20000", "$defs": .object(definitions)]
+        #expect(code { _ = try Grammar(jsonSchema: schema) } == .tooComplex)
+        #expect(code { try JSONSchemaValidator(schema).validate(5) } == .tooComplex)
+        let long = String(repeating: "a", count: 40_000)
+        let grammar = try CompiledGrammar(
+            Grammar(choices: [long + "b", long + "c"]), tokens: Vocabularies.small)
+        #expect(isAccepted(long + "c", by: grammar))
+        let prefixes = (1...400).map { String(repeating: "a", count: $0) }
+        #expect(
+            isAccepted(
+                "aaaa", by: try CompiledGrammar(Grammar(choices: prefixes), tokens: Vocabularies.small)))
+    }
+
+    @Test(arguments: ["(a?){40000}", "((a|b)?){15000}", "(a?b?c?){10000}"])
+    func manyPlacesAtOnceAreRefused(_ pattern: String) {
+        let time = ContinuousClock().measure {
+            #expect(
+                code { _ = try CompiledGrammar(Grammar(regex: pattern), tokens: Vocabularies.small) }
+                    == .tooComplex)
+        }
+        #expect(time < patience, "\(pattern) took \(time)")
+    }
+
     @Test func manyMembersAndLongNamesAreFine() throws {
         let names =
             (0..<1000).map { JSONKey("member\($0)") } + [JSONKey(String(repeating: "n", count: 50_000))]
