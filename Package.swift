@@ -11,6 +11,7 @@ let strict: [SwiftSetting] = [
 let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
@@ -44,6 +45,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.5.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -55,12 +57,12 @@ let package = Package(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         layer("JSON", [collections]),
         layer("Tensors"),
-        layer("Scheduling", [deque]),
+        layer("Scheduling", [deque, heap]),
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
-        layer("Tokenizers", ["JSON", "CPCRE2", collections, heap]),
+        layer("Tokenizers", ["JSON", "CPCRE2", collections, heap, protobuf]),
         layer("ChatTemplates", ["JSON", collections]),
         layer("StructuredOutput", ["JSON", collections]),
         layer("ToolCalls", ["JSON", collections]),
@@ -70,7 +72,8 @@ let package = Package(
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
         layer("Serving", ["Scheduling", "Layers", "Tensors"]),
         // Tier 4
-        layer("TextGeneration", ["Serving", "Tokenizers", "ChatTemplates", "JSON", collections]),
+        layer(
+            "TextGeneration", ["Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections]),
         // Tier 5: neither sees the other; the library never drags in a server.
         layer(
             "LightLLM",
@@ -82,7 +85,8 @@ let package = Package(
         layer(
             "HTTPAPI",
             [
-                "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON", collections, hummingbird,
+                "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections,
+                hummingbird,
                 httpTypes, nio, lifecycle, signals, logging,
             ]),
         // Tier 6: where a model, a backend and a server meet.
@@ -90,7 +94,7 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Tensors",
+                "Tensors", "Weights",
                 "Scheduling", logging, hummingbird, collections, argumentParser, httpClient, nio, nioHTTP1,
             ],
             swiftSettings: strict),
@@ -103,7 +107,7 @@ let package = Package(
         tests("SchedulingTests", ["Scheduling"]),
         tests("WeightsTests", ["Weights", "Tensors", "JSON"]),
         tests("BackendTests", ["CPUBackend", "ReferenceBackend", "Tensors"]),
-        tests("TokenizersTests", ["Tokenizers", "JSON"]),
+        tests("TokenizersTests", ["Tokenizers", "JSON", protobuf]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests("StructuredOutputTests", ["StructuredOutput", "JSON", collections]),
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
@@ -112,7 +116,7 @@ let package = Package(
         tests(
             "HTTPAPITests",
             [
-                "HTTPAPI", "LightLLM", "JSON", collections, hummingbird, httpTypes, nio, logging,
+                "HTTPAPI", "LightLLM", "Serving", "JSON", collections, hummingbird, httpTypes, nio, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),
         tests(
@@ -121,7 +125,8 @@ let package = Package(
         tests(
             "ConformanceTests",
             [
-                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors",
+                "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
+                "ReferenceBackend",
                 "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,

@@ -10,7 +10,7 @@ for file in $(git ls-files --cached --others --exclude-standard 'Sources/*' 'Tes
         status=1
     fi
 done
-if grep -nE 'CKernels|CPUBackend|quantiz|rank' -r Sources/Models Sources/Layers; then
+if grep -nE 'CKernels|CPUBackend|quantiz|\brank' -r Sources/Models Sources/Layers; then
     echo "a model mentions kernels, backends, quantisation or ranks" >&2
     status=1
 fi

@@ -120,8 +120,30 @@ typedef struct {
     size_t first, last;
 } llm_span;
 
+/// Whether the pattern of blocks lets a query see the block of 32 from `start`.
+static inline bool llm_sees_block(const llm_attention *a, llm_query_place place, size_t start) {
+    if (a->block_positions == 0) { return true; }
+    const size_t own = (a->first_position + place.row) / a->block_positions, block = start / a->block_positions;
+    return own < block + a->near_blocks ||
+           (block + 1 + place.query_head * a->head_step) % a->block_stride == 0;
+}
+
+/// What a query's score with position `start + i` gains: `slope * (offset + i)`.
+typedef struct {
+    float slope;
+    int offset;
+} llm_bias;
+
+static inline llm_bias llm_bias_of(const llm_attention *a, size_t query, size_t start) {
+    const llm_query_place place = llm_place(a, query);
+    return (llm_bias){a->slopes ? a->slopes[place.query_head] : 0,
+                      (int)start - (int)(a->first_position + place.row)};
+}
+
 static inline llm_span llm_seen(const llm_attention *a, size_t query, size_t start) {
-    const size_t end = a->first_position + llm_place(a, query).row + 1;
+    const llm_query_place place = llm_place(a, query);
+    if (!llm_sees_block(a, place, start)) { return (llm_span){0, 0}; }
+    const size_t end = a->first_position + place.row + 1;
     const size_t first = end > a->window ? end - a->window : 0;
     llm_span span = {first > start ? first - start : 0, end > start ? end - start : 0};
     if (span.last > LLM_KEYS) { span.last = LLM_KEYS; }

@@ -1,7 +1,7 @@
 /// Attention by tiles, for each instruction set, which defines:
 /// - `load_keys(a, element, head, start, count, out)`: the keys of a block as columns,
 /// - `load_values(a, element, head, start, count, columns, out)`: its values as rows,
-/// - `exponentiate(a, m, element, query, span)`: turns a query's scores into weights,
+/// - `exponentiate(a, m, element, query, start, span)`: turns a query's scores with a block into weights,
 /// - `add_products(element, rows, count, a, b, b_stride, index, sums)`: adds `count` products of some rows with
 ///   32 columns, where row `i` of `b` begins at `index[i]` or, without an index, at `i * b_stride`,
 /// - `LLM_ATTENTION_ROWS(take)`: the numbers of rows whose sums fit registers, most first and one last.
@@ -99,7 +99,7 @@ LLM_TEMPLATE void add_block(
         for (; end < last; end++) {
             llm_span other = llm_seen(a, end, start);
             if (other.first != span.first || other.last != span.last) { break; }
-            if (span.first < span.last) { exponentiate(a, m, element, end, span); }
+            if (span.first < span.last) { exponentiate(a, m, element, end, start, span); }
         }
         if (span.first < span.last) { add_values(a, m, element, head, start, query, end, span); }
         query = end;

@@ -86,7 +86,7 @@ LLM_TEMPLATE void load_values(
 /// Scaled scores, minus infinity where the query sees nothing.
 LLM_TEMPLATE void scale_scores(
     const llm_attention *a, const llm_attention_memory *m, llm_element element, const float *scores,
-    llm_span span, __m256 *s) {
+    llm_bias bias, llm_span span, __m256 *s) {
     LLM_UNROLL for (int v = 0; v < 4; v++) {
         s[v] = _mm256_loadu_ps(scores + 8 * v);
         if (element == LLM_ELEMENT_I8) { s[v] = _mm256_mul_ps(s[v], _mm256_loadu_ps(m->scales + 8 * v)); }
@@ -97,6 +97,15 @@ LLM_TEMPLATE void scale_scores(
         LLM_UNROLL for (int v = 0; v < 4; v++) { _mm256_storeu_ps(capped + 8 * v, s[v]); }
         for (int i = 0; i < LLM_KEYS; i++) { capped[i] = llm_soft_cap(capped[i], a->softcap); }
         LLM_UNROLL for (int v = 0; v < 4; v++) { s[v] = _mm256_loadu_ps(capped + 8 * v); }
+    }
+    if (a->slopes) {
+        __m256i apart = _mm256_add_epi32(
+            _mm256_set1_epi32(bias.offset), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        LLM_UNROLL for (int v = 0; v < 4; v++) {
+            const __m256 gain = _mm256_mul_ps(_mm256_set1_ps(bias.slope), _mm256_cvtepi32_ps(apart));
+            s[v] = _mm256_add_ps(s[v], gain);
+            apart = _mm256_add_epi32(apart, _mm256_set1_epi32(8));
+        }
     }
     if (span.first == 0 && span.last == LLM_KEYS) { return; }
     const __m256i first = _mm256_set1_epi32((int)span.first), last = _mm256_set1_epi32((int)span.last);
@@ -113,10 +122,10 @@ LLM_TEMPLATE void scale_scores(
 /// which the scales of int8 values are part of.
 LLM_TEMPLATE void exponentiate(
     const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t query,
-    llm_span span) {
+    size_t start, llm_span span) {
     float *scores = m->scores + query * LLM_KEYS, *sums = m->lanes + query * LLM_LANES;
     __m256 s[4], largest = _mm256_set1_ps(m->largest[query]);
-    scale_scores(a, m, element, scores, span, s);
+    scale_scores(a, m, element, scores, llm_bias_of(a, query, start), span, s);
     // Where one is no number, the maximum is the second.
     LLM_UNROLL for (int v = 0; v < 4; v++) { largest = _mm256_max_ps(s[v], largest); }
     largest = _mm256_max_ps(largest, _mm256_permute2f128_ps(largest, largest, 1));

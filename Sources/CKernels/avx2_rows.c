@@ -107,6 +107,8 @@ LLM_TEMPLATE __m256 apply(llm_function function, __m256 x) {
         return over_one_plus_exp(x, _mm256_mul_ps(_mm256_set1_ps(LLM_MINUS_TWO_SQRT_2_OVER_PI), inner));
     }
     case LLM_RELU: return _mm256_max_ps(_mm256_setzero_ps(), x);
+    case LLM_QUICK_GELU:
+        return over_one_plus_exp(x, _mm256_mul_ps(x, _mm256_set1_ps(LLM_MINUS_QUICK_GELU)));
     }
     return x;
 }

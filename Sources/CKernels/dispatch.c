@@ -20,6 +20,12 @@
         .add = prefix##_add,                                                                              \
         .activate = prefix##_activate,                                                                    \
         .gated = prefix##_gated,                                                                          \
+        .soft_cap = llm_scalar_soft_cap,                                                                  \
+        .scale_rows = llm_scalar_scale_rows,                                                              \
+        .clamp_rows = llm_scalar_clamp_rows,                                                              \
+        .clear_rows = llm_scalar_clear_rows,                                                              \
+        .gather_rows = llm_scalar_gather_rows,                                                            \
+        .add_scaled_rows = llm_scalar_add_scaled_rows,                                                    \
         .rotate = prefix##_rotate,                                                                        \
         .store_rows = prefix##_store_rows,                                                                \
         .spread_heads = llm_scalar_spread_heads,                                                          \

@@ -39,6 +39,17 @@ void llm_scalar_dequantize_row(llm_encoding encoding, const void *row, size_t co
 size_t llm_scalar_panel_bytes(llm_encoding encoding, size_t inputs);
 void llm_scalar_pack_panel(
     llm_encoding encoding, const void *rows, size_t inputs, size_t outputs, void *panel);
+void llm_scalar_soft_cap(float *x, size_t count, float cap);
+void llm_scalar_scale_rows(float *x, size_t x_stride, size_t rows, size_t columns, const float *factors);
+void llm_scalar_clamp_rows(
+    float *x, size_t x_stride, size_t rows, size_t columns, float least, float most);
+void llm_scalar_clear_rows(float *x, size_t x_stride, size_t rows, size_t columns);
+void llm_scalar_gather_rows(
+    const float *x, size_t x_stride, const int32_t *sources, size_t rows, size_t columns, float *y,
+    size_t y_stride);
+void llm_scalar_add_scaled_rows(
+    const float *x, size_t x_stride, const float *factors, const int32_t *targets, size_t rows,
+    size_t columns, float *y, size_t y_stride);
 size_t llm_scalar_quantized_bytes(size_t inputs, size_t rows);
 
 void llm_neon_quantize_rows(

@@ -60,6 +60,7 @@ static inline float llm_soft_cap(float x, float cap) {
 
 #define LLM_SQRT_HALF 0.70710678118654752f
 #define LLM_MINUS_TWO_SQRT_2_OVER_PI (-1.59576912160573071f)
+#define LLM_MINUS_QUICK_GELU (-1.702f)
 #define LLM_GELU_CUBIC 0.044715f
 
 /// `function(x)`; the tanh form of gelu is written as x times a sigmoid.
@@ -72,6 +73,7 @@ static inline float llm_apply(llm_function function, float x) {
         return x / (1.0f + llm_exp(LLM_MINUS_TWO_SQRT_2_OVER_PI * inner));
     }
     case LLM_RELU: return 0.0f > x ? 0.0f : x;
+    case LLM_QUICK_GELU: return x / (1.0f + llm_exp(LLM_MINUS_QUICK_GELU * x));
     }
     return x;
 }

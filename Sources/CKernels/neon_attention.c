@@ -49,13 +49,15 @@ LLM_TEMPLATE void load_values(
 /// which the scales of int8 values are part of.
 LLM_TEMPLATE void exponentiate(
     const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t query,
-    llm_span span) {
+    size_t start, llm_span span) {
     float *scores = m->scores + query * LLM_KEYS, *sums = m->lanes + query * LLM_LANES;
+    const llm_bias bias = llm_bias_of(a, query, start);
     float now = m->largest[query];
     for (size_t i = 0; i < LLM_KEYS; i++) {
         const float product = element == LLM_ELEMENT_I8 ? scores[i] * m->scales[i] : scores[i];
         float score = product * a->scale;
         if (a->has_softcap) { score = llm_soft_cap(score, a->softcap); }
+        if (a->slopes) { score += bias.slope * (float)(bias.offset + (int)i); }
         scores[i] = i < span.first || i >= span.last ? -INFINITY : score;
         now = scores[i] > now ? scores[i] : now;
     }

@@ -105,7 +105,10 @@ static float score(const llm_attention *a, size_t query, size_t position) {
         sum = fmaf(load(a->element, a->keys, start + i), q[i], sum);
     }
     if (a->element == LLM_ELEMENT_I8) { sum *= llm_float_of_bf16(a->key_scales[start / a->key_width]); }
-    return a->has_softcap ? llm_soft_cap(sum * a->scale, a->softcap) : sum * a->scale;
+    const float scaled = a->has_softcap ? llm_soft_cap(sum * a->scale, a->softcap) : sum * a->scale;
+    if (!a->slopes) { return scaled; }
+    const llm_bias bias = llm_bias_of(a, query, position);
+    return scaled + bias.slope * (float)bias.offset;
 }
 
 /// Takes the block from `start` into the part's state of one query.

@@ -44,25 +44,23 @@ extension CPUBackend {
     ) {
         let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, workers: workers.width) }
         let states = plan.stateCount > 0 ? buffer(bytes: 4 * plan.stateCount) : nil
-        let scratchBytes =
-            4 * kernels.attention_scratch(plan.mostQueries, shape.keyWidth, shape.valueWidth)
-        let whole = call(q, shape, cache, layer, into: y)
+        let scratch = threadBuffers(
+            bytes: 4 * kernels.attention_scratch(plan.mostQueries, shape.keyWidth, shape.valueWidth))
+        let whole = call(q, shape, plan, cache, layer, into: y)
         nonisolated(unsafe) let state = states?.address.assumingMemoryBound(to: Float.self)
         nonisolated(unsafe) let (tasks, joints) = (plan.tasks, plan.joints)
         let (attend, combine) = (kernels.attend, kernels.combine)
-        workers.run(parts: tasks.count) { index in
-            let scratch = buffer(bytes: scratchBytes)
+        workers.run(parts: tasks.count) { index, thread in
             var call = tasks[index].call(whole, state)
-            call.scratch = scratch.address.assumingMemoryBound(to: Float.self)
+            call.scratch = scratch[thread].assumingMemoryBound(to: Float.self)
             attend(&call)
-            withExtendedLifetime(scratch) {}
         }
         // Parts that different tasks computed become one, in their order.
         workers.run(parts: joints.count) { index in
             var call = joints[index].task.call(whole, state)
             combine(&call, joints[index].count, joints[index].stride)
         }
-        withExtendedLifetime((q, y, states, plan)) {}
+        withExtendedLifetime((q, y, states, plan, scratch)) {}
     }
 
     /// Keys in int8 have one scale a head, which a single large column would make coarse for all (QuaRot,
@@ -93,9 +91,11 @@ extension CPUBackend {
 
     /// What all tasks of a layer have in common; a task adds its rows, head, slots and parts.
     private func call(
-        _ q: Matrix, _ shape: AttentionShape, _ cache: CPUCache, _ layer: Int, into y: Matrix
+        _ q: Matrix, _ shape: AttentionShape, _ plan: AttentionPlan, _ cache: CPUCache, _ layer: Int,
+        into y: Matrix
     ) -> llm_attention {
         let (keys, values) = (cache.keys(layer), cache.values(layer))
+        let pattern = shape.reach.pattern
         return llm_attention(
             q: q.row(0), q_stride: q.rowStride, rows: 0, first_position: 0, window: shape.reach.width ?? .max,
             element: cache.element.kernel, keys: keys.numbers, values: values.numbers,
@@ -103,7 +103,10 @@ extension CPUBackend {
             value_width: shape.valueWidth, query_heads: shape.queryHeads,
             kv_heads: shape.keyValueHeads, first_kv_head: 0, last_kv_head: 0,
             slots: keys.numbers.assumingMemoryBound(to: Int32.self), first_part: 0, last_part: 0,
-            scale: shape.scale, has_softcap: false, softcap: 0, scratch: y.row(0), state: nil, y: y.row(0),
+            scale: shape.scale, has_softcap: shape.softcap != nil, softcap: shape.softcap ?? 0,
+            slopes: plan.slopes?.baseAddress, block_positions: pattern?.positions ?? 0,
+            near_blocks: pattern?.near ?? 0, block_stride: pattern?.stride ?? 1,
+            head_step: pattern?.headStep ?? 0, scratch: y.row(0), state: nil, y: y.row(0),
             y_stride: y.rowStride)
     }
 }
@@ -162,6 +165,7 @@ private final class AttentionPlan: @unchecked Sendable {
 
     let tasks: UnsafeBufferPointer<AttentionTask>
     let joints: UnsafeBufferPointer<Joint>
+    let slopes: UnsafeBufferPointer<Float>?
     /// Floats of all states.
     let stateCount: Int
     /// Pairs of a row and a query head of the largest task.
@@ -175,6 +179,7 @@ private final class AttentionPlan: @unchecked Sendable {
 
     init(_ shape: AttentionShape, _ pass: ForwardPass, workers: Int) {
         slots = pass.sequences.map(\.contextSlots)
+        slopes = shape.slopes?.copied()
         let group = shape.queryHeads / shape.keyValueHeads
         let rowsTogether = max(1, Self.queries / group)
         // Few rows leave workers idle unless their contexts are cut.
@@ -210,6 +215,7 @@ private final class AttentionPlan: @unchecked Sendable {
     deinit {
         tasks.deallocate()
         joints.deallocate()
+        slopes?.deallocate()
     }
 
     private struct Lists {

@@ -9,13 +9,15 @@ extension CPUBackend {
         answers.withUnsafeMutableBufferPointer { answers in
             // Unsafe: every part writes the answers to its own queries.
             nonisolated(unsafe) let answers = answers
-            split(rows: queries.count, cost: 8 * logits.columns) { range in
-                let scratch = LogitScratch(self, columns: logits.columns)
+            let scratches = threadBuffers(bytes: LogitScratch.bytes(columns: logits.columns))
+            split(rows: queries.count, cost: 8 * logits.columns) { range, thread in
+                let scratch = LogitScratch(scratches[thread], columns: logits.columns)
                 for index in range {
                     let row = LogitRow(logits, queries[index], kernels, scratch)
                     row.answer(queries[index], into: &answers[index])
                 }
             }
+            withExtendedLifetime(scratches) {}
         }
     }
 }
@@ -24,22 +26,26 @@ extension CPUBackend {
 private struct LogitScratch {
     /// How many columns' probabilities are added up in float32 before they go into a sum in float64.
     static let chunk = 1024
-    // Unsafe: these point into `buffer`, which is kept beside them and used by one thread.
+    // Unsafe: these point into memory of the one thread that uses them.
     let maxima: UnsafeMutablePointer<Float>
     let ranked: UnsafeMutablePointer<Float>
     let sums: UnsafeMutablePointer<Float>
     let values: UnsafeMutablePointer<Float>
     let columns: UnsafeMutablePointer<UInt32>
-    private let buffer: Buffer
 
-    init(_ backend: CPUBackend, columns count: Int) {
-        let blocks = (count + Int(LLM_MAXIMA_BLOCK) - 1) / Int(LLM_MAXIMA_BLOCK)
-        let chunks = (count + Self.chunk - 1) / Self.chunk
-        buffer = backend.buffer(bytes: 4 * (2 * blocks + chunks + 2 * count))
-        maxima = buffer.address.assumingMemoryBound(to: Float.self)
-        ranked = maxima + blocks
-        sums = ranked + blocks
-        values = sums + chunks
+    private static func blocks(_ count: Int) -> Int {
+        (count + Int(LLM_MAXIMA_BLOCK) - 1) / Int(LLM_MAXIMA_BLOCK)
+    }
+    private static func chunks(_ count: Int) -> Int { (count + chunk - 1) / chunk }
+
+    static func bytes(columns count: Int) -> Int { 4 * (2 * blocks(count) + chunks(count) + 2 * count) }
+
+    /// `memory` holds `bytes(columns:)`.
+    init(_ memory: UnsafeMutableRawPointer, columns count: Int) {
+        maxima = memory.assumingMemoryBound(to: Float.self)
+        ranked = maxima + Self.blocks(count)
+        sums = ranked + Self.blocks(count)
+        values = sums + Self.chunks(count)
         columns = UnsafeMutableRawPointer(values + count).assumingMemoryBound(to: UInt32.self)
     }
 }

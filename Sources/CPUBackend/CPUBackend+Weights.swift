@@ -1,5 +1,6 @@
 import CKernels
 import Foundation
+import Synchronization
 public import Tensors
 
 extension CPUBackend {
@@ -12,7 +13,7 @@ extension CPUBackend {
     private func packed(_ part: HostWeight) -> WeightMatrix.Part {
         let (encoding, panels) = (part.encoding.kernel, part.panels)
         let panelBytes = kernels.panel_bytes(encoding, part.inputs)
-        let buffer = Self.weightBuffer(bytes: panels * panelBytes)
+        let buffer = weightBuffer(bytes: panels * panelBytes)
         let rowBytes = part.outputs > 0 ? part.bytes.count / part.outputs : 0
         // The thread that packs a panel touches its memory first, which places it near that thread.
         workers.run(parts: min(panels, 4 * workers.width)) { index in
@@ -29,9 +30,10 @@ extension CPUBackend {
     }
 
     /// Memory for weights: in whole pages that the system may make large ones.
-    private static func weightBuffer(bytes: Int) -> Buffer {
+    private func weightBuffer(bytes: Int) -> Buffer {
         let page = 1 << 21
         let size = bytes >= 4 * page ? (bytes + page - 1) / page * page : max(bytes, 64)
+        weightBytes.add(size, ordering: .relaxed)
         let address = UnsafeMutableRawPointer.allocate(
             byteCount: size, alignment: size.isMultiple(of: page) ? page : 64)
         if size.isMultiple(of: page) { madvise(address, size, Int32(MADV_HUGEPAGE)) }

@@ -1,5 +1,6 @@
 import CKernels
 import Foundation
+import Synchronization
 public import Tensors
 
 /// The backend for CPUs: kernels chosen for the processor at run time, split over a pool of threads.
@@ -10,15 +11,31 @@ public final class CPUBackend: Backend {
     let kernels: llm_kernels
     let workers: WorkerPool
     private let buffers = BufferPool()
+    let weightBytes = Atomic<Int>(0)
+
+    /// Bytes that a backend has taken for itself.
+    public struct MemoryUse: Sendable, Equatable {
+        /// Packed weights.
+        public let weights: Int
+        /// Results of operations, at the busiest moment so far.
+        public let activations: Int
+    }
+
+    public var memoryUse: MemoryUse {
+        MemoryUse(weights: weightBytes.load(ordering: .relaxed), activations: buffers.peak)
+    }
 
     /// Which kernels to run.
     public enum Kernels: Sendable {
         case best, scalar
+        /// None: nothing is computed, read or written, and `memoryUse` says what would be.
+        case idle
 
         var table: llm_kernels {
             switch self {
             case .best: llm_kernels_best().pointee
             case .scalar: llm_kernels_scalar().pointee
+            case .idle: llm_kernels_idle().pointee
             }
         }
     }
@@ -35,6 +52,12 @@ public final class CPUBackend: Backend {
     }
 
     func buffer(bytes: Int) -> Buffer { buffers.buffer(bytes: bytes) }
+
+    /// `bytes` for each of the threads.
+    func threadBuffers(bytes: Int) -> ThreadBuffers {
+        let bytes = (bytes + 63) / 64 * 64
+        return ThreadBuffers(buffer: buffer(bytes: workers.width * bytes), bytes: bytes)
+    }
 
     public func makeVector(_ parts: [HostWeight]) -> Matrix {
         let y = makeMatrix(rows: 1, columns: parts.reduce(0) { $0 + $1.outputs * $1.inputs })
@@ -61,10 +84,11 @@ public final class CPUBackend: Backend {
                     known = (lengths[row], rotation.frequencies(atLength: Int(lengths[row])))
                 }
                 let (c, s) = (cosines.row(row), sines.row(row))
+                let magnitude = rotation.magnitude(atLength: Int(lengths[row]))
                 for (pair, frequency) in (known?.frequencies ?? []).enumerated() {
                     let angle = Float(positions[row]) * frequency
-                    c[pair] = cos(angle) * rotation.magnitude
-                    s[pair] = sin(angle) * rotation.magnitude
+                    c[pair] = cos(angle) * magnitude
+                    s[pair] = sin(angle) * magnitude
                 }
             }
         }
@@ -77,14 +101,27 @@ public final class CPUBackend: Backend {
     }
 }
 
+/// Memory of which every thread has its own part.
+struct ThreadBuffers: Sendable {
+    fileprivate let buffer: Buffer
+    fileprivate let bytes: Int
+
+    subscript(thread: Int) -> UnsafeMutableRawPointer { buffer.address + thread * bytes }
+}
+
 extension CPUBackend {
     /// Cuts `rows` among the workers when `cost`, in operations a row, makes that worthwhile.
     func split(rows: Int, cost: Int, _ body: (Range<Int>) -> Void) {
+        split(rows: rows, cost: cost) { rows, _ in body(rows) }
+    }
+
+    /// The same; `body` is also told which thread it runs on.
+    func split(rows: Int, cost: Int, _ body: (_ rows: Range<Int>, _ thread: Int) -> Void) {
         guard rows > 0 else { return }
         let worthwhile = max(1, rows * max(cost, 1) / 16_384)
         let parts = min(rows, worthwhile, 4 * workers.width)
-        workers.run(parts: parts) { part in
-            body(rows * part / parts..<rows * (part + 1) / parts)
+        workers.run(parts: parts) { part, thread in
+            body(rows * part / parts..<rows * (part + 1) / parts, thread)
         }
     }
 }
@@ -124,6 +161,7 @@ extension Activation {
         case .gelu: LLM_GELU
         case .geluTanh: LLM_GELU_TANH
         case .relu: LLM_RELU
+        case .quickGelu: LLM_QUICK_GELU
         }
     }
 }

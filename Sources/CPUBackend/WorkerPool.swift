@@ -17,7 +17,7 @@ final class WorkerPool: Sendable {
     init(width: Int) {
         self.width = max(width, 1)
         for index in 1..<max(self.width, 1) {
-            let thread = Thread { [shared] in shared.work() }
+            let thread = Thread { [shared] in shared.work(as: index) }
             thread.name = "lightllm-worker-\(index)"
             thread.start()
         }
@@ -27,15 +27,18 @@ final class WorkerPool: Sendable {
 
     /// Calls `body` with every part from 0 to `parts - 1`, on any thread and in any order, and returns when
     /// all calls have.
-    func run(parts: Int, _ body: (Int) -> Void) {
+    func run(parts: Int, _ body: (Int) -> Void) { run(parts: parts) { part, _ in body(part) } }
+
+    /// The same; `body` is also told which thread it runs on, from 0 to `width - 1`.
+    func run(parts: Int, _ body: (_ part: Int, _ thread: Int) -> Void) {
         guard parts <= Shared.maxParts else {
             for start in stride(from: 0, to: parts, by: Shared.maxParts) {
-                run(parts: min(parts - start, Shared.maxParts)) { body(start + $0) }
+                run(parts: min(parts - start, Shared.maxParts)) { body(start + $0, $1) }
             }
             return
         }
         guard parts > 1, width > 1 else {
-            for part in 0..<parts { body(part) }
+            for part in 0..<parts { body(part, 0) }
             return
         }
         turn.withLock { _ in
@@ -51,7 +54,7 @@ final class WorkerPool: Sendable {
 private final class Shared: @unchecked Sendable {
     // Unsafe: `body` is written while no part is claimable and read only after a part was claimed; the
     // writer returns only when every claimed part is done.
-    private var body: ((Int) -> Void)?
+    private var body: ((Int, Int) -> Void)?
     private let state = Atomic<UInt64>(0)
     private let done = Atomic<Int>(0)
     private let sleepers = Atomic<Int>(0)
@@ -62,14 +65,14 @@ private final class Shared: @unchecked Sendable {
     /// How often an idle worker looks for a job before it sleeps; some tens of microseconds.
     private static let spins = 4000
 
-    func perform(_ parts: Int, _ body: @escaping (Int) -> Void) {
+    func perform(_ parts: Int, _ body: @escaping (Int, Int) -> Void) {
         self.body = body
         done.store(0, ordering: .relaxed)
         let job = (state.load(ordering: .relaxed) >> 16) &+ 1
         state.store(job << 16 | UInt64(parts), ordering: .sequentiallyConsistent)
         let asleep = sleepers.exchange(0, ordering: .sequentiallyConsistent)
         for _ in 0..<asleep { wake.signal() }
-        while claimAndRun() {}
+        while claimAndRun(as: 0) {}
         var waits = 0
         while done.load(ordering: .acquiring) < parts {
             llm_pause()
@@ -80,10 +83,10 @@ private final class Shared: @unchecked Sendable {
         self.body = nil
     }
 
-    func work() {
+    func work(as thread: Int) {
         while !isStopped.load(ordering: .relaxed) {
             if !spinForWork() { sleep() }
-            while claimAndRun() {}
+            while claimAndRun(as: thread) {}
         }
     }
 
@@ -118,20 +121,20 @@ private final class Shared: @unchecked Sendable {
     }
 
     /// Runs parts of one job as long as there are any; false when none was left from the beginning.
-    private func claimAndRun() -> Bool {
+    private func claimAndRun(as thread: Int) -> Bool {
         guard let first = claim(nil) else { return false }
         // Reported together, after the last use of `body`: what it holds may be gone once all parts are done.
-        done.add(run(first), ordering: .releasing)
+        done.add(run(first, as: thread), ordering: .releasing)
         return true
     }
 
     /// Runs the part claimed by `first` and more of its job, and returns how many. `body` is looked up once, since
     /// each look counts a reference, and threads that count the same one wait for each other.
-    @inline(never) private func run(_ first: UInt64) -> Int {
+    @inline(never) private func run(_ first: UInt64, as thread: Int) -> Int {
         guard let body else { preconditionFailure("a job without work") }
         var (claimed, count): (UInt64?, Int) = (first, 0)
         while let current = claimed {
-            body(Int(current & 0xFFFF) - 1)
+            body(Int(current & 0xFFFF) - 1, thread)
             count += 1
             claimed = claim(first >> 16)
         }

@@ -1,5 +1,6 @@
 import ChatTemplates
 import HTTPTypes
+import Hummingbird
 import JSON
 import OrderedCollections
 import Serving
@@ -10,6 +11,10 @@ struct APIError: Error {
     let status: HTTPResponse.Status
     let message: String
     var parameter: String?
+    /// What OpenAI calls the error, where it has a name for it.
+    var code: String?
+    /// After how many seconds it may be worth trying again.
+    var retryAfter: Int?
 
     static func invalid(_ message: String, parameter: String? = nil) -> APIError {
         APIError(status: .badRequest, message: message, parameter: parameter)
@@ -20,13 +25,28 @@ struct APIError: Error {
         switch error {
         case let error as APIError: self = error
         case let error as RequestError:
-            let status: HTTPResponse.Status = error == .engineStopped ? .serviceUnavailable : .badRequest
-            self.init(status: status, message: error.description)
+            self.init(status: Self.status(of: error), message: error.description)
+            if status == .tooManyRequests { retryAfter = 1 }
         case let error as TokenizerError: self = .invalid(error.description)
         case let error as ChatTemplateError: self = .invalid(error.description, parameter: "messages")
         case let error as JSONError: self = .invalid("the body is not JSON: \(error)")
         default: self.init(status: .internalServerError, message: "\(error)")
         }
+    }
+
+    private static func status(of error: RequestError) -> HTTPResponse.Status {
+        switch error {
+        case .engineStopped: .serviceUnavailable
+        case .queueFull, .expired: .tooManyRequests
+        default: .badRequest
+        }
+    }
+
+    /// The answer itself.
+    func response(native: Bool) -> Response {
+        var response = Response.json(body(native: native), status: status)
+        if let retryAfter { response.headers[.retryAfter] = "\(retryAfter)" }
+        return response
     }
 
     init(status: HTTPResponse.Status, message: String, parameter: String? = nil) {
@@ -39,7 +59,7 @@ struct APIError: Error {
             "message": .string(message),
             "type": status.code >= 500 ? "server_error" : "invalid_request_error",
             "param": parameter.map { .string($0) } ?? .null,
-            "code": .integer(status.code),
+            "code": code.map { .string($0) } ?? .integer(status.code),
         ]
         return native ? ["error": error, "message": .string(message)] : ["error": error]
     }

@@ -6,21 +6,28 @@ import TextGeneration
 /// A whole answer, collected.
 struct Answer: Sendable {
     let promptTokens: [Int32]
+    private(set) var cachedTokens = 0
     var prompt: [ScoredToken] = []
     var chunks: [TextChunk] = []
+    /// Why the engine gave the request up.
+    private(set) var failure: RequestError?
 
     var text: String { chunks.map(\.text).joined() }
 
     /// Nil when the request was cancelled before it was through.
     var finish: FinishReason? { chunks.last?.finish }
 
-    init(_ stream: TextStream, _ timer: inout RequestTimer) async {
+    init(_ stream: TextStream, _ timer: inout RequestTimer, _ metrics: ServerMetrics) async {
         promptTokens = stream.promptTokens
         for await event in stream {
             switch event {
+            case .started(let count):
+                timer.start(cachedTokens: count)
+                cachedTokens = count
             case .prompt(let tokens): prompt += tokens
+            case .failed(let error): failure = error
             case .chunk(let chunk):
-                timer.countToken()
+                metrics.countToken(&timer)
                 chunks.append(chunk)
             }
         }
@@ -33,10 +40,10 @@ extension Server {
         try await withThrowingTaskGroup(of: (Int, Answer).self) { group in
             for (index, stream) in streams.enumerated() {
                 group.addTask {
-                    var timer = metrics.begin(stream.promptTokens.count)
-                    let answer = await Answer(stream, &timer)
-                    guard answer.finish != nil else { throw RequestError.engineStopped }
-                    metrics.end(timer)
+                    var timer = metrics.begin(stream)
+                    let answer = await Answer(stream, &timer, metrics)
+                    guard let finish = answer.finish else { throw answer.failure ?? .engineStopped }
+                    metrics.end(timer, finish)
                     return (index, answer)
                 }
             }
@@ -54,12 +61,18 @@ extension Server {
                     for (index, stream) in streams.enumerated() {
                         group.addTask {
                             var isFinished = false
-                            var timer = metrics.begin(stream.promptTokens.count)
+                            var timer = metrics.begin(stream)
                             for await event in stream {
-                                if case .chunk(let chunk) = event {
-                                    timer.countToken()
-                                    isFinished = chunk.finish != nil
-                                    if isFinished { metrics.end(timer) }
+                                switch event {
+                                case .started(let count): timer.start(cachedTokens: count)
+                                case .failed(let error): continuation.finish(throwing: error)
+                                case .prompt: break
+                                case .chunk(let chunk):
+                                    metrics.countToken(&timer)
+                                    if let finish = chunk.finish {
+                                        isFinished = true
+                                        metrics.end(timer, finish)
+                                    }
                                 }
                                 continuation.yield((index, event))
                             }

@@ -155,7 +155,8 @@ private struct ChatReply: Sendable {
                 ]
             })
         result["usage"] = OpenAIParameters.usage(
-            prompt: promptCount, completion: answers.reduce(0) { $0 + $1.chunks.count })
+            prompt: promptCount, cached: answers.first?.cachedTokens ?? 0,
+            completion: answers.reduce(0) { $0 + $1.chunks.count })
         return .object(result)
     }
 
@@ -180,8 +181,10 @@ private struct ChatReply: Sendable {
         for index in 0..<count {
             try await events.send(chunk(index, ["role": "assistant", "content": ""], nil, nil))
         }
-        var completion = 0
-        for try await case (let index, .chunk(let part)) in merged {
+        var (completion, cached) = (0, 0)
+        for try await (index, event) in merged {
+            if case .started(let count) = event, index == 0 { cached = count }
+            guard case .chunk(let part) = event else { continue }
             completion += 1
             guard !part.text.isEmpty || part.finish != nil || reportsLogProbabilities else { continue }
             let delta: JSONValue = part.text.isEmpty ? [:] : ["content": .string(part.text)]
@@ -189,7 +192,8 @@ private struct ChatReply: Sendable {
         }
         if usage {
             var last = object("chat.completion.chunk", [])
-            last["usage"] = OpenAIParameters.usage(prompt: promptCount, completion: completion)
+            last["usage"] = OpenAIParameters.usage(
+                prompt: promptCount, cached: cached, completion: completion)
             try await events.send(.object(last))
         }
         try await events.sendDone()

@@ -107,11 +107,10 @@ private struct CompletionReply: Sendable {
         }
         var result = object(choices)
         // The choices of one prompt share it.
-        let prompts = stride(from: 0, to: answers.count, by: choicesOfPrompt).map {
-            answers[$0].promptTokens.count
-        }
+        let firsts = stride(from: 0, to: answers.count, by: choicesOfPrompt).map { answers[$0] }
         result["usage"] = OpenAIParameters.usage(
-            prompt: prompts.reduce(0, +),
+            prompt: firsts.reduce(0) { $0 + $1.promptTokens.count },
+            cached: firsts.reduce(0) { $0 + $1.cachedTokens },
             completion: generatesNothing ? 0 : answers.reduce(0) { $0 + $1.chunks.count })
         return .object(result)
     }
@@ -139,12 +138,14 @@ private struct CompletionReply: Sendable {
                 try await events.send(choice(index, echo(prompt), nil, nil))
             }
         }
-        var completion = 0
+        var (completion, cached) = (0, 0)
         for try await (index, event) in merged {
             switch event {
             case .prompt(let tokens):
                 logs[index].addPrompt(tokens)
                 try await events.send(choice(index, echo(tokens.map(\.token)), logs[index].take(), nil))
+            case .started(let count): cached += index.isMultiple(of: choicesOfPrompt) ? count : 0
+            case .failed(let error): throw error
             case .chunk(let chunk):
                 completion += generatesNothing ? 0 : 1
                 if !generatesNothing { logs[index].add(chunk.token) }
@@ -159,7 +160,8 @@ private struct CompletionReply: Sendable {
         if usage {
             var last = object([])
             let counts = stride(from: 0, to: prompts.count, by: choicesOfPrompt).map { prompts[$0].count }
-            last["usage"] = OpenAIParameters.usage(prompt: counts.reduce(0, +), completion: completion)
+            last["usage"] = OpenAIParameters.usage(
+                prompt: counts.reduce(0, +), cached: cached, completion: completion)
             try await events.send(.object(last))
         }
         try await events.sendDone()

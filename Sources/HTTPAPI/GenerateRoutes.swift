@@ -65,7 +65,9 @@ extension Server {
                         answer.chunks.enumerated().map { index, chunk in
                             var token = nativeToken(chunk, number: index + 1, promptCount: promptCount)
                             // The last token's has never been there.
-                            if index + 1 < answer.chunks.count { token["prompt_cache_len"] = 0 }
+                            if index + 1 < answer.chunks.count {
+                                token["prompt_cache_len"] = .integer(answer.cachedTokens)
+                            }
                             return .object(token)
                         })
                 })

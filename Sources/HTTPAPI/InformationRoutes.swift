@@ -9,9 +9,8 @@ import TextGeneration
 extension Server {
     func addInformationRoutes(_ router: Router<ServerContext>) {
         for method in [HTTPRequest.Method.get, .post] {
-            for path: RouterPath in ["/liveness", "/readiness"] {
-                router.on(path, method: method) { _, _ in Response.json(["status": "ok"]) }
-            }
+            router.on("/liveness", method: method) { _, _ in Response.json(["status": "ok"]) }
+            router.on("/readiness", method: method) { _, _ in readiness }
             router.on("/get_model_name", method: method) { _, _ in
                 Response.json(["model_name": .string(configuration.modelName)])
             }
@@ -43,6 +42,7 @@ extension Server {
 
     /// Healthy means that a request has been answered lately; if none has, one is made.
     private func health(_ context: ServerContext) async -> Response {
+        guard stall == nil else { return .json(["message": "Error"], status: .serviceUnavailable) }
         if metrics.hasSucceeded(within: .seconds(100)) { return .json(["message": "Ok"]) }
         do {
             let request = TextRequest(prompt: .text("你好！"), maxNewTokens: 2)
@@ -53,9 +53,37 @@ extension Server {
         }
     }
 
+    /// How long the engine has made no progress, if that is too long.
+    private var stall: Duration? {
+        guard let stall = generator.engine.statistics.stall(at: .now), stall > configuration.stallTimeout
+        else {
+            return nil
+        }
+        return stall
+    }
+
+    /// Ready means that work that is there gets done.
+    private var readiness: Response {
+        guard let stall else { return .json(["status": "ok"]) }
+        let statistics = generator.engine.statistics
+        return .json(
+            [
+                "status": "error",
+                "reason": .string(
+                    "no step has ended for \(Int(stall / .seconds(1))) s, with \(statistics.running) requests running and \(statistics.waiting) waiting"
+                ),
+                "steps": .integer(statistics.steps), "generated_tokens": .integer(statistics.generatedTokens),
+            ], status: .serviceUnavailable)
+    }
+
+    /// The part of the slots that is in use, and the part that running requests may come to use.
     private var tokenLoad: Response {
         let statistics = generator.engine.statistics
-        let load = JSONValue.number(Double(statistics.usedSlots) / Double(max(statistics.totalSlots, 1)))
-        return .json(["current_load": load, "logical_max_load": load, "dynamic_max_load": load])
+        let total = Double(max(statistics.totalSlots, 1))
+        let peak = JSONValue.number(Double(statistics.peakSlots) / total)
+        return .json([
+            "current_load": .number(Double(statistics.usedSlots) / total), "logical_max_load": peak,
+            "dynamic_max_load": peak,
+        ])
     }
 }

@@ -31,6 +31,7 @@ struct NativeParameters {
         request.sampling = try Self.sampling(&fields, generator.standardSampling, maxNewTokens: most)
         request.ignoresEndTokens = try fields.bool("ignore_eos") ?? false
         request.keepsStopText = true
+        try fields.readTerms(into: &request)
         try Self.readStops(&fields, into: &request)
         request.detokenization.skipsSpecialTokens = try fields.bool("skip_special_tokens") ?? true
         request.detokenization.spacesAroundSpecialTokens =

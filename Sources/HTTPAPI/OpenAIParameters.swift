@@ -42,6 +42,7 @@ struct OpenAIParameters {
         }
         request.keepsStopText = try fields.bool("include_stop_str_in_output") ?? false
         request.detokenization.skipsSpecialTokens = try fields.bool("skip_special_tokens") ?? true
+        try fields.readTerms(into: &request)
         self.request = request
     }
 
@@ -87,9 +88,10 @@ struct OpenAIParameters {
         return request
     }
 
-    /// `prompt_tokens`, `completion_tokens` and their sum.
-    static func usage(prompt: Int, completion: Int) -> JSONValue {
+    /// `prompt_tokens`, of which some were `cached`, `completion_tokens`, and their sum.
+    static func usage(prompt: Int, cached: Int, completion: Int) -> JSONValue {
         [
+            "prompt_tokens_details": ["cached_tokens": .integer(cached)],
             "prompt_tokens": .integer(prompt), "completion_tokens": .integer(completion),
             "total_tokens": .integer(prompt + completion),
         ]

@@ -19,6 +19,11 @@ public struct Server: Sendable {
         /// Tokens of an OpenAI answer whose request does not say how many, at most.
         public var defaultMaxTokens = 4096
         public var largestBody = 8 << 20
+        public var keys = APIKeys([])
+        /// How long a request waits for its turn, unless it says itself.
+        public var queueTimeout: Duration?
+        /// How long a step may take before the server calls itself unready.
+        public var stallTimeout = Duration.seconds(60)
 
         public init() {}
     }
@@ -30,7 +35,9 @@ public struct Server: Sendable {
 
     public init(_ generator: TextGenerator, configuration: Configuration, logger: Logger) {
         (self.generator, self.configuration, self.logger) = (generator, configuration, logger)
-        metrics = ServerMetrics(maxRequestTokens: generator.engine.configuration.maxRequestTokens)
+        metrics = ServerMetrics(
+            modelName: configuration.modelName,
+            maxRequestTokens: generator.engine.configuration.maxRequestTokens)
     }
 
     /// The application; `onRunning` is called with the port once it listens.
@@ -58,6 +65,8 @@ public struct Server: Sendable {
     /// What answers requests.
     func router() -> Router<ServerContext> {
         let router = Router(context: ServerContext.self)
+        router.add(middleware: RequestIdentity())
+        router.add(middleware: Authentication(keys: configuration.keys))
         router.add(middleware: UnknownPath())
         addInformationRoutes(router)
         addGenerateRoutes(router)
@@ -86,7 +95,7 @@ public struct Server: Sendable {
                 logger.info(
                     "request refused",
                     metadata: ["status": "\(error.status.code)", "reason": "\(error.message)"])
-                return .json(error.body(native: native), status: error.status)
+                return error.response(native: native)
             }
         }
     }
@@ -98,7 +107,10 @@ public struct Server: Sendable {
         }
         var streams: [TextStream] = []
         do {
-            for request in requests { streams.append(try generator.generate(request)) }
+            for request in requests {
+                streams.append(
+                    try generator.generate(request.of(context.tenant, timeout: configuration.queueTimeout)))
+            }
         } catch {
             for stream in streams { stream.cancel() }
             throw error

@@ -7,6 +7,8 @@ import TextGeneration
 struct ServerContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     private let channel: any Channel
+    /// Whose key the request shows, where keys are needed.
+    var tenant: String?
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)

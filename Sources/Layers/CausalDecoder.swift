@@ -1,50 +1,60 @@
 public import Tensors
 
-/// One layer of a decoder: adds its branches to the stream.
-public protocol DecoderLayer: Sendable {
-    func callAsFunction(_ x: inout ResidualStream, _ pass: ForwardPass)
-}
+/// What becomes of the last hidden state: a projection to logits, scaled and bounded where the model says so.
+public struct OutputHead: Sendable {
+    let projections: [Linear]
+    let scale: Float?
+    let softcap: Float?
+    let output: ModelOutput
 
-/// Attention, then feed-forward, each on a normalised copy of the stream.
-public struct PreNormLayer<A: Attention, F: FeedForward, N: Normalization>: DecoderLayer {
-    let attentionNorm: N
-    let attention: A
-    let feedForwardNorm: N
-    let feedForward: F
-
-    public init(attentionNorm: N, attention: A, feedForwardNorm: N, feedForward: F) {
-        (self.attentionNorm, self.attention) = (attentionNorm, attention)
-        (self.feedForwardNorm, self.feedForward) = (feedForwardNorm, feedForward)
+    public init(_ projection: Linear, scale: Float? = nil, softcap: Float? = nil) {
+        (projections, output) = ([projection], .logits)
+        (self.scale, self.softcap) = (scale, softcap)
     }
 
-    public func callAsFunction(_ x: inout ResidualStream, _ pass: ForwardPass) {
-        x += attention(x.normalized(by: attentionNorm), pass)
-        x += feedForward(x.normalized(by: feedForwardNorm))
+    /// A score: projections with a ReLU between them, the last of which has one output.
+    public init(score projections: Linear...) {
+        (self.projections, output) = (projections, .score)
+        (scale, softcap) = (nil, nil)
+    }
+
+    func callAsFunction(_ x: Matrix) -> Matrix {
+        var y = projections[0](x)
+        for projection in projections.dropFirst() {
+            y.backend.activate(y, .relu, into: y)
+            y = projection(y)
+        }
+        if let scale { y.backend.scale(y, by: scale) }
+        if let softcap { y.backend.softcap(y, at: softcap) }
+        return y
     }
 }
 
 /// The frame every decoder-only model shares: embed, run the layers, keep the sampled rows, normalise,
 /// project.
-public struct CausalDecoder<Layer: DecoderLayer, N: Normalization>: LanguageModel {
+public struct CausalDecoder: LanguageModel {
     public let cacheLayout: CacheLayout
     public let vocabularySize: Int
+    public let longestSequence: Int?
+    public var output: ModelOutput { head.output }
     let embedding: Embedding
-    let layers: [Layer]
-    let norm: N
-    let head: Linear
-    let rotation: Rotation?
+    let layers: [any DecoderLayer]
+    let norm: any Normalization
+    let head: OutputHead
+    let rotations: [Rotation]
 
-    /// `rotation` is the one that the layers use, if they use one.
+    /// `rotations` are those that the layers use.
     public init(
-        embedding: Embedding, layers: [Layer], norm: N, head: Linear, rotation: Rotation?, cache: CacheLayout
+        embedding: Embedding, layers: [any DecoderLayer], norm: any Normalization, head: OutputHead,
+        rotations: [Rotation], cache: CacheLayout
     ) {
         (self.embedding, self.layers, self.norm, self.head) = (embedding, layers, norm, head)
-        self.rotation = rotation
-        (cacheLayout, vocabularySize) = (cache, head.weight.outputs)
+        (self.rotations, cacheLayout) = (rotations, cache)
+        (vocabularySize, longestSequence) = (embedding.table.rows, embedding.positions?.rows)
     }
 
     public func keepsCache(from length: Int, to newLength: Int) -> Bool {
-        rotation?.isSame(atLength: length, newLength) ?? true
+        rotations.allSatisfy { $0.isSame(atLength: length, newLength) }
     }
 
     public func callAsFunction(_ pass: ForwardPass) -> Matrix {

@@ -1,10 +1,22 @@
 public import Tensors
 
-/// A network that predicts the next token.
+/// What a network says about a row.
+public enum ModelOutput: Sendable {
+    /// One number for each token of the vocabulary.
+    case logits
+    /// How good the sequence so far is, one number (a reward model).
+    case score
+}
+
+/// A network that predicts the next token, or scores what it has read.
 public protocol LanguageModel: Sendable {
     var cacheLayout: CacheLayout { get }
+    /// Tokens are numbers below this.
     var vocabularySize: Int { get }
-    /// Logits for the rows the pass wants to sample: `sampledRows` x `vocabularySize`.
+    var output: ModelOutput { get }
+    /// The most tokens that the network has positions for; nil when there is no such limit.
+    var longestSequence: Int? { get }
+    /// The output for the rows the pass wants to sample: `sampledRows` x `vocabularySize`, or x 1.
     func callAsFunction(_ pass: ForwardPass) -> Matrix
     /// Whether what was cached while a sequence had `length` tokens still holds when it has `newLength`. It
     /// does not where positions are encoded by the sequence's length; then the sequence is computed anew.
@@ -12,6 +24,8 @@ public protocol LanguageModel: Sendable {
 }
 
 extension LanguageModel {
+    public var output: ModelOutput { .logits }
+    public var longestSequence: Int? { nil }
     public func keepsCache(from length: Int, to newLength: Int) -> Bool { true }
 }
 
@@ -24,8 +38,15 @@ public protocol Architecture: SendableMetatype {
     /// The values of `model_type` in config.json this architecture answers to.
     static var modelTypes: [String] { get }
 
+    /// The classes, first of `architectures` in config.json, that this answers to whatever the model type says.
+    static var classNames: [String] { get }
+
     static func build(_ config: Config, _ weights: Parameters) throws -> Model
 
     /// Whether checkpoints may carry this tensor although the architecture has no use for it.
     static func ignores(_ tensor: String, _ config: Config) -> Bool
+}
+
+extension Architecture {
+    public static var classNames: [String] { [] }
 }

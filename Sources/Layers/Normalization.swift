@@ -7,13 +7,28 @@ public protocol Normalization: Sendable {
     func adding(_ delta: Matrix, to x: Matrix) -> (sum: Matrix, normed: Matrix)
 }
 
+extension Normalization {
+    public func adding(_ delta: Matrix, to x: Matrix) -> (sum: Matrix, normed: Matrix) {
+        let sum = x + delta
+        return (sum, self(sum))
+    }
+}
+
+/// Leaves rows as they are, where a model has no norm.
+public struct NoNorm: Normalization {
+    public init() {}
+
+    public func callAsFunction(_ x: Matrix) -> Matrix { x }
+}
+
 /// Root-mean-square normalisation, arXiv 1910.07467.
 public struct RMSNorm: Normalization {
     let weight: Matrix
     let epsilon: Float
 
-    public init(_ parameters: Parameters, width: Int, epsilon: Float) throws {
-        weight = parameters.backend.makeVector([try parameters.vector("weight", count: width)])
+    /// Gemma's checkpoints store what is added to an `offset` of 1.
+    public init(_ parameters: Parameters, width: Int, epsilon: Float, offset: Float = 0) throws {
+        weight = try parameters.row("weight", count: width, offset: offset)
         self.epsilon = epsilon
     }
 
@@ -25,5 +40,62 @@ public struct RMSNorm: Normalization {
 
     public func adding(_ delta: Matrix, to x: Matrix) -> (sum: Matrix, normed: Matrix) {
         x.backend.addThenRMSNorm(x, delta, weight: weight, epsilon: epsilon)
+    }
+}
+
+/// Layer normalisation, arXiv 1607.06450. The bias is used exactly when the checkpoint has one.
+public struct LayerNorm: Normalization {
+    let weight: Matrix
+    let bias: Matrix?
+    let epsilon: Float
+
+    public init(_ parameters: Parameters, width: Int, epsilon: Float) throws {
+        weight = try parameters.row("weight", count: width)
+        bias = parameters.contains("bias") ? try parameters.row("bias", count: width) : nil
+        self.epsilon = epsilon
+    }
+
+    public func callAsFunction(_ x: Matrix) -> Matrix {
+        let y = x.backend.makeMatrix(rows: x.rows, columns: x.columns)
+        x.backend.layerNorm(x, weight: weight, bias: bias, epsilon: epsilon, into: y)
+        return y
+    }
+}
+
+/// A normalisation of each head for itself, as some models do with queries and keys (arXiv 2010.04245).
+public struct HeadNorm: Sendable {
+    let statistic: HeadStatistic
+    let weight: Matrix
+    let epsilon: Float
+
+    /// All heads share the vector `weight`.
+    public init(
+        _ parameters: Parameters, width: Int, by statistic: HeadStatistic, epsilon: Float, offset: Float = 0
+    ) throws {
+        (self.statistic, self.epsilon) = (statistic, epsilon)
+        weight = try parameters.row("weight", count: width, offset: offset)
+    }
+
+    /// Each head has its own row of the matrix `weight`.
+    public init(
+        _ parameters: Parameters, heads: Int, width: Int, by statistic: HeadStatistic, epsilon: Float
+    ) throws {
+        (self.statistic, self.epsilon) = (statistic, epsilon)
+        weight = parameters.backend.makeVector(
+            [try parameters.matrix("weight", outputs: heads, inputs: width)])
+    }
+
+    /// Each head has a vector `weight` of its own.
+    public init(
+        heads: [Parameters], width: Int, by statistic: HeadStatistic, epsilon: Float
+    ) throws {
+        precondition(!heads.isEmpty, "no heads")
+        (self.statistic, self.epsilon) = (statistic, epsilon)
+        weight = heads[0].backend.makeVector(try heads.map { try $0.vector("weight", count: width) })
+    }
+
+    /// Normalises the heads of `x` in place.
+    public func apply(to x: Matrix, heads: Int) {
+        x.backend.normalizeHeads(x, heads: heads, by: statistic, weight: weight, epsilon: epsilon)
     }
 }

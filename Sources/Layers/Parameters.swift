@@ -20,16 +20,28 @@ public struct Parameters: Sendable {
         return HostWeight(outputs: outputs, inputs: inputs, encoding: tensor.encoding, bytes: tensor.bytes)
     }
 
+    /// The matrices that `leaf` holds one after the other.
+    func matrices(_ leaf: String, count: Int, outputs: Int, inputs: Int) throws -> [HostWeight] {
+        let tensor = try scope.tensor(leaf, shape: [count, outputs, inputs])
+        let all = HostWeight(
+            outputs: count * outputs, inputs: inputs, encoding: tensor.encoding, bytes: tensor.bytes)
+        return (0..<count).map { all.rows($0 * outputs..<($0 + 1) * outputs) }
+    }
+
     func vector(_ leaf: String, count: Int) throws -> HostWeight {
         let tensor = try scope.tensor(leaf, shape: [count])
         return HostWeight(outputs: 1, inputs: count, encoding: tensor.encoding, bytes: tensor.bytes)
     }
 
+    /// The vector `leaf` as a matrix of one row, with `offset` added.
+    func row(_ leaf: String, count: Int, offset: Float = 0) throws -> Matrix {
+        guard offset != 0 else { return backend.makeVector([try vector(leaf, count: count)]) }
+        let values = try values(leaf, count: count).map { $0 + offset }
+        return backend.makeVector([HostWeight(values, outputs: 1, inputs: count)])
+    }
+
     /// The values of the vector `leaf`, on the host; for the few that shape a model rather than run in it.
     public func values(_ leaf: String, count: Int) throws -> [Float] {
-        let vector = backend.makeVector([try vector(leaf, count: count)])
-        var values: [Float] = []
-        backend.read(vector, row: 0, into: &values)
-        return values
+        try vector(leaf, count: count).values(backend)
     }
 }

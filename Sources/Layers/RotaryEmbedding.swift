@@ -18,6 +18,11 @@ public struct RopeScaling: Decodable, Sendable {
     public var truncate: Bool?
     public var shortFactor: [Float]?
     public var longFactor: [Float]?
+    public var partialRotaryFactor: Float?
+    public var shortMscale: Float?
+    public var longMscale: Float?
+
+    public init(type: String, factor: Float? = nil) { (self.type, self.factor) = (type, factor) }
 
     /// `rope_type`, or `type` as older files call it.
     var name: String { ropeType ?? type ?? "default" }
@@ -49,6 +54,8 @@ public struct RopeGeometry: Sendable {
     public var theta: Float
     public var maxPositionEmbeddings: Int
     public var pairing: Rotation.Pairing
+    /// The first rotated column of a head.
+    public var firstColumn = 0
 
     public init(width: Int, theta: Float, maxPositionEmbeddings: Int, pairing: Rotation.Pairing) {
         (self.width, self.theta, self.pairing) = (width, theta, pairing)
@@ -60,8 +67,14 @@ public struct RopeGeometry: Sendable {
         stride(from: 0, to: width, by: 2).map { Float(1 / pow(theta, Double($0) / Double(width))) }
     }
 
-    func rotation(_ frequencies: Rotation.Frequencies, magnitude: Float = 1) -> Rotation {
-        Rotation(frequencies: frequencies, magnitude: magnitude, columns: 0..<width, pairing: pairing)
+    func rotation(
+        _ frequencies: Rotation.Frequencies, magnitude: Float = 1,
+        longer: (than: Int, magnitude: Float)? = nil
+    ) -> Rotation {
+        Rotation(
+            frequencies: frequencies, magnitude: magnitude, longer: longer,
+            columns: firstColumn..<firstColumn + width,
+            pairing: pairing)
     }
 }
 
@@ -87,6 +100,18 @@ extension Rotation {
         default:
             throw .unknownType(scaling.name)
         }
+    }
+
+    /// Plain frequencies.
+    public static func rope(_ geometry: RopeGeometry) -> Rotation {
+        geometry.rotation(.fixed(geometry.frequencies(theta: Double(geometry.theta))))
+    }
+
+    /// Plain frequencies of a base that depends on the sequence's length.
+    public static func rope(
+        _ geometry: RopeGeometry, base: @escaping @Sendable (Int) -> Double
+    ) -> Rotation {
+        geometry.rotation(.byLength { geometry.frequencies(theta: base($0)) })
     }
 
     /// Plain frequencies, each divided by its own factor.
@@ -158,11 +183,15 @@ extension Rotation {
 
     private static func yarnMagnitude(_ factor: Double, _ scaling: RopeScaling) -> Float {
         if let given = scaling.attentionFactor { return given }
-        func magnitude(_ weight: Double) -> Double { factor > 1 ? 0.1 * weight * log(factor) + 1 : 1 }
         if let mscale = scaling.mscale, let all = scaling.mscaleAllDim, mscale > 0, all > 0 {
-            return Float(magnitude(Double(mscale)) / magnitude(Double(all)))
+            return Float(yarnMagnitude(factor, weight: mscale) / yarnMagnitude(factor, weight: all))
         }
-        return Float(magnitude(1))
+        return Float(yarnMagnitude(factor, weight: 1))
+    }
+
+    /// By how much attention over a context stretched by `factor` is sharpened.
+    public static func yarnMagnitude(_ factor: Double, weight: Float) -> Double {
+        factor > 1 ? 0.1 * Double(weight) * log(factor) + 1 : 1
     }
 
     /// LongRoPE, arXiv 2402.13753: each frequency has its own divisor, one set for short and one for long.
@@ -183,10 +212,11 @@ extension Rotation {
         let ratio =
             scaling.originalMaxPositionEmbeddings == nil
             ? Double(scaling.factor ?? 1) : Double(geometry.maxPositionEmbeddings) / Double(max(original, 1))
-        let magnitude = ratio > 1 ? (1 + log(ratio) / log(Double(original))).squareRoot() : 1
+        let usual = ratio > 1 ? (1 + log(ratio) / log(Double(original))).squareRoot() : 1
+        let magnitude = scaling.attentionFactor ?? Float(usual)
         return geometry.rotation(
-            .byLength { $0 > original ? long : short },
-            magnitude: scaling.attentionFactor ?? Float(magnitude))
+            .byLength { $0 > original ? long : short }, magnitude: scaling.shortMscale ?? magnitude,
+            longer: (original, scaling.longMscale ?? magnitude))
     }
 }
 

@@ -11,6 +11,10 @@ public struct EngineOptions: Sendable {
     /// The most tokens of one request, prompt and answer.
     public var maxRequestTokens: Int?
     public var limits = SchedulerLimits()
+    /// Decides how many requests run at the same time.
+    public var policy: any AdmissionPolicy = GuaranteedPolicy()
+    /// Whether what was computed of a prompt is kept for requests that begin alike.
+    public var sharesPrefixes = true
     /// How the cache stores numbers: by default as float32 when the weights are, else as float16.
     public var cacheElement: CacheElement?
     /// Threads of the CPU backend; by default one per processor.

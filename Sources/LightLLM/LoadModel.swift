@@ -15,6 +15,8 @@ public struct LoadedModel: Sendable {
     public let checkpoint: any Checkpoint
     public let network: any LanguageModel
     public let backend: any Backend
+    /// Of this process, and still to be had, when the model was about to be loaded.
+    private let memory: (program: Int, available: Int?)
 
     /// Opens the Hugging Face folder or GGUF file at `path`. Throws an error that names what was expected
     /// and found when anything about it is wrong.
@@ -24,49 +26,43 @@ public struct LoadedModel: Sendable {
 
     public init(checkpoint: any Checkpoint, backend: any Backend) throws {
         (self.checkpoint, self.backend) = (checkpoint, backend)
-        try MemoryBudget.ofMachine().requireRoom(forWeights: checkpoint.byteCount)
+        memory = (MachineMemory.ofProcess ?? 0, MachineMemory.available)
+        if let available = memory.available, checkpoint.byteCount > available {
+            throw EngineError.noRoomForWeights(checkpoint.byteCount, available: available)
+        }
         network = try buildModel(checkpoint, on: backend)
     }
 
     /// The longest sequence the model was made for; nil when its config does not say.
-    public var contextLength: Int? {
-        let config = checkpoint.configuration
-        let keys = ["max_position_embeddings", "max_sequence_length", "seq_length", "n_positions"]
-        return keys.lazy.compactMap { config[$0]?.int }.first { $0 > 0 }
-    }
+    public var contextLength: Int? { checkpoint.contextLength }
 
     /// An engine that runs this model. Throws `EngineError` or `CacheMemoryError` when the memory does not hold
     /// what is asked for.
     public func makeEngine(_ options: EngineOptions = EngineOptions()) throws -> Engine {
-        var options = options
-        options.cacheElement = options.cacheElement ?? defaultCacheElement
-        let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
-        let (most, overflow) = longest.multipliedReportingOverflow(by: options.limits.runningSequences)
-        let cap = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
-        let budget = MemoryBudget.ofMachine().slots(
-            for: network, weightBytes: checkpoint.byteCount, options, most: cap)
-        if let wanted = options.maxTotalTokens {
-            var everything = options
-            everything.memoryFraction = 1
-            let most = MemoryBudget.ofMachine().slots(
-                for: network, weightBytes: checkpoint.byteCount, everything, most: Int(Int32.max))
-            guard wanted <= most else { throw EngineError.tooManySlots(wanted, most: most) }
-        }
-        let slots = options.maxTotalTokens ?? budget
-        guard slots >= 2 else { throw EngineError.noMemory(slots: slots) }
+        let plan = try MemoryPlan(
+            checkpoint, options, available: memory.available, program: memory.program)
+        try plan.requireFit()
         var configuration = EngineConfiguration(
-            slots: slots, cacheElement: options.cacheElement ?? .float16, limits: options.limits,
-            maxRequestTokens: longest)
+            slots: plan.tokens, cacheElement: options.cacheElement ?? checkpoint.defaultCacheElement,
+            limits: options.limits, maxRequestTokens: plan.requestTokens)
+        (configuration.policy, configuration.sharesPrefixes) = (options.policy, options.sharesPrefixes)
         configuration.trace = options.trace
         return try Engine(model: network, backend: backend, configuration: configuration)
     }
+}
 
-    private var defaultCacheElement: CacheElement {
-        let type =
-            checkpoint.configuration["torch_dtype"]?.string ?? checkpoint.configuration["dtype"]?.string
-        return type == "float32" ? .float32 : .float16
+extension Checkpoint {
+    /// The longest sequence the model was made for; nil when its config does not say.
+    var contextLength: Int? {
+        let keys = ["max_position_embeddings", "max_sequence_length", "seq_length", "n_positions"]
+        return keys.lazy.compactMap { configuration[$0]?.int }.first { $0 > 0 }
     }
 
+    /// How the cache stores numbers unless something else is asked for.
+    var defaultCacheElement: CacheElement {
+        let type = configuration["torch_dtype"]?.string ?? configuration["dtype"]?.string
+        return type == "float32" ? .float32 : .float16
+    }
 }
 
 /// Why no engine can be made of a model.
@@ -83,7 +79,7 @@ public enum EngineError: Error, Equatable, CustomStringConvertible {
         case .tooManySlots(let slots, let most):
             "a key-value cache of \(slots) tokens was asked for; the free memory holds \(most)"
         case .noRoomForWeights(let bytes, let available):
-            "the weights take \(bytes) bytes of memory; \(available) are free"
+            "the weights and activations take \(bytes) bytes of memory; \(available) are free"
         }
     }
 }

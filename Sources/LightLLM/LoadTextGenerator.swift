@@ -70,15 +70,14 @@ private struct TextParts {
     var eosToken: String?
 
     init(_ checkpoint: any Checkpoint, _ options: TextOptions) throws {
+        tokenizer = try LightLLM.tokenizer(of: checkpoint)
         let source: String?
         if let metadata = checkpoint.metadata {
-            tokenizer = try GGUFVocabulary(metadata).makeTokenizer()
             source = metadata.string("tokenizer.chat_template")
             bosToken = metadata.token("tokenizer.ggml.bos_token_id")
             eosToken = metadata.token("tokenizer.ggml.eos_token_id")
         } else {
             let folder = try TokenizerFolder(path: checkpoint.path)
-            tokenizer = try folder.makeTokenizer()
             source = try folder.chatTemplate()
             (bosToken, eosToken) = (folder.specialToken("bos_token"), folder.specialToken("eos_token"))
         }
@@ -102,6 +101,12 @@ private struct TextParts {
     }
 }
 
+/// The tokenizer that belongs to a checkpoint.
+public func tokenizer(of checkpoint: any Checkpoint) throws -> Tokenizer {
+    if let metadata = checkpoint.metadata { return try GGUFVocabulary(metadata).makeTokenizer() }
+    return try TokenizerFolder(path: checkpoint.path).makeTokenizer()
+}
+
 extension GGUFVocabulary {
     /// The tokenizer's part of a GGUF header.
     public init(_ metadata: GGUFMetadata) throws(TokenizerError) {
@@ -119,6 +124,10 @@ extension GGUFVocabulary {
         addsBOS = metadata.bool("tokenizer.ggml.add_bos_token")
         addsEOS = metadata.bool("tokenizer.ggml.add_eos_token")
         addsSpacePrefix = metadata.bool("tokenizer.ggml.add_space_prefix")
+        removesExtraSpaces = metadata.bool("tokenizer.ggml.remove_extra_whitespaces")
+        characterMap = metadata.integers("tokenizer.ggml.precompiled_charsmap")?.map {
+            UInt8(truncatingIfNeeded: $0)
+        }
     }
 }
 
@@ -146,6 +155,14 @@ extension SamplingParameters {
         minP = Float(json["min_p"]?.double ?? 0)
         repetitionPenalty = Float(json["repetition_penalty"]?.double ?? 1)
     }
+}
+
+/// The tokenizer of a Hugging Face folder or GGUF file; reads no weights.
+public func tokenizer(ofModelAt path: String) throws -> Tokenizer {
+    var isFolder: ObjCBool = false
+    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    if exists, isFolder.boolValue { return try TokenizerFolder(path: path).makeTokenizer() }
+    return try tokenizer(of: openCheckpoint(path))
 }
 
 /// The chat template of the Hugging Face folder or GGUF file at `path`, without loading the model.

@@ -32,14 +32,17 @@ private let servingFlags = [
     "model_dir", "host", "port", "tp", "max_total_token_num", "mem_fraction", "max_req_total_len", "eos_id",
     "trust_remote_code", "data_type", "tokenizer_mode", "running_max_req_size", "batch_max_tokens",
     "model_name",
-    "default_max_tokens", "chat_template", "threads", "profile", "kv_cache_dtype", "mode", "help", "version",
+    "router_policy", "future_past_scheduler", "router_token_ratio", "router_max_new_token_len",
+    "router_max_wait_tokens", "max_waiting_requests", "use_dynamic_prompt_cache",
+    "disable_dynamic_prompt_cache", "no_enable_prefix_caching",
+    "default_max_tokens", "chat_template", "threads", "profile", "kv_cache_dtype", "mode", "api_key",
+    "api_key_file", "queue_timeout", "stall_timeout", "help", "version",
 ]
 
 private let unsupportedFlags: Set<String> = [
     "run_mode", "zmq_mode", "pd_master_ip", "pd_master_port", "pd_decode_rpyc_port", "load_way", "dp",
     "nccl_port",
-    "disable_log_stats", "log_stats_interval", "router_token_ratio", "router_max_new_token_len",
-    "router_max_wait_tokens", "use_dynamic_prompt_cache", "disable_dynamic_prompt_cache",
+    "disable_log_stats", "log_stats_interval",
     "chunked_prefill_size",
     "disable_chunked_prefill", "splitfuse_block_size", "splitfuse_mode", "beam_mode", "diverse_mode",
     "token_healing_mode", "simple_constraint_mode", "output_constraint_mode", "first_token_constraint_mode",

@@ -51,8 +51,8 @@ struct SamplingArguments: ParsableArguments {
 }
 
 /// Writes without a line's end, at once.
-func write(_ text: String) {
-    FileHandle.standardOutput.write(Data(text.utf8))
+func write(_ text: String, to file: FileHandle = .standardOutput) {
+    file.write(Data(text.utf8))
 }
 
 extension TextGenerator {

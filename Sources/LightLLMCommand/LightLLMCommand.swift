@@ -6,7 +6,11 @@ struct LightLLMCommand: AsyncParsableCommand {
         commandName: "lightllm",
         abstract: "Runs large language models and serves them over HTTP.",
         version: "0.1.0",
-        subcommands: [Serve.self, Generate.self, Chat.self, Score.self, Render.self, Bench.self],
+        subcommands: [
+            Serve.self, Generate.self, Chat.self, Score.self, Tokenize.self, Render.self, Plan.self,
+            Bench.self,
+            Simulate.self,
+        ],
         defaultSubcommand: Serve.self)
 
     static func main() async {

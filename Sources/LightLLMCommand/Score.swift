@@ -46,9 +46,11 @@ struct Score: AsyncParsableCommand {
         var scored: [ScoredToken] = [], generated: [ScoredToken] = [], logits: [Float] = []
         for await event in try engine.submit(request) {
             switch event {
+            case .started: break
             case .prompt(let tokens): scored += tokens
             case .logits(let values): logits = values
             case .token(let token, _): generated.append(token)
+            case .failed(let error): throw error
             }
         }
         print(report(scored, Array(generated.prefix(maxNewTokens)), logits).serialized)

@@ -11,6 +11,7 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Serve a model over HTTP.")
 
     @OptionGroup var arguments: ServeArguments
+    @OptionGroup var operation: OperationArguments
 
     func run() async throws {
         let start = ContinuousClock.now
@@ -30,6 +31,7 @@ struct Serve: AsyncParsableCommand {
         (configuration.modelName, configuration.defaultMaxTokens) = (
             arguments.servedName, arguments.defaultMaxTokens
         )
+        try operation.apply(to: &configuration)
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
         try await server.run { port in announce(host, port, model) }

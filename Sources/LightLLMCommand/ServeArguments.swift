@@ -66,6 +66,43 @@ struct ServeArguments: ParsableArguments {
     var tokensPerStep = 512
 
     @Option(
+        name: .customLong("router_policy"),
+        help: "How many requests run at once: guaranteed, past-future, aggressive or conservative.")
+    var policyName: PolicyName?
+
+    @Flag(name: .customLong("future_past_scheduler"), help: "The same as --router_policy past-future.")
+    var usesPastFuture = false
+
+    @Option(
+        name: .customLong("router_token_ratio"),
+        help: "Above 0: expect short answers while less than this part of the cache is in use.")
+    var tokenRatio = 0.0
+
+    @Option(
+        name: .customLong("router_max_new_token_len"),
+        help: "How long answers are expected to be, with --router_token_ratio.")
+    var expectedNewTokens = 1024
+
+    @Option(
+        name: .customLong("router_max_wait_tokens"),
+        help: "Steps until the queue is looked at again after nothing in it could run.")
+    var stepsBetweenLooks = 1
+
+    @Option(
+        name: .customLong("max_waiting_requests"), help: "Requests that may wait; more are refused with 429.")
+    var waitingRequests = 16_384
+
+    @Flag(
+        name: .customLong("use_dynamic_prompt_cache"),
+        help: "Keep what was computed of prompts for requests that begin alike; this is the default.")
+    var usesPromptCache = false
+
+    @Flag(
+        name: [.customLong("disable_dynamic_prompt_cache"), .customLong("no_enable_prefix_caching")],
+        help: "Compute every prompt anew.")
+    var disablesPromptCache = false
+
+    @Option(
         name: .customLong("model_name"),
         help: "What the model is called in answers; by default after its file.")
     var modelName: String?
@@ -104,6 +141,18 @@ struct ServeArguments: ParsableArguments {
             runningRequests)
         try require(
             (1...65_536).contains(tokensPerStep), "batch_max_tokens", "between 1 and 65536", tokensPerStep)
+        try require((0...1).contains(tokenRatio), "router_token_ratio", "between 0 and 1", tokenRatio)
+        try require(
+            (1...largest).contains(expectedNewTokens), "router_max_new_token_len", "at least 1",
+            expectedNewTokens)
+        try require(
+            (1...largest).contains(stepsBetweenLooks), "router_max_wait_tokens", "at least 1",
+            stepsBetweenLooks)
+        try require(waitingRequests > 0, "max_waiting_requests", "at least 1", waitingRequests)
+        if usesPromptCache, disablesPromptCache {
+            throw ValidationError(
+                "--use_dynamic_prompt_cache and --disable_dynamic_prompt_cache exclude each other")
+        }
         try require(defaultMaxTokens > 0, "default_max_tokens", "at least 1", defaultMaxTokens)
         try require(threads ?? 1 > 0, "threads", "at least 1", threads ?? 0)
         let tokenizerModes = ["auto", "fast", "slow"]
@@ -140,6 +189,12 @@ struct ServeArguments: ParsableArguments {
         modelName ?? URL(fileURLWithPath: modelDirectory).deletingPathExtension().lastPathComponent
     }
 
+    /// As in LightLLM a ratio above 0 asks for the aggressive policy.
+    private var policy: any AdmissionPolicy {
+        let name = policyName ?? (usesPastFuture ? .pastFuture : tokenRatio > 0 ? .aggressive : .guaranteed)
+        return name.policy(ratio: tokenRatio > 0 ? tokenRatio : 0.99, newTokens: expectedNewTokens)
+    }
+
     func options() throws -> TextOptions {
         var options = TextOptions()
         options.engine.maxTotalTokens = maxTotalTokens
@@ -147,6 +202,10 @@ struct ServeArguments: ParsableArguments {
         options.engine.maxRequestTokens = maxRequestTokens
         options.engine.limits = SchedulerLimits(
             runningSequences: runningRequests, tokensPerStep: tokensPerStep)
+        options.engine.limits.stepsBetweenLooks = stepsBetweenLooks
+        options.engine.limits.waitingSequences = waitingRequests
+        options.engine.policy = policy
+        options.engine.sharesPrefixes = !disablesPromptCache
         options.engine.cacheElement = cacheElement
         options.engine.threads = threads
         options.engine.trace = try profile.map { try StepTrace(path: $0) }

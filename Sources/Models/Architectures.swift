@@ -5,14 +5,23 @@ public import Tensors
 public import Weights
 
 /// Every architecture this build can run. Adding one is adding its file and a line here.
-public let architectures: [any Architecture.Type] = [Llama.self, Qwen2.self]
+public let architectures: [any Architecture.Type] = [
+    Llama.self, Qwen2.self, Qwen3.self, Mixtral.self, Qwen2MoE.self, Qwen3MoE.self, DeepseekV2.self,
+    Gemma.self, Gemma2.self, Phi3.self, Phi3Small.self, InternLM.self, InternLM2.self, MiniCPM.self,
+    StableLM.self,
+    Cohere.self, ChatGLM2.self, Qwen.self, Bloom.self, StarCoder.self, StarCoder2.self,
+    InternLM2Reward.self, Qwen2Reward.self,
+]
 
 /// Builds the model that a checkpoint's config.json asks for, with every tensor accounted for.
 ///
 /// Throws `ConfigError`, `RotaryError` or `CheckpointError`, each naming what it expected and found.
 public func buildModel(_ checkpoint: any Checkpoint, on backend: any Backend) throws -> any LanguageModel {
     let modelType = checkpoint.configuration["model_type"]?.string
-    guard let architecture = architectures.first(where: { modelType.map($0.modelTypes.contains) ?? false })
+    let className = checkpoint.configuration["architectures"]?.array?.first?.string
+    guard
+        let architecture = architectures.first(where: { className.map($0.classNames.contains) ?? false })
+            ?? architectures.first(where: { modelType.map($0.modelTypes.contains) ?? false })
     else {
         throw ConfigError.unsupportedModelType(modelType, supported: architectures.flatMap { $0.modelTypes })
     }

@@ -23,6 +23,8 @@ public enum ConfigError: Error, Equatable, CustomStringConvertible {
 
 /// The largest count or width that a config may name.
 private let largestDimension = 1 << 30
+/// The largest number of heads, and the widest head.
+private let largestHead = 1 << 16
 
 /// A config that can tell whether its numbers make a model, before any weight is read.
 public protocol ValidatedConfig {
@@ -37,9 +39,26 @@ extension ValidatedConfig {
         }
     }
 
+    /// Numbers and widths of heads, from which a little is worked out before any weight is read.
+    func requireHeads(_ values: (String, Int)...) throws(ConfigError) {
+        for (key, value) in values where !(1...largestHead).contains(value) {
+            throw .malformed("\(key) must be between 1 and \(largestHead), found \(value)")
+        }
+    }
+
     func requireMultiple(_ key: String, _ value: Int, of other: String, _ divisor: Int) throws(ConfigError) {
         guard divisor > 0, value.isMultiple(of: divisor) else {
             throw .notMultiple(key, value, of: other, divisor)
+        }
+    }
+}
+
+extension ValidatedConfig {
+    /// As many experts as are chosen at least.
+    func requireExperts(_ chosen: Int, of key: String, _ count: Int) throws(ConfigError) {
+        try requirePositive((key, count), ("num_experts_per_tok", chosen))
+        guard chosen <= count else {
+            throw .malformed("num_experts_per_tok (\(chosen)) must not exceed \(key) (\(count))")
         }
     }
 }

@@ -21,21 +21,31 @@ extension ReferenceBackend {
             for sequence in pass.sequences {
                 for row in sequence.rows {
                     let position = Int(pass.positions[row])
-                    let seen = sequence.contextSlots[shape.reach.firstKey(for: position)...position]
-                    y[row] = attended(q[row], seen.map { stored[layer][Int($0)] }, shape)
+                    let first = shape.reach.firstKey(for: position)
+                    let seen = sequence.contextSlots[first...position].map { stored[layer][Int($0)] }
+                    y[row] = attended(q[row], at: position, seen, from: first, shape)
                 }
             }
         }
     }
 
-    /// `softmax(scale q kᵀ) v` of one query, head by head.
-    private func attended(_ q: [Float], _ tokens: [ReferenceCache.Token], _ shape: AttentionShape) -> [Float]
-    {
+    /// `softmax(scale q kᵀ) v` of one query, head by head. `tokens` begin at position `first`.
+    private func attended(
+        _ q: [Float], at position: Int, _ tokens: [ReferenceCache.Token], from first: Int,
+        _ shape: AttentionShape
+    ) -> [Float] {
         let group = shape.queryHeads / shape.keyValueHeads
         return (0..<shape.queryHeads).flatMap { head in
             let keys = head / group * shape.keyWidth, values = head / group * shape.valueWidth
             let query = q[head * shape.keyWidth..<(head + 1) * shape.keyWidth]
-            let scores = tokens.map { dot(query, $0.key[keys..<keys + shape.keyWidth]) * Double(shape.scale) }
+            let scores = tokens.enumerated().map { index, token in
+                if shape.reach.pattern?.sees(key: first + index, from: position, head: head) == false {
+                    return -Double.infinity
+                }
+                var score = dot(query, token.key[keys..<keys + shape.keyWidth]) * Double(shape.scale)
+                if let cap = shape.softcap { score = Double(cap) * tanh(score / Double(cap)) }
+                return score + Double(shape.slopes?[head] ?? 0) * Double(first + index - position)
+            }
             let top = scores.max() ?? 0
             let weights = scores.map { exp($0 - top) }
             let total = weights.reduce(0, +)

@@ -43,8 +43,9 @@ public final class ReferenceBackend: Backend {
         let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
         for row in positions.indices {
             let angles = rotation.frequencies(atLength: Int(lengths[row])).map { Float(positions[row]) * $0 }
-            cosines[row] = angles.map { cos($0) * rotation.magnitude }
-            sines[row] = angles.map { sin($0) * rotation.magnitude }
+            let magnitude = rotation.magnitude(atLength: Int(lengths[row]))
+            cosines[row] = angles.map { cos($0) * magnitude }
+            sines[row] = angles.map { sin($0) * magnitude }
         }
         return RotationTable(rotation: rotation, cosines: cosines, sines: sines)
     }
@@ -82,6 +83,60 @@ public final class ReferenceBackend: Backend {
         }
     }
 
+    public func layerNorm(_ x: Matrix, weight: Matrix, bias: Matrix?, epsilon: Float, into y: Matrix) {
+        for row in 0..<x.rows {
+            let normed = deviations(x[row], epsilon)
+            y[row] = normed.indices.map {
+                Float(normed[$0] * Double(weight[0][$0]) + Double(bias?[0][$0] ?? 0))
+            }
+        }
+    }
+
+    public func normalizeHeads(
+        _ x: Matrix, heads: Int, by statistic: HeadStatistic, weight: Matrix, epsilon: Float
+    ) {
+        let width = x.columns / heads
+        for head in 0..<heads {
+            let part = x.columns(head * width..<(head + 1) * width)
+            let own = weight.columns == width ? weight : weight.columns(head * width..<(head + 1) * width)
+            switch statistic {
+            case .rootMeanSquare: rmsNorm(part, weight: own, epsilon: epsilon, into: part)
+            case .deviation: layerNorm(part, weight: own, bias: nil, epsilon: epsilon, into: part)
+            }
+        }
+    }
+
+    /// What remains of the values without their mean, over their standard deviation.
+    private func deviations(_ values: [Float], _ epsilon: Float) -> [Double] {
+        let mean = values.reduce(0.0) { $0 + Double($1) } / Double(values.count)
+        let variance = values.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
+        let scale = 1 / (variance / Double(values.count) + Double(epsilon)).squareRoot()
+        return values.map { (Double($0) - mean) * scale }
+    }
+
+    public func scale(_ x: Matrix, by factors: [Float]) {
+        for row in 0..<x.rows { x[row] = x[row].map { $0 * factors[row] } }
+    }
+
+    public func scale(_ x: Matrix, bySigmoidOf gate: Matrix) {
+        for row in 0..<x.rows {
+            let factor = 1 / (1 + exp(-Double(gate[row][0])))
+            x[row] = x[row].map { Float(Double($0) * factor) }
+        }
+    }
+
+    public func clamp(_ x: Matrix, to range: ClosedRange<Float>) {
+        for row in 0..<x.rows { x[row] = x[row].map { min(max($0, range.lowerBound), range.upperBound) } }
+    }
+
+    public func softcap(_ x: Matrix, at cap: Float) {
+        for row in 0..<x.rows { x[row] = x[row].map { Float(Double(cap) * tanh(Double($0) / Double(cap))) } }
+    }
+
+    public func activate(_ x: Matrix, _ function: Activation, into y: Matrix) {
+        for row in 0..<y.rows { y[row] = x[row].map { Float(activated(Double($0), function)) } }
+    }
+
     public func rotate(_ x: Matrix, heads: Int, by table: RotationTable) {
         let (rotation, width) = (table.rotation, x.columns / heads)
         for row in 0..<x.rows {
@@ -116,6 +171,7 @@ public final class ReferenceBackend: Backend {
         case .gelu: x / 2 * (1 + erf(x / 2.0.squareRoot()))
         case .geluTanh: x / 2 * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
         case .relu: max(x, 0)
+        case .quickGelu: x / (1 + exp(-1.702 * x))
         }
     }
 }

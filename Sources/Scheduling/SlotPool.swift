@@ -53,5 +53,25 @@ public struct SlotLease: ~Copyable {
     /// Adds `count` slots of the same pool; false, and nothing taken, when that many are not free.
     public mutating func grow(by count: Int) -> Bool { pool.take(count, into: &slots) }
 
+    /// The same; the new slots are also appended to `names`.
+    public mutating func grow(by count: Int, naming names: inout [Int32]) -> Bool {
+        let first = slots.count
+        guard grow(by: count) else { return false }
+        names.append(contentsOf: slots[first...])
+        return true
+    }
+
+    /// Gives away the first `count` slots, at most all.
+    public mutating func splitFirst(_ count: Int) -> SlotLease {
+        defer { slots.removeFirst(min(count, slots.count)) }
+        return SlotLease(slots: Array(slots.prefix(count)), pool: pool)
+    }
+
+    /// Gives away the last `count` slots, at most all.
+    public mutating func splitLast(_ count: Int) -> SlotLease {
+        defer { slots.removeLast(min(count, slots.count)) }
+        return SlotLease(slots: Array(slots.suffix(count)), pool: pool)
+    }
+
     deinit { pool.reclaim(slots) }
 }

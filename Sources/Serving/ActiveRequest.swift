@@ -1,3 +1,4 @@
+import Layers
 import Scheduling
 import Tensors
 
@@ -6,23 +7,36 @@ final class ActiveRequest {
     let sequence: ScheduledSequence
     let events: AsyncStream<GenerationEvent>.Continuation
     private var generated = 0
+    private var hasStarted = false
+    /// Prompt tokens whose scores are out: a request that was paused goes through its prompt again.
+    private var scored = 0
     private let request: GenerationRequest
     private var sampler: Sampler
     // What a step made of the request, until it is delivered.
+    private var cachedTokens: Int?
     private var promptScores: [ScoredToken]?
     private var logits: [Float]?
     private var token: ScoredToken?
     private var finish: FinishReason?
 
-    init(_ ticket: SequenceTicket, vocabularySize: Int) {
+    init(_ ticket: SequenceTicket, _ model: any LanguageModel) {
         let request = ticket.request
+        let vocabularySize = model.vocabularySize
         (self.request, events) = (request, ticket.events)
         sequence = ScheduledSequence(
             id: SequenceID(ticket.id), prompt: request.prompt, maxNewTokens: request.maxNewTokens,
-            scoresPrompt: request.scoresPrompt)
+            scoresPrompt: request.scoresPrompt, cacheUse: Self.cacheUse(request, model),
+            terms: request.terms)
         sampler = Sampler(
             request.sampling, endTokens: request.endTokens, prompt: request.prompt,
             vocabularySize: vocabularySize)
+    }
+
+    /// Prefixes are shared among requests at all of whose lengths the model computes the same.
+    private static func cacheUse(_ request: GenerationRequest, _ model: any LanguageModel) -> CacheUse {
+        let most = request.prompt.count + request.maxNewTokens
+        if model.keepsCache(from: 1, to: most) { return .shared(request.cacheSalt) }
+        return model.keepsCache(from: request.prompt.count, to: most) ? .own : .recomputed
     }
 
     /// Asks about the logits of its part of a step, whose rows begin at `row`: one question for each token of
@@ -47,15 +61,17 @@ final class ActiveRequest {
 
     /// Takes the answers to `ask`.
     func take(_ item: Step.Item, _ answers: ArraySlice<LogitAnswer>) {
+        if !hasStarted { (hasStarted, cachedTokens) = (true, item.range.lowerBound) }
         if item.scoresPrompt {
-            var scored = item.range.lowerBound == 0 ? [unpredicted] : []
-            for (token, answer) in zip(item.scoredTokens, answers) {
-                scored.append(
+            var scores = scored == 0 ? [unpredicted] : []
+            for (token, answer) in zip(item.scoredTokens, answers) where token >= scored {
+                scores.append(
                     ScoredToken(
                         token: sequence.tokens[token], logProbability: answer.choice.logProbability,
-                        top: scores(of: answer.leading)))
+                        top: tokenScores(answer.leading)))
             }
-            promptScores = scored
+            promptScores = scores
+            scored = max(scored, item.scoredTokens.upperBound)
         }
         if item.isLast, let last = answers.last { token = sampler.take(last) }
     }
@@ -75,9 +91,10 @@ final class ActiveRequest {
 
     /// What the step made, to be sent.
     func takeDelivery() -> Delivery {
-        defer { (promptScores, logits, token) = (nil, nil, nil) }
+        defer { (cachedTokens, promptScores, logits, token) = (nil, nil, nil, nil) }
         return Delivery(
-            events: events, promptScores: promptScores, logits: logits, token: token, finish: finish)
+            events: events, cachedTokens: cachedTokens, promptScores: promptScores, logits: logits,
+            token: token, finish: finish)
     }
 
     /// Whether the answer, whose last token is `token`, is complete. Stop sequences look at the answer alone.

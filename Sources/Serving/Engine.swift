@@ -25,13 +25,15 @@ public final class Engine: Sendable {
         let cache = try backend.makeCache(
             model.cacheLayout, slots: configuration.slots, element: configuration.cacheElement)
         let (mailbox, published, limits) = (mailbox, published, configuration.limits)
-        let trace = configuration.trace
+        let (trace, policy) = (configuration.trace, configuration.policy)
+        let sharesPrefixes = configuration.sharesPrefixes
         let thread = Thread {
             let pool = SlotPool(capacity: cache.slots)
             var loop = EngineLoop(
                 model: model, backend: backend, cache: cache,
-                scheduler: Scheduler(pool: pool, limits: limits), mailbox: mailbox, published: published,
-                trace: trace)
+                scheduler: Scheduler(
+                    pool: pool, limits: limits, policy: policy, sharesPrefixes: sharesPrefixes),
+                mailbox: mailbox, published: published, trace: trace)
             loop.run()
         }
         thread.name = "lightllm-engine"
@@ -41,21 +43,30 @@ public final class Engine: Sendable {
 
     deinit { mailbox.post(.stop) }
 
-    /// Queues `request` and returns its events. Throws when the request could never run.
+    /// Queues `request` and returns its events. Throws when it could never run, or too many wait.
     public func submit(_ request: GenerationRequest) throws(RequestError) -> GenerationStream {
         try validate(request)
         let (ticket, stream) = ticket(request)
-        guard mailbox.post(.submit(ticket)) else { throw .engineStopped }
+        try post([ticket])
         return stream
     }
 
     /// Queues `requests` together: the first step that sees one of them sees all. Throws when one of them
-    /// could never run; then none does.
+    /// could never run, or too many wait; then none does.
     public func submit(_ requests: [GenerationRequest]) throws(RequestError) -> [GenerationStream] {
         for request in requests { try validate(request) }
         let tickets = requests.map(ticket)
-        guard mailbox.post(tickets.map { .submit($0.ticket) }) else { throw .engineStopped }
+        try post(tickets.map(\.ticket))
         return tickets.map(\.stream)
+    }
+
+    private func post(_ tickets: [SequenceTicket]) throws(RequestError) {
+        let limit = configuration.limits.waitingSequences
+        do throws(Mailbox.Refusal) {
+            try mailbox.submit(tickets, limit: limit)
+        } catch {
+            throw error == .closed ? .engineStopped : .queueFull(limit: limit ?? 0)
+        }
     }
 
     private func ticket(_ request: GenerationRequest) -> (ticket: SequenceTicket, stream: GenerationStream) {

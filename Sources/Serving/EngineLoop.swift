@@ -45,8 +45,10 @@ struct EngineLoop: ~Copyable {
         while !isStopped {
             clock?.start()
             obeyCommands()
+            expireRequests()
             clock?.end(.commands)
             let step = scheduler.next()
+            mailbox.noteWaiting(scheduler.waitingCount)
             clock?.end(.schedule, rows: step?.tokenCount ?? 0)
             if let step { perform(step) } else if !isStopped { idle() }
         }
@@ -59,6 +61,7 @@ struct EngineLoop: ~Copyable {
         publishStatistics()
         clock?.trace.flush()
         mailbox.wait()
+        statistics.lastProgress = .now
     }
 
     private mutating func obeyCommands() {
@@ -71,9 +74,13 @@ struct EngineLoop: ~Copyable {
     private mutating func obey(_ command: Command) {
         switch command {
         case .submit(let ticket):
-            let request = ActiveRequest(ticket, vocabularySize: model.vocabularySize)
-            requests[request.sequence.id] = request
-            scheduler.add(request.sequence)
+            let request = ActiveRequest(ticket, model)
+            do throws(QueueFull) {
+                try scheduler.add(request.sequence)
+                requests[request.sequence.id] = request
+            } catch {
+                outbox.fail([request.events], .queueFull(limit: error.limit))
+            }
         case .cancel(let id):
             guard requests.removeValue(forKey: SequenceID(id)) != nil else { return }
             scheduler.remove(SequenceID(id))
@@ -83,12 +90,21 @@ struct EngineLoop: ~Copyable {
         }
     }
 
+    private mutating func expireRequests() {
+        guard let deadline = scheduler.nextDeadline, deadline <= .now else { return }
+        let expired = scheduler.expire(at: .now).compactMap { requests.removeValue(forKey: $0.id) }
+        statistics.expiredRequests += expired.count
+        outbox.fail(expired.map(\.events), .expired)
+        publishStatistics()
+    }
+
     private mutating func perform(_ step: Step) {
+        let start = ContinuousClock.now
         let logits = compute(step)
         builder.removeAll()
         sample(step, logits)
         clock?.end(.sample, rows: logits.rows)
-        settle()
+        settle(step, since: start)
         outbox.send(parts.map { $0.request.takeDelivery() })
         clock?.end(.publish, rows: parts.count)
         // Finished requests go now, not with the next step.
@@ -122,7 +138,7 @@ struct EngineLoop: ~Copyable {
 
     /// Enters what was computed and chosen into the books. Before the events go out, so that whoever sees the
     /// last one of a request also sees its slots free.
-    private mutating func settle() {
+    private mutating func settle(_ step: Step, since start: ContinuousClock.Instant) {
         for part in parts {
             let (item, sequence) = (part.item, part.item.sequence)
             if sequence.tokens.count == sequence.promptCount { statistics.promptTokens += item.range.count }
@@ -131,7 +147,7 @@ struct EngineLoop: ~Copyable {
             guard let token else { continue }
             statistics.generatedTokens += 1
             if part.request.conclude(with: token) {
-                scheduler.remove(sequence.id)
+                scheduler.finish(sequence.id)
                 requests[sequence.id] = nil
                 statistics.finishedRequests += 1
             } else if !model.keepsCache(from: item.range.upperBound, to: sequence.tokens.count) {
@@ -139,13 +155,25 @@ struct EngineLoop: ~Copyable {
             }
         }
         statistics.steps += 1
+        statistics.lastProgress = .now
+        let duration = statistics.lastProgress - start
+        let computesPrompts = step.items.contains { $0.range.lowerBound < $0.sequence.promptCount }
+        if computesPrompts {
+            statistics.prefillSteps.add(duration)
+        } else {
+            statistics.decodeSteps.add(duration)
+        }
         publishStatistics()
     }
 
     private mutating func publishStatistics() {
-        statistics.freeSlots = scheduler.pool.available
+        statistics.freeSlots = scheduler.freeSlots
+        statistics.cachedTokens = scheduler.counters.cachedTokens
+        statistics.pauses = scheduler.counters.pauses
         statistics.running = scheduler.runningCount
         statistics.waiting = scheduler.waitingCount
+        statistics.paused = scheduler.pausedCount
+        statistics.peakSlots = scheduler.peak()
         let current = statistics
         published.current.withLock { $0 = current }
     }

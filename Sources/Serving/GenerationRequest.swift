@@ -18,6 +18,10 @@ public struct GenerationRequest: Sendable {
     public var scoresPrompt = false
     /// Whether the logits after the prompt are reported.
     public var reportsLogits = false
+    /// How it waits for its turn: priority, tenant and deadline.
+    public var terms = QueueTerms()
+    /// Only requests of the same salt share what was computed of their prompts.
+    public var cacheSalt: CacheSalt?
 
     public init(prompt: [Int32], maxNewTokens: Int) {
         (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)
@@ -48,21 +52,25 @@ public struct ScoredToken: Sendable, Equatable {
 }
 
 /// Why an answer ended.
-public enum FinishReason: String, Sendable {
+public enum FinishReason: String, Sendable, CaseIterable {
     /// An end token or a stop sequence.
     case stop
     /// The most tokens that were asked for.
     case length
 }
 
-/// What the engine reports about a request, in order: prompt scores, logits, tokens.
+/// What the engine reports about a request, in order: its beginning, prompt scores, logits, tokens.
 public enum GenerationEvent: Sendable {
+    /// A first part of the prompt has been computed, after so many tokens that were in the cache.
+    case started(cachedTokens: Int)
     /// The next tokens of the prompt, when `scoresPrompt` asked for them.
     case prompt([ScoredToken])
     /// The logits after the prompt, when `reportsLogits` asked for them.
     case logits([Float])
     /// The next token of the answer; the last one comes with the reason why no other follows.
     case token(ScoredToken, finish: FinishReason?)
+    /// The request was taken and is given up. Nothing follows.
+    case failed(RequestError)
 }
 
 /// The events of one request. Iterate once. The request ends with `cancel()`, or when stream and iterator go.
@@ -84,6 +92,10 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
     case tokenOutOfRange(Int32, vocabulary: Int)
     case nothingToGenerate(Int)
     case tooLong(prompt: Int, newTokens: Int, most: Int)
+    /// As many requests wait as may; later there may be room.
+    case queueFull(limit: Int)
+    /// Its turn did not come before its deadline.
+    case expired
     case engineStopped
 
     public var description: String {
@@ -94,6 +106,8 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
         case .nothingToGenerate(let count): "max_new_tokens must be at least 1, but get \(count)"
         case .tooLong(let prompt, let newTokens, let most):
             "the input prompt token len \(prompt) + max_new_tokens \(newTokens) > \(most)"
+        case .queueFull(let limit): "\(limit) requests are waiting, which is the limit; try again later"
+        case .expired: "the request waited longer than it may"
         case .engineStopped: "the engine has stopped"
         }
     }
@@ -105,6 +119,10 @@ public struct EngineConfiguration: Sendable {
     public var slots: Int
     public var cacheElement: CacheElement
     public var limits: SchedulerLimits
+    /// Decides how many requests run at the same time.
+    public var policy: any AdmissionPolicy = GuaranteedPolicy()
+    /// Whether what was computed of a prompt is kept for requests that begin alike, until its slots are needed.
+    public var sharesPrefixes = true
     /// The most tokens a request may come to have, prompt and answer.
     public var maxRequestTokens: Int
     /// Where the engine writes what it spends its time on; by default nowhere.

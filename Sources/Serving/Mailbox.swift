@@ -10,32 +10,50 @@ enum Command: Sendable {
 
 /// Carries commands to the engine's thread.
 final class Mailbox: Sendable {
+    /// Why nothing was posted.
+    enum Refusal: Error { case closed, full }
+
     private struct State {
         var commands: [Command] = []
         var isClosed = false
+        /// Requests among `commands`, and those that wait at the engine.
+        var posted = 0
+        var waiting = 0
     }
 
     private let state = Mutex(State())
     private let arrivals = DispatchSemaphore(value: 0)
 
-    /// False, and nothing posted, once the mailbox is closed.
-    @discardableResult
-    func post(_ command: Command) -> Bool { post(CollectionOfOne(command)) }
-
-    /// Posts all `commands`, so that the engine takes them together.
-    func post(_ commands: some Collection<Command>) -> Bool {
-        let isPosted = state.withLock { state in
-            if !state.isClosed { state.commands += commands }
-            return !state.isClosed
+    /// Posts `command`, unless the mailbox is closed.
+    func post(_ command: Command) {
+        state.withLock { state in
+            if !state.isClosed { state.commands.append(command) }
         }
-        if isPosted { arrivals.signal() }
-        return isPosted
+        arrivals.signal()
     }
+
+    /// Posts all `tickets`, so that the engine takes them together; or none, when more than `limit` would wait.
+    func submit(_ tickets: [SequenceTicket], limit: Int?) throws(Refusal) {
+        let refusal = state.withLock { state -> Refusal? in
+            if state.isClosed { return .closed }
+            if let limit, state.posted + state.waiting + tickets.count > limit { return .full }
+            state.commands += tickets.lazy.map { .submit($0) }
+            state.posted += tickets.count
+            return nil
+        }
+        if let refusal { throw refusal }
+        arrivals.signal()
+    }
+
+    /// Notes that `count` of the requests that were taken wait.
+    func noteWaiting(_ count: Int) { state.withLock { $0.waiting = count } }
 
     /// Everything posted since the last call, without waiting.
     func take() -> [Command] {
         state.withLock { state in
             defer { state.commands = [] }
+            state.waiting += state.posted
+            state.posted = 0
             return state.commands
         }
     }

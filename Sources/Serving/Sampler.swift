@@ -46,7 +46,7 @@ struct Sampler {
         if parameters.penalizesTokens { counts[token, default: 0] += 1 }
         generated += 1
         return ScoredToken(
-            token: token, logProbability: answer.choice.logProbability, top: scores(of: answer.leading))
+            token: token, logProbability: answer.choice.logProbability, top: tokenScores(answer.leading))
     }
 
     private mutating func findEdits() {
@@ -74,7 +74,7 @@ struct Sampler {
 }
 
 /// Columns of logits as tokens.
-func scores(of columns: [LogitAnswer.Column]) -> [TokenScore] {
+func tokenScores(_ columns: [LogitAnswer.Column]) -> [TokenScore] {
     columns.map { TokenScore(token: Int32($0.index), logProbability: $0.logProbability) }
 }
 

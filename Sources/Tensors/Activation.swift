@@ -4,14 +4,16 @@ public enum Activation: String, Sendable, Codable, CaseIterable {
     case gelu
     case geluTanh = "gelu_pytorch_tanh"
     case relu
+    case quickGelu = "quick_gelu"
 
     /// Accepts the aliases that checkpoints use for the same function.
     public init?(name: String) {
         switch name {
         case "silu", "swish": self = .silu
         case "gelu": self = .gelu
-        case "gelu_new", "gelu_fast", "gelu_pytorch_tanh": self = .geluTanh
+        case "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_accurate": self = .geluTanh
         case "relu": self = .relu
+        case "quick_gelu": self = .quickGelu
         default: return nil
         }
     }

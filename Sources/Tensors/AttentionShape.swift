@@ -6,6 +6,30 @@ public struct AttentionShape: Sendable, Equatable {
         case causal
         /// Itself and the `width - 1` tokens before.
         case causalWindow(Int)
+        /// Itself and what comes before in the blocks of a pattern.
+        case causalBlocks(BlockPattern)
+    }
+
+    /// Which blocks of keys a query sees besides those near it (Phi-3, arXiv 2404.14219).
+    public struct BlockPattern: Sendable, Equatable {
+        /// Positions of a block; a multiple of 32.
+        public let positions: Int
+        /// How many blocks, its own included, a query sees in any case.
+        public let near: Int
+        /// Of those before, head `h` sees block `b` when `b + 1 + h * headStep` is a multiple of this.
+        public let stride: Int
+        public let headStep: Int
+
+        public init(positions: Int, near: Int, stride: Int, headStep: Int) {
+            precondition(positions.isMultiple(of: 32) && positions > 0 && stride > 0, "pattern of blocks")
+            (self.positions, self.near, self.stride, self.headStep) = (positions, near, stride, headStep)
+        }
+
+        /// Whether a query of head `head` sees the block that `key` is in.
+        public func sees(key: Int, from query: Int, head: Int) -> Bool {
+            let block = key / positions
+            return query / positions - block < near || (block + 1 + head * headStep).isMultiple(of: stride)
+        }
     }
 
     public var queryHeads: Int
@@ -17,10 +41,17 @@ public struct AttentionShape: Sendable, Equatable {
     /// Scores are multiplied by this before the softmax.
     public var scale: Float
     public var reach: Reach
+    /// Scaled scores become `cap * tanh(score / cap)`.
+    public var softcap: Float?
+    /// One for each query head: a score loses this much for each position between query and key (ALiBi, arXiv
+    /// 2108.12409).
+    public var slopes: [Float]?
 
     public init(
-        queryHeads: Int, keyValueHeads: Int, keyWidth: Int, valueWidth: Int, scale: Float, reach: Reach
+        queryHeads: Int, keyValueHeads: Int, keyWidth: Int, valueWidth: Int, scale: Float, reach: Reach,
+        softcap: Float? = nil, slopes: [Float]? = nil
     ) {
+        (self.softcap, self.slopes) = (softcap, slopes)
         (self.queryHeads, self.keyValueHeads) = (queryHeads, keyValueHeads)
         (self.keyWidth, self.valueWidth, self.scale, self.reach) = (keyWidth, valueWidth, scale, reach)
     }
@@ -30,15 +61,19 @@ extension AttentionShape.Reach {
     /// How many positions a query sees at most; nil for all before it.
     public var width: Int? {
         switch self {
-        case .causal: nil
+        case .causal, .causalBlocks: nil
         case .causalWindow(let width): width
         }
+    }
+
+    public var pattern: AttentionShape.BlockPattern? {
+        if case .causalBlocks(let pattern) = self { pattern } else { nil }
     }
 
     /// The first key position that a query at `position` sees.
     public func firstKey(for position: Int) -> Int {
         switch self {
-        case .causal: 0
+        case .causal, .causalBlocks: 0
         case .causalWindow(let width): max(0, position - width + 1)
         }
     }

@@ -28,6 +28,19 @@ public protocol Backend: AnyObject, Sendable {
     func add(_ a: Matrix, _ b: Matrix, into y: Matrix)
     /// `y = x / sqrt(mean(x²) + epsilon) * weight`, row by row (arXiv 1910.07467).
     func rmsNorm(_ x: Matrix, weight: Matrix, epsilon: Float, into y: Matrix)
+    /// `y = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias`, row by row (arXiv 1607.06450).
+    func layerNorm(_ x: Matrix, weight: Matrix, bias: Matrix?, epsilon: Float, into y: Matrix)
+    /// Normalises each of `heads` heads of every row in place. `weight` has as many columns as one head, or as
+    /// all together when each has its own.
+    func normalizeHeads(_ x: Matrix, heads: Int, by statistic: HeadStatistic, weight: Matrix, epsilon: Float)
+    /// Multiplies each row in place by its factor.
+    func scale(_ x: Matrix, by factors: [Float])
+    /// Multiplies each row in place by the sigmoid of its one column of `gate`.
+    func scale(_ x: Matrix, bySigmoidOf gate: Matrix)
+    /// Bounds every element in place.
+    func clamp(_ x: Matrix, to range: ClosedRange<Float>)
+    /// `x` becomes `cap * tanh(x / cap)`.
+    func softcap(_ x: Matrix, at cap: Float)
     /// Rotates `heads` heads of `x` in place.
     func rotate(_ x: Matrix, heads: Int, by table: RotationTable)
     /// Stores `k` and `v` at the pass's new slots, then `y = softmax(scale q kᵀ) v` over each sequence. `q` and
@@ -37,6 +50,12 @@ public protocol Backend: AnyObject, Sendable {
         into y: Matrix)
     /// `y = function(gate) * up`.
     func gated(_ gate: Matrix, _ up: Matrix, _ function: Activation, into y: Matrix)
+    /// `y = function(x)`; `y` may be `x`.
+    func activate(_ x: Matrix, _ function: Activation, into y: Matrix)
+    /// `y = Σ weight_e * expert_e(x)`, row by row, over the experts that `rule` chooses by the row's `scores`, in
+    /// the order of their numbers. `scores` are rows x experts, before any function.
+    func mixExperts(
+        _ x: Matrix, scores: Matrix, _ rule: RoutingRule, _ experts: ExpertWeights, into y: Matrix)
 
     /// Answers questions about rows of logits, each as if it were the only one. A row may be asked about
     /// several times in a call where no question edits it.
@@ -74,5 +93,20 @@ extension Backend {
         let normed = makeMatrix(rows: x.rows, columns: x.columns)
         rmsNorm(sum, weight: weight, epsilon: epsilon, into: normed)
         return (sum, normed)
+    }
+}
+
+/// What the heads of a row are divided by.
+public enum HeadStatistic: Sendable {
+    /// The root of the mean square (RMSNorm).
+    case rootMeanSquare
+    /// The standard deviation, after the mean was taken away (LayerNorm).
+    case deviation
+}
+
+extension Backend {
+    /// Multiplies every element in place.
+    public func scale(_ x: Matrix, by factor: Float) {
+        scale(x, by: [Float](repeating: factor, count: x.rows))
     }
 }

@@ -19,11 +19,17 @@ public final class Rotation: Sendable {
 
     public let frequencies: Frequencies
     public let magnitude: Float
+    /// Another magnitude, of sequences longer than a length.
+    public let longer: (than: Int, magnitude: Float)?
     /// The rotated columns of each head; half as many pairs.
     public let columns: Range<Int>
     public let pairing: Pairing
 
-    public init(frequencies: Frequencies, magnitude: Float = 1, columns: Range<Int>, pairing: Pairing) {
+    public init(
+        frequencies: Frequencies, magnitude: Float = 1, longer: (than: Int, magnitude: Float)? = nil,
+        columns: Range<Int>, pairing: Pairing
+    ) {
+        self.longer = longer
         precondition(columns.count.isMultiple(of: 2), "\(columns.count) rotated columns do not pair up")
         (self.frequencies, self.magnitude) = (frequencies, magnitude)
         (self.columns, self.pairing) = (columns, pairing)
@@ -33,10 +39,16 @@ public final class Rotation: Sendable {
 
     /// Whether sequences of both lengths are rotated alike.
     public func isSame(atLength a: Int, _ b: Int) -> Bool {
-        switch frequencies {
+        guard magnitude(atLength: a) == magnitude(atLength: b) else { return false }
+        return switch frequencies {
         case .fixed: true
         case .byLength(let values): values(a) == values(b)
         }
+    }
+
+    /// What cosines and sines of a sequence of `length` tokens are multiplied with.
+    public func magnitude(atLength length: Int) -> Float {
+        if let longer, length > longer.than { longer.magnitude } else { magnitude }
     }
 
     /// The frequencies for a sequence of `length` tokens.

@@ -50,6 +50,7 @@ public struct TextGenerator: Sendable {
         result.stopSequences =
             request.stopTokens + request.stopTexts.compactMap { specialToken($0).map { [$0] } }
         (result.endTokens, result.ignoresEndTokens) = (endTokens, request.ignoresEndTokens)
+        (result.terms, result.cacheSalt) = (request.terms, request.cacheSalt)
         (result.topLogProbabilities, result.scoresPrompt) = (
             request.topLogProbabilities, request.scoresPrompt
         )

@@ -1,3 +1,4 @@
+public import Scheduling
 public import Serving
 
 /// What to generate, in text.
@@ -27,6 +28,10 @@ public struct TextRequest: Sendable {
     public var topLogProbabilities = 0
     /// Whether the log probabilities of the prompt's own tokens are reported.
     public var scoresPrompt = false
+    /// How it waits for its turn: priority, tenant and deadline.
+    public var terms = QueueTerms()
+    /// Only requests of the same salt share what was computed of their prompts.
+    public var cacheSalt: CacheSalt?
 
     public init(prompt: Prompt, maxNewTokens: Int) {
         (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)
@@ -58,6 +63,10 @@ public struct TextChunk: Sendable {
 
 /// A prompt's tokens with their log probabilities, then the answer's chunks.
 public enum TextEvent: Sendable {
+    /// A first part of the prompt has been computed, after so many tokens that were in the cache.
+    case started(cachedTokens: Int)
     case prompt([ScoredToken])
     case chunk(TextChunk)
+    /// The request was taken and is given up. Nothing follows.
+    case failed(RequestError)
 }

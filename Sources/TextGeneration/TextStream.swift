@@ -8,6 +8,8 @@ public struct TextStream: AsyncSequence, Sendable {
     public typealias Element = TextEvent
     /// The prompt as the model sees it.
     public let promptTokens: [Int32]
+    /// The most tokens that the answer may have.
+    public let maxNewTokens: Int
     private let source: Source
 
     /// Gives the engine's events away to the one iterator, so that dropping it cancels the request.
@@ -29,6 +31,7 @@ public struct TextStream: AsyncSequence, Sendable {
         _ generator: TextGenerator
     ) {
         (source, self.promptTokens) = (Source(events, request, generator), promptTokens)
+        maxNewTokens = request.maxNewTokens
     }
 
     /// Ends the request.
@@ -65,8 +68,10 @@ public struct TextStream: AsyncSequence, Sendable {
             while true {
                 switch await events?.next(isolation: actor) {
                 case nil: return nil
+                case .started(let count): return .started(cachedTokens: count)
                 case .prompt(let tokens): return .prompt(tokens)
                 case .logits: continue
+                case .failed(let error): return .failed(error)
                 case .token(let token, let finish):
                     let chunk = text.append(token, finish)
                     // A stop text ends the answer before the engine knows.

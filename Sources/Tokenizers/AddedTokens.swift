@@ -1,43 +1,36 @@
 /// Tokens that are found in the text before anything else is done with it.
-struct AddedToken: Sendable {
+struct AddedToken: Sendable, Equatable {
     let id: Int32
     let content: String
     /// Control tokens; left out of decoded text on request, and not recognised in untrusted text.
-    let isSpecial: Bool
+    var isSpecial: Bool
     /// Whether it is looked for in the normalised text rather than in the text itself.
     var isNormalized = false
     var takesSpaceLeft = false
     var takesSpaceRight = false
     var isSingleWord = false
+    /// Whether only a chat template can name it (ChatGLM's).
+    var isForTemplates = false
 }
 
 /// Finds added tokens: leftmost first, the longest at a place.
 struct AddedTokenMatcher: Sendable {
-    private struct Node {
-        var next: [UInt8: Int] = [:]
-        var token: Int?
+    /// Which of the special tokens count.
+    enum Recognition {
+        /// None: they are text.
+        case none
+        /// Those that a text may spell out.
+        case spelled
+        /// All, as in a chat template.
+        case template
     }
 
     private let tokens: [AddedToken]
-    private var nodes = [Node()]
-    private var begins = [Bool](repeating: false, count: 256)
+    private let trie: ByteTrie
 
-    init(_ tokens: [AddedToken]) {
+    init(_ tokens: [AddedToken], spelledAs spelling: (AddedToken) -> String = \.content) {
         self.tokens = tokens
-        for (index, token) in tokens.enumerated() where !token.content.isEmpty {
-            var node = 0
-            for byte in token.content.utf8 {
-                if let next = nodes[node].next[byte] {
-                    node = next
-                } else {
-                    nodes.append(Node())
-                    nodes[node].next[byte] = nodes.count - 1
-                    node = nodes.count - 1
-                }
-            }
-            nodes[node].token = nodes[node].token ?? index
-            begins[Int(token.content.utf8.first ?? 0)] = true
-        }
+        trie = ByteTrie(tokens.enumerated().map { (Array(spelling($1).utf8)[...], Int32($0)) })
     }
 
     var isEmpty: Bool { tokens.isEmpty }
@@ -48,17 +41,13 @@ struct AddedTokenMatcher: Sendable {
         case token(Int32)
     }
 
-    /// Cuts `text`; special tokens count as text unless `special`.
-    func split(_ text: [UInt8], special: Bool) -> [Part] {
+    /// Cuts `text` at the tokens in it.
+    func split(_ text: [UInt8], _ recognition: Recognition) -> [Part] {
         guard !isEmpty else { return text.isEmpty ? [] : [.text(0..<text.count)] }
         var (parts, start, index): ([Part], Int, Int) = ([], 0, 0)
-        while index < text.count {
-            guard begins[Int(text[index])], let (token, end) = longest(text, at: index, special: special)
-            else {
-                index += 1
-                continue
-            }
-            let range = extended(index..<end, token, text, from: start)
+        while let (token, range) = next(text, from: index, recognition) {
+            index = range.upperBound
+            guard let range = extended(range, token, text, from: start) else { continue }
             if range.lowerBound > start { parts.append(.text(start..<range.lowerBound)) }
             parts.append(.token(token.id))
             (start, index) = (range.upperBound, range.upperBound)
@@ -67,52 +56,78 @@ struct AddedTokenMatcher: Sendable {
         return parts
     }
 
-    /// `text` with `mark` after the first character of every place where a special token begins.
+    /// `text` with `mark` after the first character of every place where a token begins.
     func marking(_ text: [UInt8], with mark: [UInt8]) -> [UInt8] {
-        var result: [UInt8] = []
+        guard !isEmpty else { return text }
+        var (result, start): ([UInt8], Int) = ([], 0)
         result.reserveCapacity(text.count)
-        var index = 0
-        while index < text.count {
-            let width = min(utf8Width(text[index]), text.count - index)
-            let isToken = begins[Int(text[index])] && longest(text, at: index, special: true) != nil
-            result += text[index..<index + width]
-            if isToken { result += mark }
-            index += width
+        while let (_, range) = next(text, from: start, .template) {
+            let after = min(range.lowerBound + utf8Width(text[range.lowerBound]), text.count)
+            result += text[start..<after] + mark
+            start = after
         }
-        return result
+        return result + text[start...]
     }
 
-    private func longest(_ text: [UInt8], at start: Int, special: Bool) -> (AddedToken, Int)? {
-        var (node, index): (Int, Int) = (0, start)
-        var found: (AddedToken, Int)?
-        while index < text.count, let next = nodes[node].next[text[index]] {
-            (node, index) = (next, index + 1)
-            if let match = nodes[node].token, special || !tokens[match].isSpecial {
-                if tokens[match].isSingleWord, !standsAlone(start..<index, text) { continue }
-                found = (tokens[match], index)
+    private func next(_ text: [UInt8], from start: Int, _ recognition: Recognition) -> (
+        AddedToken, Range<Int>
+    )? {
+        text.withUnsafeBufferPointer { bytes in
+            for index in start..<bytes.count where trie.mayBegin(with: bytes[index]) {
+                var found: (Int, Int)?
+                trie.prefixes(of: bytes, at: index) { token, end in
+                    let token = Int(token)
+                    if counts(tokens[token], recognition) { found = (token, end) }
+                }
+                if let (token, end) = found { return (tokens[token], index..<end) }
             }
+            return nil
         }
-        return found
     }
 
-    private func standsAlone(_ range: Range<Int>, _ text: [UInt8]) -> Bool {
-        func isWord(_ byte: UInt8) -> Bool {
-            byte >= 0x80 || byte == UInt8(ascii: "_") || Character(Unicode.Scalar(byte)).isLetter
-                || Character(Unicode.Scalar(byte)).isNumber
+    private func counts(_ token: AddedToken, _ recognition: Recognition) -> Bool {
+        switch recognition {
+        case .none: !token.isSpecial
+        case .spelled: !token.isForTemplates
+        case .template: true
         }
-        return !(range.lowerBound > 0 && isWord(text[range.lowerBound - 1]))
-            && !(range.upperBound < text.count && isWord(text[range.upperBound]))
     }
 
-    /// With the spaces that the token swallows.
+    /// With the spaces that the token swallows; nil where it does not stand alone but must.
     private func extended(_ range: Range<Int>, _ token: AddedToken, _ text: [UInt8], from start: Int)
-        -> Range<Int>
+        -> Range<Int>?
     {
+        guard token.isSingleWord || token.takesSpaceLeft || token.takesSpaceRight else { return range }
+        let before = scalar(endingAt: range.lowerBound, text)
+        let after = scalar(startingAt: range.upperBound, text)
+        if token.isSingleWord, before.map(isWord) ?? false || after.map(isWord) ?? false { return nil }
         var (lower, upper) = (range.lowerBound, range.upperBound)
-        while token.takesSpaceLeft, lower > start, isSpace(text[lower - 1]) { lower -= 1 }
-        while token.takesSpaceRight, upper < text.count, isSpace(text[upper]) { upper += 1 }
-        return lower..<upper
+        while token.takesSpaceLeft, lower > start, let space = scalar(endingAt: lower, text),
+            space.properties.isWhitespace
+        {
+            lower -= UTF8.width(space)
+        }
+        while token.takesSpaceRight, let space = scalar(startingAt: upper, text),
+            space.properties.isWhitespace
+        {
+            upper += UTF8.width(space)
+        }
+        return max(lower, start)..<upper
     }
 
-    private func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+    private func scalar(endingAt end: Int, _ text: [UInt8]) -> Unicode.Scalar? {
+        var start = end - 1
+        while start > 0, end - start < 4, text[start] & 0xC0 == 0x80 { start -= 1 }
+        return start >= 0 ? String(decoding: text[start..<end], as: UTF8.self).unicodeScalars.first : nil
+    }
+
+    private func scalar(startingAt start: Int, _ text: [UInt8]) -> Unicode.Scalar? {
+        guard start < text.count else { return nil }
+        let end = min(start + utf8Width(text[start]), text.count)
+        return String(decoding: text[start..<end], as: UTF8.self).unicodeScalars.first
+    }
+
+    private func isWord(_ scalar: Unicode.Scalar) -> Bool {
+        scalar == "_" || !CharacterClass(scalar).isDisjoint(with: [.letter, .number, .mark])
+    }
 }

@@ -2,202 +2,282 @@ import HeapModule
 
 /// Byte-pair encoding (arXiv 1508.07909): joins neighbouring symbols, best pair first, until none can be
 /// joined. O(n log n) in the length of the piece.
-struct BytePairModel: Sendable {
+final class BytePairModel: Sendable {
     /// What a piece starts out as.
     enum Symbols: Sendable {
         /// One symbol a byte.
         case bytes
-        /// One symbol a character; one the vocabulary lacks becomes the tokens of its bytes when it has all
-        /// of them (an entry for each of the 256, or none at all), or else `unknown`.
-        case characters(unknown: Int32?, fusesUnknown: Bool, byteTokens: [Int32?])
+        /// One symbol a character.
+        case characters(Unlisted)
     }
 
-    /// Which pairs join, and which first.
-    enum Merges: Sendable {
-        /// Listed pairs, in their order.
-        case ranked(MergeTable)
-        /// Any pair whose union is a token, highest score first (SentencePiece).
-        case scored([Float])
+    /// What becomes of a character that the vocabulary lacks: the tokens of its bytes when it has all of them
+    /// (an entry for each of the 256, or none at all), or else `unknown`, or else nothing.
+    struct Unlisted: Sendable {
+        var unknown: Int32?
+        /// Whether several in a row become one.
+        var fuses = false
+        var byteTokens: [Int32?] = []
+        /// What the vocabulary writes before characters that do not begin a piece, and after its last one.
+        var continuationPrefix: [UInt8] = []
+        var endSuffix: [UInt8] = []
     }
 
     let vocabulary: Vocabulary
-    let symbols: Symbols
-    let merges: Merges
+    private let symbols: Symbols
+    private let merges: MergeTable
     /// Whether a piece that is a token as a whole is taken as such.
-    let takesWholePieces: Bool
+    private let takesWholePieces: Bool
+    private let tokenOfByte: [Int32]
+    private let boundary: PieceBoundary?
+
+    init(vocabulary: Vocabulary, symbols: Symbols, merges: MergeTable, takesWholePieces: Bool) {
+        (self.vocabulary, self.symbols, self.merges) = (vocabulary, symbols, merges)
+        self.takesWholePieces = takesWholePieces
+        tokenOfByte = (0..<256).map { vocabulary.id(of: [UInt8($0)]) ?? Self.none }
+        switch symbols {
+        case .characters where !takesWholePieces: boundary = PieceBoundary(merges, vocabulary)
+        default: boundary = nil
+        }
+    }
+
+    // The model's own mark of a symbol without a token; never leaves this type.
+    fileprivate static let none: Int32 = -1
+
+    /// Appends the tokens of each piece of `text`.
+    func encode(_ text: Pieces, into tokens: inout [Int32]) {
+        text.bytes.withUnsafeBufferPointer { bytes in
+            var work = Workspace(textLength: bytes.count)
+            for range in text.ranges {
+                guard let boundary else {
+                    encode(bytes, range, &work, into: &tokens)
+                    work.lastWasUnknown = false
+                    continue
+                }
+                var start = range.lowerBound
+                while start < range.upperBound {
+                    let end = boundary.next(bytes, after: start, before: range.upperBound)
+                    encode(bytes, start..<end, &work, into: &tokens)
+                    start = end
+                }
+                work.lastWasUnknown = false
+            }
+        }
+    }
 
     /// Appends the tokens of one piece.
-    func encode(_ piece: ArraySlice<UInt8>, into tokens: inout [Int32]) {
-        if takesWholePieces, let id = vocabulary.id(of: piece) {
+    func encode(_ piece: [UInt8], into tokens: inout [Int32]) { encode(Pieces(piece), into: &tokens) }
+
+    private func encode(
+        _ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, _ work: inout Workspace,
+        into tokens: inout [Int32]
+    ) {
+        let word = UnsafeBufferPointer(rebasing: bytes[range])
+        if word.count == 1, case .bytes = symbols, tokenOfByte[Int(word[0])] >= 0 {
+            tokens.append(tokenOfByte[Int(word[0])])
+            return
+        }
+        guard word.count <= WordCache.longestWord, work.cache.isUseful else {
+            encodeAnew(word, &work, into: &tokens)
+            return
+        }
+        let hash = byteHash(word)
+        if let known = work.cache.find(hash, word, in: bytes) {
+            // What follows an unknown token may be fused with it, so such words are never stored.
+            for index in known { tokens.append(tokens[index]) }
+            work.lastWasUnknown = false
+            return
+        }
+        let start = tokens.count
+        encodeAnew(word, &work, into: &tokens)
+        if !work.sawUnknown { work.cache.store(hash, range, tokens: start..<tokens.count) }
+    }
+
+    private func encodeAnew(
+        _ word: UnsafeBufferPointer<UInt8>, _ work: inout Workspace, into tokens: inout [Int32]
+    ) {
+        work.sawUnknown = false
+        if takesWholePieces, let id = vocabulary.id(at: word) {
             tokens.append(id)
             return
         }
-        var chain = initialSymbols(piece)
-        join(&chain, piece)
-        var lastWasUnknown = false
-        var index = chain.isEmpty ? nil : Optional(0)
-        while let current = index {
-            let symbol = chain[current]
-            if let token = symbol.token {
+        work.removeAll()
+        switch symbols {
+        case .bytes:
+            for index in word.indices where tokenOfByte[Int(word[index])] >= 0 {
+                work.append(tokenOfByte[Int(word[index])], index)
+            }
+        case .characters(let unlisted): splitCharacters(word, unlisted, &work)
+        }
+        if work.tokens.count <= Workspace.mostForScan { joinScanning(&work) } else { joinSorting(&work) }
+        guard case .characters(let unlisted) = symbols else {
+            tokens += work.tokens
+            return
+        }
+        for (token, start) in zip(work.tokens, work.starts) {
+            if token >= 0 {
                 tokens.append(token)
-                lastWasUnknown = false
+                work.lastWasUnknown = false
             } else {
-                appendUnknown(piece[symbol.range], &lastWasUnknown, into: &tokens)
+                appendUnlisted(word, start, unlisted, &work, into: &tokens)
             }
-            index = symbol.next
         }
     }
 
-    private struct Symbol {
-        var range: Range<Int>
-        var token: Int32?
-        var previous: Int?
-        var next: Int?
-    }
-
-    private struct Candidate: Comparable {
-        let priority: Double
-        let left: Int
-        let right: Int
-        /// Bytes of the union: a candidate whose symbols changed since no longer has that many.
-        let width: Int
-        let token: Int32
-
-        static func < (a: Candidate, b: Candidate) -> Bool {
-            a.priority != b.priority ? a.priority < b.priority : a.left < b.left
-        }
-
-        static func == (a: Candidate, b: Candidate) -> Bool { a.priority == b.priority && a.left == b.left }
-    }
-
-    private func initialSymbols(_ piece: ArraySlice<UInt8>) -> [Symbol] {
-        var chain: [Symbol] = []
-        var start = piece.startIndex
-        while start < piece.endIndex {
-            let width: Int
-            switch symbols {
-            case .bytes: width = 1
-            case .characters: width = min(utf8Width(piece[start]), piece.endIndex - start)
-            }
-            let index = chain.count
-            let range = start..<start + width
-            chain.append(
-                Symbol(
-                    range: range, token: vocabulary.id(of: piece[range]),
-                    previous: index == 0 ? nil : index - 1,
-                    next: range.upperBound == piece.endIndex ? nil : index + 1))
-            start = range.upperBound
-        }
-        return chain
-    }
-
-    private func join(_ chain: inout [Symbol], _ piece: ArraySlice<UInt8>) {
-        var candidates = Heap<Candidate>()
-        candidates.reserveCapacity(chain.count)
-        for left in chain.indices.dropLast() { propose(left, left + 1, chain, piece, &candidates) }
-        while let best = candidates.popMin() {
-            let (left, right) = (chain[best.left], chain[best.right])
-            guard left.next == best.right, left.range.count + right.range.count == best.width,
-                !left.range.isEmpty, !right.range.isEmpty
-            else { continue }
-            chain[best.left].range = left.range.lowerBound..<right.range.upperBound
-            chain[best.left].token = best.token
-            chain[best.left].next = right.next
-            chain[best.right].range = right.range.upperBound..<right.range.upperBound
-            if let next = right.next {
-                chain[next].previous = best.left
-                propose(best.left, next, chain, piece, &candidates)
-            }
-            if let previous = left.previous { propose(previous, best.left, chain, piece, &candidates) }
-        }
-    }
-
-    private func propose(
-        _ left: Int, _ right: Int, _ chain: [Symbol], _ piece: ArraySlice<UInt8>,
-        _ candidates: inout Heap<Candidate>
+    private func splitCharacters(
+        _ word: UnsafeBufferPointer<UInt8>, _ unlisted: Unlisted, _ work: inout Workspace
     ) {
-        let (a, b) = (chain[left], chain[right])
-        let width = a.range.count + b.range.count
-        switch merges {
-        case .ranked(let table):
-            guard let first = a.token, let second = b.token, let (rank, token) = table[first, second] else {
-                return
+        let (prefix, suffix) = (unlisted.continuationPrefix, unlisted.endSuffix)
+        var start = 0
+        while start < word.count {
+            let width = min(utf8Width(word[start]), word.count - start)
+            let character = UnsafeBufferPointer(rebasing: word[start..<start + width])
+            let token: Int32?
+            if prefix.isEmpty, suffix.isEmpty {
+                token = vocabulary.id(at: character)
+            } else {
+                let isLast = start + width == word.count
+                token = vocabulary.id(of: (start == 0 ? [] : prefix) + character + (isLast ? suffix : []))
             }
-            candidates.insert(
-                Candidate(priority: Double(rank), left: left, right: right, width: width, token: token))
-        case .scored(let scores):
-            guard let token = vocabulary.id(of: piece[a.range.lowerBound..<b.range.upperBound]) else {
-                return
+            // Without a token for the unknown it leaves no gap: its neighbours may join.
+            if token != nil || unlisted.unknown != nil || !unlisted.byteTokens.isEmpty {
+                work.append(token ?? Self.none, start)
             }
+            start += width
+        }
+    }
+
+    private func appendUnlisted(
+        _ word: UnsafeBufferPointer<UInt8>, _ start: Int, _ unlisted: Unlisted, _ work: inout Workspace,
+        into tokens: inout [Int32]
+    ) {
+        work.sawUnknown = true
+        let bytes = word[start..<min(start + utf8Width(word[start]), word.count)]
+        let fallback = unlisted.byteTokens.isEmpty ? [] : bytes.compactMap { unlisted.byteTokens[Int($0)] }
+        if fallback.count == bytes.count {
+            tokens += fallback
+            work.lastWasUnknown = false
+        } else if let unknown = unlisted.unknown {
+            if !(unlisted.fuses && work.lastWasUnknown) { tokens.append(unknown) }
+            work.lastWasUnknown = true
+        }
+    }
+
+    /// Joins by looking at all pairs each time: the fastest way for a word.
+    private func joinScanning(_ work: inout Workspace) {
+        guard work.tokens.count > 1 else { return }
+        work.pairs.removeAll(keepingCapacity: true)
+        for index in 0..<work.tokens.count - 1 {
+            work.pairs.append(merges[work.tokens[index], work.tokens[index + 1]])
+        }
+        while true {
+            var (best, rank) = (0, Merge.none.rank)
+            for index in work.pairs.indices where work.pairs[index].rank < rank {
+                (best, rank) = (index, work.pairs[index].rank)
+            }
+            guard rank < Merge.none.rank else { return }
+            work.tokens[best] = work.pairs[best].token
+            work.tokens.remove(at: best + 1)
+            work.starts.remove(at: best + 1)
+            work.pairs.remove(at: best)
+            if best < work.pairs.count {
+                work.pairs[best] = merges[work.tokens[best], work.tokens[best + 1]]
+            }
+            if best > 0 { work.pairs[best - 1] = merges[work.tokens[best - 1], work.tokens[best]] }
+        }
+    }
+
+    /// Joins with a heap of candidates, in O(n log n), however long the piece.
+    private func joinSorting(_ work: inout Workspace) {
+        var chain = SymbolChain(work.tokens)
+        var candidates = Heap<Candidate>()
+        candidates.reserveCapacity(work.tokens.count)
+        func propose(_ left: Int, _ right: Int) {
+            let merge = merges[chain.tokens[left], chain.tokens[right]]
+            guard merge.rank < Merge.none.rank else { return }
             candidates.insert(
                 Candidate(
-                    priority: -Double(scores[Int(token)]), left: left, right: right, width: width,
-                    token: token))
+                    rank: merge.rank, left: left, right: right, leftToken: chain.tokens[left],
+                    rightToken: chain.tokens[right], token: merge.token))
         }
-    }
-
-    private func appendUnknown(
-        _ bytes: ArraySlice<UInt8>, _ lastWasUnknown: inout Bool, into tokens: inout [Int32]
-    ) {
-        guard case .characters(let unknown, let fuses, let byteTokens) = symbols else { return }
-        let fallback = byteTokens.isEmpty ? [] : bytes.compactMap { byteTokens[Int($0)] }
-        if !bytes.isEmpty, fallback.count == bytes.count {
-            tokens += fallback
-            lastWasUnknown = false
-        } else if let unknown {
-            if !(fuses && lastWasUnknown) { tokens.append(unknown) }
-            lastWasUnknown = true
+        for left in chain.tokens.indices.dropLast() { propose(left, left + 1) }
+        while let best = candidates.popMin() {
+            guard chain.isAlive[best.left], chain.next[best.left] == best.right,
+                chain.tokens[best.left] == best.leftToken, chain.tokens[best.right] == best.rightToken
+            else { continue }
+            chain.join(best.left, best.right, best.token)
+            if chain.next[best.left] < chain.tokens.count { propose(best.left, chain.next[best.left]) }
+            if chain.previous[best.left] >= 0 { propose(chain.previous[best.left], best.left) }
+        }
+        let starts = work.starts
+        work.removeAll()
+        for index in chain.tokens.indices where chain.isAlive[index] {
+            work.append(chain.tokens[index], starts[index])
         }
     }
 }
 
-/// Bytes of the UTF-8 sequence that begins with `lead`.
-func utf8Width(_ lead: UInt8) -> Int {
-    switch lead {
-    case 0xC0..<0xE0: 2
-    case 0xE0..<0xF0: 3
-    case 0xF0...: 4
-    default: 1
+/// What is needed to encode one piece after the other, kept so that it is allocated once.
+private struct Workspace {
+    /// Symbols up to which scanning for the best pair is faster than a heap.
+    static let mostForScan = 48
+
+    var tokens: [Int32] = []
+    /// Where in the word each symbol begins.
+    var starts: [Int] = []
+    var pairs: [Merge] = []
+    var cache: WordCache
+    var lastWasUnknown = false
+    /// Whether the word at hand had any.
+    var sawUnknown = false
+
+    init(textLength: Int) { cache = WordCache(textLength: textLength) }
+
+    mutating func removeAll() {
+        tokens.removeAll(keepingCapacity: true)
+        starts.removeAll(keepingCapacity: true)
+    }
+
+    @inline(__always) mutating func append(_ token: Int32, _ start: Int) {
+        tokens.append(token)
+        starts.append(start)
     }
 }
 
-/// Pairs of tokens and what they join to, in a hash table with linear probing.
-struct MergeTable: Sendable {
-    private struct Entry {
-        let key: UInt64
-        let rank: Int32
-        let token: Int32
+/// Symbols as a doubly linked list in arrays.
+private struct SymbolChain {
+    var tokens: [Int32]
+    var next: [Int]
+    var previous: [Int]
+    var isAlive: [Bool]
+
+    init(_ tokens: [Int32]) {
+        self.tokens = tokens
+        next = tokens.indices.map { $0 + 1 }
+        previous = tokens.indices.map { $0 - 1 }
+        isAlive = tokens.map { _ in true }
     }
 
-    private var entries: [Entry?]
+    mutating func join(_ left: Int, _ right: Int, _ token: Int32) {
+        tokens[left] = token
+        isAlive[right] = false
+        next[left] = next[right]
+        if next[right] < tokens.count { previous[next[right]] = left }
+    }
+}
 
-    /// The merges in order of rank; the first of equal pairs counts.
-    init(_ merges: [(left: Int32, right: Int32, token: Int32)]) {
-        var size = 16
-        while size < 2 * merges.count { size *= 2 }
-        entries = [Entry?](repeating: nil, count: size)
-        for (rank, merge) in merges.enumerated() {
-            let key = Self.key(merge.left, merge.right)
-            let bucket = find(key)
-            if entries[bucket] == nil {
-                entries[bucket] = Entry(key: key, rank: Int32(rank), token: merge.token)
-            }
-        }
+private struct Candidate: Comparable {
+    let rank: Int32
+    let left: Int
+    let right: Int
+    /// The tokens when it was proposed: if they changed, it no longer stands.
+    let leftToken: Int32
+    let rightToken: Int32
+    let token: Int32
+
+    static func < (a: Candidate, b: Candidate) -> Bool {
+        a.rank != b.rank ? a.rank < b.rank : a.left < b.left
     }
 
-    subscript(left: Int32, right: Int32) -> (rank: Int32, token: Int32)? {
-        entries[find(Self.key(left, right))].map { ($0.rank, $0.token) }
-    }
-
-    private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
-        UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
-    }
-
-    private func find(_ key: UInt64) -> Int {
-        var hash = key &* 0x9E37_79B9_7F4A_7C15
-        hash ^= hash >> 32
-        var bucket = Int(truncatingIfNeeded: hash) & (entries.count - 1)
-        while let entry = entries[bucket], entry.key != key { bucket = (bucket + 1) & (entries.count - 1) }
-        return bucket
-    }
+    static func == (a: Candidate, b: Candidate) -> Bool { a.rank == b.rank && a.left == b.left }
 }

@@ -12,32 +12,93 @@ struct TokenDecoder: Sendable {
         case bytes
         /// Tokens are text in which `mark` stands for a space.
         case text(mark: [UInt8]?, fallsBackToBytes: Bool)
+        /// Whatever tokenizer.json says.
+        case steps([DecoderStep])
     }
 
     let style: Style
     /// Spaces dropped from the start of the whole text.
-    let strippedSpaces: Int
+    var strippedSpaces = 0
+    var fallbackRuns = FallbackRuns.whole
+    /// Whether whole texts are decoded as InternLM's code does it: a space before the text before a special
+    /// token that is shown, and no spaces before punctuation.
+    var tidiesText = false
+
+    /// What becomes of bytes in a row that are no UTF-8 together.
+    enum FallbackRuns: Sendable {
+        /// U+FFFD for each of them: tokenizer.json's `ByteFallback`.
+        case whole
+        /// The characters that there are, and U+FFFD for each other byte: SentencePiece.
+        case characters
+    }
+
+    init(style: Style, strippedSpaces: Int = 0) {
+        (self.style, self.strippedSpaces) = (style, strippedSpaces)
+    }
+
+    /// The simplest style that does what `steps` say.
+    init(steps: [DecoderStep]) {
+        var (rest, mark, fallsBack) = (steps[...], [UInt8]?.none, false)
+        if case .replace(let old, let new)? = rest.first, new == [UInt8(ascii: " ")] {
+            (mark, rest) = (old, rest.dropFirst())
+        }
+        if case .byteFallback? = rest.first { (fallsBack, rest) = (true, rest.dropFirst()) }
+        if case .fuse? = rest.first {
+            rest = rest.dropFirst()
+            switch rest.first {
+            case nil: self.init(style: .text(mark: mark, fallsBackToBytes: fallsBack))
+            case .strip([UInt8(ascii: " ")], let start, 0)? where rest.count == 1:
+                self.init(style: .text(mark: mark, fallsBackToBytes: fallsBack), strippedSpaces: start)
+            default: self.init(style: .steps(steps))
+            }
+        } else {
+            self.init(style: .steps(steps))
+        }
+    }
 
     func piece(_ token: ArraySlice<UInt8>) -> Piece {
-        guard case .text(let mark, let fallsBack) = style else { return .bytes(Array(token)) }
-        if fallsBack, let byte = Self.byteToken(token) { return .fallback(byte) }
-        guard let mark, let first = mark.first else { return .bytes(Array(token)) }
-        var (bytes, index): ([UInt8], Int) = ([], token.startIndex)
-        while index < token.endIndex {
-            if token[index] == first, token[index...].starts(with: mark) {
-                bytes.append(UInt8(ascii: " "))
-                index += mark.count
-            } else {
-                bytes.append(token[index])
-                index += 1
-            }
+        switch style {
+        case .bytes: return .bytes(Array(token))
+        case .text(let mark, let fallsBack):
+            if fallsBack, let byte = Self.byteToken(token) { return .fallback(byte) }
+            return .bytes(mark.map { DecoderStep.replace(token, $0, [UInt8(ascii: " ")]) } ?? Array(token))
+        case .steps: return .bytes(text(ofAll: [Array(token)], continuing: true))
         }
-        return .bytes(bytes)
+    }
+
+    /// The text of a list of tokens by the steps.
+    func text(ofAll tokens: [[UInt8]], continuing: Bool) -> [UInt8] {
+        guard case .steps(let steps) = style else { return [] }
+        return Array(steps.reduce(tokens) { $1.apply($0, continuing: continuing) }.joined())
+    }
+
+    /// A run of fallback bytes as text.
+    func text(ofRun run: [UInt8]) -> [UInt8] {
+        guard fallbackRuns == .characters else { return DecoderStep.textOfRun(run) }
+        var (text, rest) = ([UInt8](), run)
+        while !rest.isEmpty {
+            text += takeCharacter(&rest) ?? Array("\u{FFFD}".utf8)
+        }
+        return text
+    }
+
+    /// The character that `bytes` begin with, or U+FFFD for a byte that begins none; nil, leaving one byte
+    /// less, where the end cuts it off.
+    fileprivate func takeCharacter(_ bytes: inout [UInt8]) -> [UInt8]? {
+        let width = bytes.first.map(utf8Width) ?? 0
+        let character = Array(bytes.prefix(width))
+        if String(validating: character, as: UTF8.self) != nil {
+            bytes.removeFirst(width)
+            return character
+        }
+        let isCutOff = character.count == bytes.count && completePrefix(character) == 0
+        bytes.removeFirst()
+        return isCutOff ? nil : Array("\u{FFFD}".utf8)
     }
 
     /// The byte that `<0xAB>` names.
     static func byteToken(_ token: ArraySlice<UInt8>) -> UInt8? {
-        guard token.count == 6, token.starts(with: Array("<0x".utf8)), token.last == UInt8(ascii: ">") else {
+        guard token.count == 6, token.starts(with: [0x3C, 0x30, 0x78]), token.last == UInt8(ascii: ">") else {
             return nil
         }
         return UInt8(String(decoding: token.dropFirst(3).dropLast(), as: UTF8.self), radix: 16)
@@ -52,25 +113,31 @@ public struct StreamingDecoder: Sendable {
     private var pending: [UInt8] = []
     private var pendingIsFallback = false
     private var spacesToStrip: Int
+    private var window: DecodingWindow?
 
     init(_ tokenizer: Tokenizer, skipsSpecialTokens: Bool, continuing: Bool) {
         (self.tokenizer, self.skipsSpecialTokens) = (tokenizer, skipsSpecialTokens)
         spacesToStrip = continuing ? 0 : tokenizer.decoder.strippedSpaces
+        if case .steps = tokenizer.decoder.style {
+            window = DecodingWindow(decoder: tokenizer.decoder, continuing: continuing)
+        }
     }
 
     /// The text that became certain with `token`; often empty.
     public mutating func append(_ token: Int32) -> String {
         if skipsSpecialTokens, tokenizer.isSpecial(token) { return "" }
-        switch tokenizer.decoder.piece(tokenizer.vocabulary.bytes(of: token)) {
+        if window != nil { return window?.append(Array(tokenizer.shownBytes(of: token))) ?? "" }
+        switch tokenizer.decoder.piece(tokenizer.shownBytes(of: token)) {
         case .bytes(let bytes):
-            var text = pendingIsFallback ? finish() : ""
+            var text = pendingIsFallback ? endRun() : ""
             pending += bytes
             text += takeWholeCharacters()
             return stripped(text)
         case .fallback(let byte):
-            var text = pendingIsFallback ? "" : finish()
+            var text = pendingIsFallback ? "" : endRun()
             pendingIsFallback = true
             pending.append(byte)
+            if tokenizer.decoder.fallbackRuns == .characters { return stripped(text + takeCharacters()) }
             // Whole characters leave as soon as they are; a run that is none yet may still become one.
             if let valid = String(validating: pending, as: UTF8.self) {
                 text += valid
@@ -81,12 +148,21 @@ public struct StreamingDecoder: Sendable {
     }
 
     /// The rest: what never became a character is U+FFFD.
-    public mutating func finish() -> String {
+    public mutating func finish() -> String { window?.finish() ?? stripped(endRun()) }
+
+    private mutating func endRun() -> String {
         defer { (pending, pendingIsFallback) = ([], false) }
-        let text =
-            pendingIsFallback
-            ? String(repeating: "\u{FFFD}", count: pending.count) : String(decoding: pending, as: UTF8.self)
-        return stripped(text)
+        return String(
+            decoding: pendingIsFallback ? tokenizer.decoder.text(ofRun: pending) : pending, as: UTF8.self)
+    }
+
+    private mutating func takeCharacters() -> String {
+        var (text, rest) = ([UInt8](), pending)
+        while !rest.isEmpty, let character = tokenizer.decoder.takeCharacter(&rest) {
+            text += character
+            pending = rest
+        }
+        return String(decoding: text, as: UTF8.self)
     }
 
     private mutating func takeWholeCharacters() -> String {
@@ -100,6 +176,41 @@ public struct StreamingDecoder: Sendable {
         let spaces = text.utf8.prefix(spacesToStrip).prefix { $0 == UInt8(ascii: " ") }.count
         spacesToStrip = spaces == text.utf8.count ? spacesToStrip - spaces : 0
         return String(text.unicodeScalars.dropFirst(spaces))
+    }
+}
+
+/// Decodes a stream by steps that need to see a token's neighbours: each new text is what the last tokens
+/// say with the new one, less what they said without it.
+private struct DecodingWindow: Sendable {
+    let decoder: TokenDecoder
+    /// Whether the first token of the window follows others.
+    private var continuing: Bool
+    private var tokens: [[UInt8]] = []
+    /// How many of the tokens have been told.
+    private var told = 0
+
+    /// A run without one whole character is told after so many tokens; a character has 4 bytes at most.
+    private static let mostWaiting = 8
+
+    init(decoder: TokenDecoder, continuing: Bool) { (self.decoder, self.continuing) = (decoder, continuing) }
+
+    mutating func append(_ token: [UInt8]) -> String {
+        tokens.append(token)
+        return advance(isLast: tokens.count - told >= Self.mostWaiting)
+    }
+
+    mutating func finish() -> String { told < tokens.count ? advance(isLast: true) : "" }
+
+    private mutating func advance(isLast: Bool) -> String {
+        let before = decoder.text(ofAll: Array(tokens[..<told]), continuing: continuing)
+        let after = decoder.text(ofAll: tokens, continuing: continuing)
+        guard isLast || !after.suffix(3).elementsEqual([0xEF, 0xBF, 0xBD]) else { return "" }
+        if told > 0 {
+            tokens.removeFirst(told)
+            continuing = true
+        }
+        told = tokens.count
+        return String(decoding: after.dropFirst(before.count), as: UTF8.self)
     }
 }
 

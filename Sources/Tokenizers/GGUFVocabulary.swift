@@ -1,6 +1,6 @@
 /// The tokenizer a GGUF file carries in its metadata.
 public struct GGUFVocabulary: Sendable {
-    /// `tokenizer.ggml.model`: "gpt2" for byte-level BPE, "llama" for SentencePiece BPE.
+    /// `tokenizer.ggml.model`: "gpt2" for byte-level BPE, "llama" and "t5" for SentencePiece BPE and Unigram.
     public var model: String
     /// `tokenizer.ggml.pre`: which pattern cuts the text.
     public var pre: String?
@@ -15,6 +15,9 @@ public struct GGUFVocabulary: Sendable {
     public var addsBOS: Bool?
     public var addsEOS: Bool?
     public var addsSpacePrefix: Bool?
+    public var removesExtraSpaces: Bool?
+    /// `tokenizer.ggml.precompiled_charsmap`.
+    public var characterMap: [UInt8]?
 
     public init(model: String, tokens: [String]) { (self.model, self.tokens) = (model, tokens) }
 
@@ -26,21 +29,19 @@ public struct GGUFVocabulary: Sendable {
         }
         switch model {
         case "gpt2": return try makeByteLevel()
-        case "llama": return try makeSentencePiece()
-        default: throw .unsupported("GGUF: the tokenizer model '\(model)'")
+        case "llama": return try makeSentencePiece(.bytePair)
+        case "t5": return try makeSentencePiece(.unigram)
+        default: throw .unsupported("GGUF: the tokenizer model '\(model)'; expected gpt2, llama or t5")
         }
-    }
-
-    private enum TokenType {
-        static let (unknown, control, userDefined) = (2, 3, 4)
     }
 
     private var addedTokens: [AddedToken] {
         (types ?? []).enumerated().compactMap { id, type in
             switch type {
-            case TokenType.unknown, TokenType.control:
+            case SentencePiece.PieceType.unknown, SentencePiece.PieceType.control:
                 AddedToken(id: Int32(id), content: tokens[id], isSpecial: true)
-            case TokenType.userDefined: AddedToken(id: Int32(id), content: tokens[id], isSpecial: false)
+            case SentencePiece.PieceType.userDefined:
+                AddedToken(id: Int32(id), content: tokens[id], isSpecial: false)
             default: nil
             }
         }
@@ -75,65 +76,26 @@ public struct GGUFVocabulary: Sendable {
         }
         let (prefix, suffix) = try surroundings(addsBOS: scheme.addsBOS)
         return Tokenizer(
-            addedTokens: added, normalizer: nil, preTokenizer: scheme.preTokenizer,
-            model: BytePairModel(
-                vocabulary: vocabulary, symbols: .bytes, merges: .ranked(MergeTable(list)),
-                takesWholePieces: scheme.takesWholePieces),
-            prefix: prefix, suffix: suffix, decoder: TokenDecoder(style: .bytes, strippedSpaces: 0))
+            .init(
+                addedTokens: added, normalizer: scheme.normalizer, preTokenizer: scheme.preTokenizer,
+                model: .bytePair(
+                    BytePairModel(
+                        vocabulary: vocabulary, symbols: .bytes, merges: MergeTable(list),
+                        takesWholePieces: scheme.takesWholePieces)),
+                prefix: prefix, suffix: suffix, decoder: TokenDecoder(style: .bytes)))
     }
 
-    private func makeSentencePiece() throws(TokenizerError) -> Tokenizer {
+    private func makeSentencePiece(_ kind: SentencePiece.Kind) throws(TokenizerError) -> Tokenizer {
         guard let scores else { throw .malformed("GGUF: tokenizer.ggml.scores is missing") }
-        let vocabulary = Vocabulary(tokens.map { Array($0.utf8) })
-        let prefixesSpace = addsSpacePrefix ?? true
-        let replace = Normalizer.replace(" ", by: "▁")
-        let (prefix, suffix) = try surroundings(addsBOS: true)
-        return Tokenizer(
-            addedTokens: addedTokens,
-            normalizer: prefixesSpace ? .sequence([.prepend("▁"), replace]) : replace,
-            preTokenizer: nil,
-            model: BytePairModel(
-                vocabulary: vocabulary,
-                symbols: .characters(
-                    unknown: unknown.flatMap { Int32(exactly: $0) }, fusesUnknown: true,
-                    byteTokens: vocabulary.byteTokens),
-                merges: .scored(scores), takesWholePieces: false),
-            prefix: prefix, suffix: suffix,
-            decoder: TokenDecoder(
-                style: .text(mark: Array("▁".utf8), fallsBackToBytes: true),
-                strippedSpaces: prefixesSpace ? 1 : 0))
-    }
-}
-
-/// How the byte-level tokenizers that llama.cpp knows by name cut text.
-private struct ByteLevelScheme {
-    let preTokenizer: PreTokenizer
-    var takesWholePieces = false
-    var addsBOS = false
-
-    init(pre: String) throws(TokenizerError) {
-        let words = #"[^\r\n\p{L}\p{N}]?\p{L}+"#
-        let rest = #" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-        let contractions = #"(?i:'s|'t|'re|'ve|'m|'ll|'d)"#
-        switch pre {
-        case "llama-bpe", "llama3", "llama-v3", "dbrx", "smaug-bpe":
-            preTokenizer = try .isolating("\(contractions)|\(words)|\\p{N}{1,3}|\(rest)")
-            takesWholePieces = pre.hasPrefix("llama")
-            addsBOS = pre.hasPrefix("llama")
-        case "qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan":
-            preTokenizer = try .isolating("\(contractions)|\(words)|\\p{N}|\(rest)")
-        case "smollm", "starcoder", "refact", "command-r", "codeshell":
-            preTokenizer = .sequence([
-                try .digits(individually: true), try .isolating(PreTokenizer.gpt2Pattern),
-            ])
-        case "gpt-2", "mpt", "olmo", "jais", "phi-2":
-            preTokenizer = try .isolating(PreTokenizer.gpt2Pattern)
-        case "default":
-            preTokenizer = .sequence([
-                try .isolating(#"[\p{P}\$\+<=>\^~\|]+"#), try .isolating(PreTokenizer.gpt2Pattern),
-                try .isolating(#"\p{N}+"#), try .isolating("[0-9][0-9][0-9]"),
-            ])
-        default: throw .unsupported("GGUF: the pre-tokenizer '\(pre)'")
-        }
+        var model = SentencePiece(
+            kind: kind, pieces: tokens, scores: scores,
+            types: types ?? tokens.map { _ in SentencePiece.PieceType.normal })
+        model.unknown = unknown.flatMap { tokens.indices.contains($0) ? Int32($0) : nil }
+        model.addsDummyPrefix = addsSpacePrefix ?? true
+        model.removesExtraSpaces = removesExtraSpaces ?? false
+        if let characterMap, !characterMap.isEmpty { model.characterMap = try CharacterMap(characterMap) }
+        var parts = try model.makeParts()
+        (parts.prefix, parts.suffix) = try surroundings(addsBOS: kind == .bytePair)
+        return Tokenizer(parts)
     }
 }

@@ -8,7 +8,8 @@ final class Pattern: @unchecked Sendable {
 
     init(_ source: String) throws(TokenizerError) {
         var (error, offset): (Int32, Int) = (0, 0)
-        let options = PCRE2_UTF | PCRE2_UCP
+        // In Ruby's dialect, which Oniguruma is used with, ^ and $ are about lines.
+        let options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE
         let bytes = Array(try Self.translated(source).utf8)
         guard let code = pcre2_compile_8(bytes, bytes.count, options, &error, &offset, nil),
             let context = pcre2_match_context_create_8(nil)
@@ -26,26 +27,36 @@ final class Pattern: @unchecked Sendable {
         pcre2_code_free_8(code)
     }
 
-    /// The matches in `text`, which must be valid UTF-8, from left to right; empty ones are left out.
-    func matches(in text: ArraySlice<UInt8>) throws(TokenizerError) -> [Range<Int>] {
+    /// The matches in each of `ranges` of `text`, which must be valid UTF-8, from left to right; empty ones
+    /// are left out. What lies outside a range does not exist for the pattern.
+    func matches(in text: [UInt8], _ ranges: [Range<Int>], _ found: (Int, Range<Int>) -> Void)
+        throws(TokenizerError)
+    {
         guard let data = pcre2_match_data_create_8(1, nil) else { throw .patternTooCostly }
         defer { pcre2_match_data_free_8(data) }
-        var found: [Range<Int>] = []
         let status = text.withUnsafeBufferPointer { buffer -> Int32 in
             guard let base = buffer.baseAddress else { return PCRE2_ERROR_NOMATCH }
-            var start = 0
-            while start <= buffer.count {
-                let status = pcre2_match_8(
-                    code, base, buffer.count, start, PCRE2_NO_UTF_CHECK | UInt32(PCRE2_NOTEMPTY), data,
-                    context)
-                if status < 0 { return status }
-                guard let bounds = pcre2_get_ovector_pointer_8(data) else { return PCRE2_ERROR_NOMATCH }
-                found.append(text.startIndex + bounds[0]..<text.startIndex + bounds[1])
-                start = bounds[1]
+            for (piece, range) in ranges.enumerated() {
+                var start = 0
+                while start < range.count {
+                    let status = pcre2_match_8(
+                        code, base + range.lowerBound, range.count, start,
+                        PCRE2_NO_UTF_CHECK | UInt32(PCRE2_NOTEMPTY), data, context)
+                    if status == PCRE2_ERROR_NOMATCH { break }
+                    guard status >= 0, let bounds = pcre2_get_ovector_pointer_8(data) else { return status }
+                    found(piece, range.lowerBound + bounds[0]..<range.lowerBound + bounds[1])
+                    start = bounds[1]
+                }
             }
             return PCRE2_ERROR_NOMATCH
         }
         guard status == PCRE2_ERROR_NOMATCH else { throw .patternTooCostly }
+    }
+
+    /// The matches in the whole of `text`.
+    func matches(in text: [UInt8]) throws(TokenizerError) -> [Range<Int>] {
+        var found: [Range<Int>] = []
+        try matches(in: text, [0..<text.count]) { found.append($1) }
         return found
     }
 

@@ -3,29 +3,43 @@
 /// Text is cut at added tokens, normalised, cut into pieces, and each piece encoded; the names of the stages
 /// are those of tokenizer.json.
 public struct Tokenizer: Sendable {
+    /// Where the pieces of a tokenizer come together; see `init(_:)`.
+    struct Parts {
+        var addedTokens: [AddedToken] = []
+        var normalizer: Normalizer?
+        var preTokenizer: PreTokenizer?
+        var model: TokenModel
+        /// Tokens put before and after a text.
+        var prefix: [Int32] = []
+        var suffix: [Int32] = []
+        var decoder: TokenDecoder
+        /// How an added token reads in normalised text; its content by default.
+        var normalizedSpelling: (AddedToken) -> String = \.content
+    }
+
     let vocabulary: Vocabulary
     let addedTokens: [AddedToken]
-    let normalizer: Normalizer?
-    let preTokenizer: PreTokenizer?
-    let model: BytePairModel
-    /// Tokens put before and after a text.
-    let prefix: [Int32]
-    let suffix: [Int32]
     let decoder: TokenDecoder
+    private let normalizer: Normalizer?
+    private let preTokenizer: PreTokenizer?
+    private let model: TokenModel
+    private let prefix: [Int32]
+    private let suffix: [Int32]
     private let special: Set<Int32>
+    private let hidden: Set<Int32>
     private let rawMatcher: AddedTokenMatcher
     private let normalizedMatcher: AddedTokenMatcher
 
-    init(
-        addedTokens: [AddedToken], normalizer: Normalizer?, preTokenizer: PreTokenizer?, model: BytePairModel,
-        prefix: [Int32], suffix: [Int32], decoder: TokenDecoder
-    ) {
-        vocabulary = model.vocabulary
-        (self.addedTokens, self.normalizer, self.preTokenizer) = (addedTokens, normalizer, preTokenizer)
-        (self.model, self.prefix, self.suffix, self.decoder) = (model, prefix, suffix, decoder)
+    init(_ parts: Parts) {
+        vocabulary = parts.model.vocabulary
+        (addedTokens, decoder, model) = (parts.addedTokens, parts.decoder, parts.model)
+        (normalizer, preTokenizer) = (parts.normalizer, parts.preTokenizer)
+        (prefix, suffix) = (parts.prefix, parts.suffix)
         special = Set(addedTokens.filter(\.isSpecial).map(\.id))
+        hidden = Set(addedTokens.filter(\.isForTemplates).map(\.id))
         rawMatcher = AddedTokenMatcher(addedTokens.filter { !$0.isNormalized })
-        normalizedMatcher = AddedTokenMatcher(addedTokens.filter(\.isNormalized))
+        normalizedMatcher = AddedTokenMatcher(
+            addedTokens.filter(\.isNormalized), spelledAs: parts.normalizedSpelling)
     }
 
     public var vocabularySize: Int { vocabulary.count }
@@ -46,7 +60,7 @@ public struct Tokenizer: Sendable {
 
     /// The bytes that `id` adds to a text; none for an id outside the vocabulary.
     public func bytes(of id: Int32) -> [UInt8] {
-        switch decoder.piece(vocabulary.bytes(of: id)) {
+        switch decoder.piece(shownBytes(of: id)) {
         case .bytes(let bytes): bytes
         case .fallback(let byte): [byte]
         }
@@ -55,6 +69,9 @@ public struct Tokenizer: Sendable {
     /// The token as text; U+FFFD for what is no whole character.
     public func token(_ id: Int32) -> String { String(decoding: bytes(of: id), as: UTF8.self) }
 
+    /// The vocabulary's bytes of a token, unless it never shows in text.
+    func shownBytes(of id: Int32) -> ArraySlice<UInt8> { hidden.contains(id) ? [] : vocabulary.bytes(of: id) }
+
     /// The tokens of `text`. With `addsSpecialTokens` those that the model expects around a text come along;
     /// with `parsesSpecialTokens` special tokens spelled out in the text become what they name.
     public func encode(
@@ -62,13 +79,12 @@ public struct Tokenizer: Sendable {
     ) throws(TokenizerError) -> [Int32] {
         var tokens = addsSpecialTokens ? prefix : []
         let bytes = Array(text.utf8)
-        for part in rawMatcher.split(bytes, special: parsesSpecialTokens) {
+        let recognition = parsesSpecialTokens ? AddedTokenMatcher.Recognition.spelled : .none
+        for part in rawMatcher.split(bytes, recognition) {
             switch part {
             case .token(let id): tokens.append(id)
             case .text(let range):
-                try encode(
-                    String(decoding: bytes[range], as: UTF8.self), isStart: range.lowerBound == 0,
-                    special: parsesSpecialTokens, into: &tokens)
+                try encode(Array(bytes[range]), isStart: range.lowerBound == 0, recognition, into: &tokens)
             }
         }
         return tokens + (addsSpecialTokens ? suffix : [])
@@ -79,52 +95,71 @@ public struct Tokenizer: Sendable {
     public func encode(_ text: String, literalMark: Unicode.Scalar) throws(TokenizerError) -> [Int32] {
         var tokens: [Int32] = []
         let bytes = Array(text.utf8)
-        for part in rawMatcher.split(bytes, special: true) {
+        let mark = Array(String(literalMark).utf8)
+        for part in rawMatcher.split(bytes, .template) {
             switch part {
             case .token(let id): tokens.append(id)
             case .text(let range):
-                let marked = String(decoding: bytes[range], as: UTF8.self)
-                let plain = String(
-                    String.UnicodeScalarView(marked.unicodeScalars.filter { $0 != literalMark }))
+                let plain = DecoderStep.replace(bytes[range], mark, [])
                 // The stage after this one looks for the tokens of normalised text only.
-                try encode(plain, isStart: range.lowerBound == 0, special: plain == marked, into: &tokens)
+                let recognition =
+                    plain.count == range.count ? AddedTokenMatcher.Recognition.template : .none
+                try encode(plain, isStart: range.lowerBound == 0, recognition, into: &tokens)
             }
         }
         return tokens
     }
 
     private func encode(
-        _ text: String, isStart: Bool, special: Bool, into tokens: inout [Int32]
+        _ text: [UInt8], isStart: Bool, _ recognition: AddedTokenMatcher.Recognition,
+        into tokens: inout [Int32]
     ) throws(TokenizerError) {
-        let normalized = Array((try normalizer?.apply(text) ?? text).utf8)
-        for part in normalizedMatcher.split(normalized, special: special) {
+        let normalized = try normalizer?.apply(text) ?? text
+        for part in normalizedMatcher.split(normalized, recognition) {
             switch part {
             case .token(let id): tokens.append(id)
             case .text(let range):
-                let isStart = isStart && range.lowerBound == 0
-                let pieces = try preTokenizer?.apply([Array(normalized[range])], isStart: isStart)
-                for piece in pieces ?? [Array(normalized[range])] { model.encode(piece[...], into: &tokens) }
+                var pieces = Pieces(
+                    range == 0..<normalized.count ? normalized : Array(normalized[range]))
+                try preTokenizer?.apply(&pieces, isStart: isStart && range.lowerBound == 0)
+                model.encode(pieces, into: &tokens)
             }
         }
     }
 
     /// The text of `tokens`; ids outside the vocabulary add nothing.
     public func decode(_ tokens: [Int32], skipsSpecialTokens: Bool = true) -> String {
-        var (bytes, run): ([UInt8], [UInt8]) = ([], [])
-        func endRun() {
-            let isValid = String(validating: run, as: UTF8.self) != nil
-            bytes += isValid ? run : Array(String(repeating: "\u{FFFD}", count: run.count).utf8)
-            run = []
+        let shown = skipsSpecialTokens ? tokens.filter { !isSpecial($0) } : tokens
+        if case .steps = decoder.style {
+            let texts = shown.map { Array(shownBytes(of: $0)) }.filter { !$0.isEmpty }
+            return String(decoding: decoder.text(ofAll: texts, continuing: false), as: UTF8.self)
         }
-        for token in tokens where !(skipsSpecialTokens && isSpecial(token)) {
-            switch decoder.piece(vocabulary.bytes(of: token)) {
+        guard decoder.tidiesText else { return text(of: shown) }
+        var (result, run): (String, [Int32]) = ("", [])
+        var lastWasSpecial = false
+        for token in shown {
+            if isSpecial(token) {
+                result += (lastWasSpecial ? "" : " ") + text(of: run) + self.token(token)
+                run = []
+            } else {
+                run.append(token)
+            }
+            lastWasSpecial = isSpecial(token)
+        }
+        return DecoderStep.tidied(result + text(of: run))
+    }
+
+    private func text(of tokens: [Int32]) -> String {
+        var (bytes, run): ([UInt8], [UInt8]) = ([], [])
+        for token in tokens {
+            switch decoder.piece(shownBytes(of: token)) {
             case .fallback(let byte): run.append(byte)
             case .bytes(let piece):
-                endRun()
-                bytes += piece
+                bytes += decoder.text(ofRun: run) + piece
+                run = []
             }
         }
-        endRun()
+        bytes += decoder.text(ofRun: run)
         let spaces = bytes.prefix(decoder.strippedSpaces).prefix { $0 == UInt8(ascii: " ") }.count
         return String(decoding: bytes.dropFirst(spaces), as: UTF8.self)
     }

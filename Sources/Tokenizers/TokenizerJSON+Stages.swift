@@ -1,89 +1,138 @@
+import Foundation
 import JSON
 
 /// tokenizer.json nests stages a few levels deep; more is a mistake or an attack.
 private let deepestNesting = 8
 
+/// The steps of a stage that may be a sequence of sequences.
+private func flattened(_ json: JSONValue?, _ list: String, depth: Int = 0) throws(TokenizerError)
+    -> [JSONValue]
+{
+    guard let json, !json.isNull else { return [] }
+    guard json["type"]?.string == "Sequence" else { return [json] }
+    guard depth < deepestNesting else {
+        throw .malformed("\(list) are nested more than \(deepestNesting) deep")
+    }
+    var steps: [JSONValue] = []
+    for step in json[list]?.array ?? [] { steps += try flattened(step, list, depth: depth + 1) }
+    return steps
+}
+
+/// A pattern as tokenizer.json has it, as regular expression.
+private func source(_ json: JSONValue, of stage: String) throws(TokenizerError) -> String {
+    if let pattern = json["pattern"]?["Regex"]?.string { return pattern }
+    guard let text = json["pattern"]?["String"]?.string ?? json["pattern"]?.string else {
+        throw .malformed("\(stage) has no pattern")
+    }
+    return literal(text)
+}
+
+/// Every character spelled as a code point, so that none has a meaning.
+private func literal(_ text: String) -> String {
+    text.unicodeScalars.map { "\\x{\(String($0.value, radix: 16))}" }.joined()
+}
+
 extension Normalizer {
-    init?(json: JSONValue?, depth: Int = 0) throws(TokenizerError) {
-        guard let json, !json.isNull else { return nil }
-        guard depth < deepestNesting else { throw .malformed("normalizers are nested too deeply") }
+    init?(json: JSONValue?) throws(TokenizerError) {
+        var steps: [Normalizer] = []
+        for step in try flattened(json, "normalizers") { steps += try Self.steps(step) }
+        guard let first = steps.first else { return nil }
+        self = steps.count == 1 ? first : .sequence(steps)
+    }
+
+    private static func steps(_ json: JSONValue) throws(TokenizerError) -> [Normalizer] {
         switch json["type"]?.string {
-        case "Sequence":
-            var steps: [Normalizer] = []
-            for step in json["normalizers"]?.array ?? [] {
-                if let step = try Normalizer(json: step, depth: depth + 1) { steps.append(step) }
-            }
-            self = .sequence(steps)
-        case "Prepend": self = .prepend(json["prepend"]?.string ?? "")
+        case "Prepend": [.prepend(Array((json["prepend"]?.string ?? "").utf8))]
         case "Replace":
-            let content = json["content"]?.string ?? ""
             if let text = json["pattern"]?["String"]?.string {
-                self = .replace(text, by: content)
-            } else if let pattern = json["pattern"]?["Regex"]?.string {
-                self = .replacePattern(try Pattern(pattern), by: content)
+                [.replace(Array(text.utf8), by: Array((json["content"]?.string ?? "").utf8))]
             } else {
-                throw .malformed("the normalizer Replace has no pattern")
+                [
+                    .replacePattern(
+                        try Pattern(try source(json, of: "the normalizer Replace")),
+                        by: Array((json["content"]?.string ?? "").utf8))
+                ]
             }
         case "Strip":
-            self = .strip(left: json["strip_left"]?.bool ?? true, right: json["strip_right"]?.bool ?? true)
-        case "Lowercase": self = .lowercase
-        case "NFC": self = .nfc
-        case "NFD": self = .nfd
-        case "NFKC": self = .nfkc
-        case "NFKD": self = .nfkd
+            [.strip(left: json["strip_left"]?.bool ?? true, right: json["strip_right"]?.bool ?? true)]
+        case "Lowercase": [.lowercase]
+        case "StripAccents": [.stripAccents]
+        case "NFC": [.nfc]
+        case "NFD": [.nfd]
+        case "NFKC": [.nfkc]
+        case "NFKD": [.nfkd]
+        case "Nmt": [.nmt]
+        case "ByteLevel": [.byteAlphabet]
+        case "BertNormalizer": bert(json)
+        case "Precompiled":
+            [.precompiled(try characterMap(json["precompiled_charsmap"]?.string ?? ""), .clusters)]
         case let type: throw .unsupported("a normalizer of type \(type ?? "none")")
         }
     }
-}
 
-/// The pre-tokenizer of a tokenizer.json, and whether it turns text into the byte alphabet.
-struct PreTokenizerJSON {
-    private(set) var preTokenizer: PreTokenizer?
-    private(set) var isByteLevel = false
-
-    init(_ json: JSONValue?) throws(TokenizerError) {
-        guard let json, !json.isNull else { return }
-        var steps: [PreTokenizer] = []
-        try collect(json, into: &steps, depth: 0)
-        preTokenizer = .sequence(steps)
+    private static func characterMap(_ text: String) throws(TokenizerError) -> CharacterMap {
+        guard let data = Data(base64Encoded: text) else {
+            throw .malformed("precompiled_charsmap: expected base64, found '\(text.prefix(20))'")
+        }
+        return try CharacterMap(Array(data))
     }
 
-    private mutating func collect(
-        _ json: JSONValue, into steps: inout [PreTokenizer], depth: Int
-    ) throws(TokenizerError) {
-        guard depth < deepestNesting else { throw .malformed("pre-tokenizers are nested too deeply") }
+    private static func bert(_ json: JSONValue) -> [Normalizer] {
+        let lowercases = json["lowercase"]?.bool ?? true
+        var steps: [Normalizer] = [
+            .bert(
+                cleans: json["clean_text"]?.bool ?? true,
+                separatesChinese: json["handle_chinese_chars"]?.bool ?? true)
+        ]
+        if json["strip_accents"]?.bool ?? lowercases { steps += [.nfd, .stripAccents] }
+        if lowercases { steps.append(.lowercase) }
+        return steps
+    }
+}
+
+/// The pre-tokenizer of a tokenizer.json.
+struct PreTokenizerJSON {
+    var steps: [PreTokenizer] = []
+    /// Whether the last step turns the text into the byte alphabet, which is left to the model.
+    private(set) var endsInBytes = false
+
+    mutating func collect(_ json: JSONValue?) throws(TokenizerError) {
+        for step in try flattened(json, "pretokenizers") { try add(step) }
+    }
+
+    private mutating func add(_ json: JSONValue) throws(TokenizerError) {
+        if endsInBytes {
+            steps.append(.byteAlphabet)
+            endsInBytes = false
+        }
         switch json["type"]?.string {
-        case "Sequence":
-            for step in json["pretokenizers"]?.array ?? [] {
-                try collect(step, into: &steps, depth: depth + 1)
-            }
-        case "Split": steps.append(try split(json))
+        case "Split":
+            steps.append(
+                .split(
+                    try Splitter(try source(json, of: "the pre-tokenizer Split")), try behavior(json),
+                    inverted: json["invert"]?.bool ?? false))
         case "ByteLevel":
-            isByteLevel = true
+            endsInBytes = true
             if json["add_prefix_space"]?.bool ?? true { steps.append(.prefixSpace) }
-            if json["use_regex"]?.bool ?? true { steps.append(try .isolating(PreTokenizer.gpt2Pattern)) }
-        case "Digits": steps.append(try .digits(individually: json["individual_digits"]?.bool ?? false))
-        case "Whitespace": steps.append(.split(try Pattern(#"\w+|[^\w\s]+"#), .removed, inverted: true))
-        case "WhitespaceSplit": steps.append(.split(try Pattern(#"\s+"#), .removed, inverted: false))
+            if json["use_regex"]?.bool ?? true { steps.append(try .isolating(KnownPattern.gpt2Source)) }
+        case "Digits": steps.append(.digits(individually: json["individual_digits"]?.bool ?? false))
+        case "Whitespace": steps.append(.split(try Splitter(#"\w+|[^\w\s]+"#), .removed, inverted: true))
+        case "WhitespaceSplit": steps.append(.split(.known(.spaces), .removed, inverted: false))
         case "Punctuation":
-            steps.append(.split(try Pattern(#"[!-/:-@\[-`{-~]|\p{P}"#), try behavior(json), inverted: false))
-        case "Metaspace": steps.append(metaspace(json))
+            steps.append(.split(try Splitter(Self.punctuation), try behavior(json), inverted: false))
+        case "BertPreTokenizer":
+            steps.append(.split(.known(.spaces), .removed, inverted: false))
+            steps.append(try .isolating(Self.punctuation))
+        case "CharDelimiterSplit":
+            steps.append(
+                .split(try Splitter(literal(json["delimiter"]?.string ?? "")), .removed, inverted: false))
+        case "FixedLength": steps.append(.fixedLength(max(1, json["length"]?.int ?? 5)))
+        case "Metaspace": steps.append(try metaspace(json))
         case let type: throw .unsupported("a pre-tokenizer of type \(type ?? "none")")
         }
     }
 
-    private func split(_ json: JSONValue) throws(TokenizerError) -> PreTokenizer {
-        let source: String
-        if let pattern = json["pattern"]?["Regex"]?.string {
-            source = pattern
-        } else if let text = json["pattern"]?["String"]?.string {
-            // Every character spelled as a code point, so that none has a meaning.
-            source = text.unicodeScalars.map { "\\x{\(String($0.value, radix: 16))}" }.joined()
-        } else {
-            throw .malformed("the pre-tokenizer Split has no pattern")
-        }
-        return .split(try Pattern(source), try behavior(json), inverted: json["invert"]?.bool ?? false)
-    }
+    private static let punctuation = #"[!-/:-@\[-`{-~]|\p{P}"#
 
     private func behavior(_ json: JSONValue) throws(TokenizerError) -> PreTokenizer.Behavior {
         let name = json["behavior"]?.string ?? "Isolated"
@@ -93,13 +142,15 @@ struct PreTokenizerJSON {
         return behavior
     }
 
-    private func metaspace(_ json: JSONValue) -> PreTokenizer {
+    private func metaspace(_ json: JSONValue) throws(TokenizerError) -> PreTokenizer {
         let prepends: PreTokenizer.Prepending
         switch json["prepend_scheme"]?.string {
         case "never": prepends = .never
         case "first": prepends = .first
         case "always": prepends = .always
-        default: prepends = json["add_prefix_space"]?.bool ?? true ? .always : .never
+        case nil: prepends = json["add_prefix_space"]?.bool ?? true ? .always : .never
+        case let scheme?:
+            throw .malformed("prepend_scheme: expected never, first or always, found \(scheme)")
         }
         return .metaspace(
             mark: Array((json["replacement"]?.string ?? "▁").utf8), prepends: prepends,
@@ -107,37 +158,95 @@ struct PreTokenizerJSON {
     }
 }
 
-extension TokenDecoder {
-    init(json: JSONValue?) throws(TokenizerError) {
-        guard let json, !json.isNull else {
-            self.init(style: .text(mark: nil, fallsBackToBytes: false), strippedSpaces: 0)
-            return
-        }
-        let steps = json["type"]?.string == "Sequence" ? json["decoders"]?.array ?? [] : [json]
-        var (isBytes, mark, fallsBack, spaces): (Bool, [UInt8]?, Bool, Int) = (false, nil, false, 0)
-        for step in steps {
-            switch step["type"]?.string {
-            case "ByteLevel": isBytes = true
-            case "Replace":
-                guard let text = step["pattern"]?["String"]?.string, step["content"]?.string == " ",
-                    mark == nil
-                else { throw .unsupported("a decoder that replaces anything but one mark by a space") }
-                mark = Array(text.utf8)
-            case "ByteFallback": fallsBack = true
-            case "Fuse": break
-            case "Strip":
-                guard step["content"]?.string == " ", step["stop"]?.int ?? 0 == 0 else {
-                    throw .unsupported("a decoder that strips anything but leading spaces")
-                }
-                spaces = min(max(step["start"]?.int ?? 0, 0), 64)
-            case "Metaspace":
-                mark = Array((step["replacement"]?.string ?? "▁").utf8)
-                let scheme = step["prepend_scheme"]?.string
-                spaces = scheme == "never" || step["add_prefix_space"]?.bool == false ? 0 : 1
-            case let type: throw .unsupported("a decoder of type \(type ?? "none")")
-            }
-        }
-        self.init(
-            style: isBytes ? .bytes : .text(mark: mark, fallsBackToBytes: fallsBack), strippedSpaces: spaces)
+/// The steps of tokenizer.json's decoder.
+struct DecoderJSON {
+    fileprivate(set) var steps: [DecoderStep] = []
+    /// Whether it does nothing but read the byte alphabet.
+    var isByteLevel: Bool {
+        if case .byteLevel? = steps.first { return steps.count == 1 }
+        return false
     }
+}
+
+func decoderSteps(_ json: JSONValue?) throws(TokenizerError) -> DecoderJSON {
+    var decoder = DecoderJSON()
+    for step in try flattened(json, "decoders") { decoder.steps.append(try DecoderStep(json: step)) }
+    if decoder.steps.isEmpty { decoder.steps = [.spaces] }
+    return decoder
+}
+
+extension DecoderStep {
+    init(json: JSONValue) throws(TokenizerError) {
+        func bytes(_ key: String, _ standard: String) -> [UInt8] {
+            Array((json[key]?.string ?? standard).utf8)
+        }
+        switch json["type"]?.string {
+        case "ByteLevel": self = .byteLevel
+        case "ByteFallback": self = .byteFallback
+        case "Fuse": self = .fuse
+        case "Replace":
+            if let text = json["pattern"]?["String"]?.string {
+                self = .replace(Array(text.utf8), by: bytes("content", ""))
+            } else {
+                self = .replacePattern(
+                    try Pattern(try source(json, of: "the decoder Replace")), by: bytes("content", ""))
+            }
+        case "Strip":
+            func count(_ key: String) -> Int { min(max(json[key]?.int ?? 0, 0), 64) }
+            self = .strip(content: bytes("content", " "), start: count("start"), stop: count("stop"))
+        case "Metaspace":
+            let scheme = json["prepend_scheme"]?.string
+            self = .metaspace(
+                mark: bytes("replacement", "▁"),
+                stripsFirst: scheme.map { $0 != "never" } ?? json["add_prefix_space"]?.bool ?? true)
+        case "WordPiece":
+            self = .wordPiece(prefix: bytes("prefix", "##"), cleans: json["cleanup"]?.bool ?? true)
+        case "BPEDecoder": self = .endSuffix(bytes("suffix", "</w>"))
+        case "CTC":
+            self = .connectionist(
+                pad: bytes("pad_token", "<pad>"), delimiter: bytes("word_delimiter_token", "|"),
+                cleans: json["cleanup"]?.bool ?? true)
+        case let type: throw .unsupported("a decoder of type \(type ?? "none")")
+        }
+    }
+}
+
+/// What tokenizer.json's post-processor puts around one text.
+func surroundings(_ json: JSONValue?) throws(TokenizerError) -> (prefix: [Int32], suffix: [Int32]) {
+    var (prefix, suffix): ([Int32], [Int32]) = ([], [])
+    for step in try flattened(json, "processors") {
+        let inner: (prefix: [Int32], suffix: [Int32])
+        switch step["type"]?.string {
+        case "ByteLevel": continue
+        case "BertProcessing", "RobertaProcessing":
+            inner = (try pairID(step["cls"]), try pairID(step["sep"]))
+        case "TemplateProcessing": inner = try template(step)
+        case let type: throw .unsupported("a post-processor of type \(type ?? "none")")
+        }
+        (prefix, suffix) = (inner.prefix + prefix, suffix + inner.suffix)
+    }
+    return (prefix, suffix)
+}
+
+private func pairID(_ entry: JSONValue?) throws(TokenizerError) -> [Int32] {
+    guard let id = entry?.array?.last?.int.flatMap(Int32.init(exactly:)), id >= 0 else {
+        throw .malformed("post_processor: expected a token and its id, found \(entry?.serialized ?? "none")")
+    }
+    return [id]
+}
+
+private func template(_ json: JSONValue) throws(TokenizerError) -> (prefix: [Int32], suffix: [Int32]) {
+    var (prefix, suffix, sawText): ([Int32], [Int32], Bool) = ([], [], false)
+    for item in json["single"]?.array ?? [] {
+        if item["Sequence"] != nil {
+            sawText = true
+        } else if let name = item["SpecialToken"]?["id"]?.string {
+            guard let ids = json["special_tokens"]?[name]?["ids"]?.array else {
+                throw .malformed("post_processor: the token \(name) has no ids")
+            }
+            let tokens = ids.compactMap { $0.int.flatMap(Int32.init(exactly:)) }.filter { $0 >= 0 }
+            if sawText { suffix += tokens } else { prefix += tokens }
+        }
+    }
+    return (prefix, suffix)
 }

@@ -7,8 +7,8 @@ struct Vocabulary: Sendable {
     private var starts: [Int] = [0]
     private var buckets: [Int32] = []
 
-    /// Ids that no token has are given nil.
-    init(_ tokens: [[UInt8]?]) {
+    /// Ids that no token has are given nil; `hidden` ids are never found by their bytes.
+    init(_ tokens: [[UInt8]?], hiding hidden: Set<Int> = []) {
         storage.reserveCapacity(tokens.reduce(0) { $0 + ($1?.count ?? 0) })
         starts.reserveCapacity(tokens.count + 1)
         for token in tokens {
@@ -19,7 +19,7 @@ struct Vocabulary: Sendable {
         while size < 2 * tokens.count { size *= 2 }
         buckets = [Int32](repeating: Self.empty, count: size)
         for (id, token) in tokens.enumerated() {
-            guard let token else { continue }
+            guard let token, !hidden.contains(id) else { continue }
             token.withUnsafeBufferPointer { bytes in
                 let bucket = find(bytes)
                 // The first of equal tokens wins.
@@ -37,8 +37,12 @@ struct Vocabulary: Sendable {
     }
 
     func id(of bytes: some Collection<UInt8>) -> Int32? {
-        let found = bytes.withContiguousStorageIfAvailable { buckets[find($0)] }
-        let id = found ?? Array(bytes).withUnsafeBufferPointer { buckets[find($0)] }
+        bytes.withContiguousStorageIfAvailable { id(at: $0) }
+            ?? Array(bytes).withUnsafeBufferPointer { id(at: $0) }
+    }
+
+    @inline(__always) func id(at bytes: UnsafeBufferPointer<UInt8>) -> Int32? {
+        let id = buckets[find(bytes)]
         return id == Self.empty ? nil : id
     }
 
@@ -48,11 +52,8 @@ struct Vocabulary: Sendable {
     private static let empty: Int32 = -1
 
     /// The bucket that holds `bytes`, or the free one where they belong.
-    private func find(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
-        hash ^= hash >> 29
-        var bucket = Int(truncatingIfNeeded: hash) & (buckets.count - 1)
+    @inline(__always) private func find(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
+        var bucket = Int(truncatingIfNeeded: byteHash(bytes)) & (buckets.count - 1)
         while buckets[bucket] != Self.empty {
             let id = Int(buckets[bucket])
             let (start, end) = (starts[id], starts[id + 1])
@@ -61,6 +62,26 @@ struct Vocabulary: Sendable {
         }
         return bucket
     }
+}
+
+/// A hash of a few bytes, eight at a time.
+@inline(__always) func byteHash(_ bytes: UnsafeBufferPointer<UInt8>) -> UInt64 {
+    // Unsafe: whole words are read where the bytes are long enough, which the conditions check.
+    let raw = UnsafeRawBufferPointer(bytes)
+    var hash = UInt64(truncatingIfNeeded: raw.count) &* 0x9E37_79B9_7F4A_7C15
+    var index = 0
+    while index + 8 <= raw.count {
+        hash = (hash ^ raw.loadUnaligned(fromByteOffset: index, as: UInt64.self)) &* 0xFF51_AFD7_ED55_8CCD
+        hash ^= hash >> 32
+        index += 8
+    }
+    var rest: UInt64 = 0
+    while index < raw.count {
+        rest = rest << 8 | UInt64(raw[index])
+        index += 1
+    }
+    hash = (hash ^ rest) &* 0xC4CE_B9FE_1A85_EC53
+    return hash ^ hash >> 29
 }
 
 /// The alphabet in which byte-level vocabularies write bytes: printable Latin-1 characters stand for
@@ -75,6 +96,9 @@ enum ByteAlphabet {
             return Unicode.Scalar(isPrintable ? byte : next - 1) ?? " "
         }
     }()
+
+    /// The character of each byte, in UTF-8.
+    static let utf8: [[UInt8]] = scalarOfByte.map { Array(String($0).utf8) }
 
     private static let byteOfScalar: [UInt8?] = {
         var table = [UInt8?](repeating: nil, count: 512)

@@ -73,6 +73,9 @@ struct AttentionCall {
     var rows: Int
     var window: Int?
     var softcap: Float?
+    /// One for each query head.
+    var slopes: [Float]?
+    var pattern: (positions: Int, near: Int, stride: Int, headStep: Int)?
 
     init(
         _ element: Element, context: Int, rows: Int = 1, keyWidth: Int, valueWidth: Int, group: Int, seed: Int
@@ -114,6 +117,7 @@ struct AttentionCall {
         let bounds = [0] + splits + [position + range.count + 255 >> 8]
         let (keys, values, slots, q) = (Memory(keys.bytes), Memory(values.bytes), Memory(slots), Memory(q))
         let (keyScales, valueScales) = (Memory(self.keys.scales), Memory(self.values.scales))
+        let biases = slopes.map { Memory($0) }
         scratch.withUnsafeMutableBufferPointer { scratch in
             states.withUnsafeMutableBufferPointer { states in
                 y.withUnsafeMutableBufferPointer { y in
@@ -127,7 +131,11 @@ struct AttentionCall {
                             query_heads: 2 * group, kv_heads: 2, first_kv_head: head,
                             last_kv_head: head + heads, slots: slots.pointer, first_part: 0,
                             last_part: bounds.last!, scale: scale,
-                            has_softcap: softcap != nil, softcap: softcap ?? 0, scratch: scratch.baseAddress!,
+                            has_softcap: softcap != nil, softcap: softcap ?? 0,
+                            slopes: biases.map { UnsafePointer($0.pointer) },
+                            block_positions: pattern?.positions ?? 0, near_blocks: pattern?.near ?? 0,
+                            block_stride: pattern?.stride ?? 1, head_step: pattern?.headStep ?? 0,
+                            scratch: scratch.baseAddress!,
                             state: nil, y: y.baseAddress!, y_stride: 2 * group * valueWidth)
                         if splits.isEmpty {
                             kernels.attend(&call)
@@ -144,7 +152,7 @@ struct AttentionCall {
                 }
             }
         }
-        withExtendedLifetime((keys, values, slots, q, keyScales, valueScales)) {}
+        withExtendedLifetime((keys, values, slots, q, keyScales, valueScales, biases)) {}
         return y
     }
 
@@ -154,14 +162,21 @@ struct AttentionCall {
         return (0..<rows * 2 * group).flatMap { query in
             let (row, head) = (query / (2 * group), query % (2 * group))
             let end = slots.count - rows + row + 1
-            let seen = slots[max(0, end - (window ?? end))..<end].map(Int.init)
-            let scores = seen.map { slot in
+            let positions = (max(0, end - (window ?? end))..<end).filter { key in
+                guard let pattern else { return true }
+                let block = key / pattern.positions
+                return (end - 1) / pattern.positions - block < pattern.near
+                    || (block + 1 + head * pattern.headStep) % pattern.stride == 0
+            }
+            let seen = positions.map { Int(slots[$0]) }
+            let scores = zip(seen, positions).map { slot, position in
                 let score =
                     Double(scale)
                     * (0..<keyWidth).reduce(0.0) { sum, i in
                         sum + Double(q[query * keyWidth + i]) * keys[(slot * 2 + head / group) * keyWidth + i]
                     }
-                return softcap.map { Double($0) * tanh(score / Double($0)) } ?? score
+                let bias = Double(slopes?[head] ?? 0) * Double(position - end + 1)
+                return (softcap.map { Double($0) * tanh(score / Double($0)) } ?? score) + bias
             }
             let powers = scores.map { exp($0 - scores.max()!) }, sum = powers.reduce(0, +)
             return (0..<valueWidth).map { column in
@@ -187,6 +202,10 @@ struct AttentionCall {
                         element, context: context, rows: rows, keyWidth: keyWidth, valueWidth: valueWidth,
                         group: group, seed: context + group)
                     (call.window, call.softcap) = (window, context == 40 ? 3 : nil)
+                    if context >= 70 {
+                        call.slopes = (0..<2 * group).map { 0.5 / Float($0 + 1) }
+                    }
+                    if context == 300 { call.pattern = (32 * (1 + group % 2), 2, 3, 1) }
                     let actual = call.run(set.kernels)
                     let name: Comment = "\(group) heads, \(keyWidth), \(valueWidth) wide, \(context)"
                     #expect(relativeError(actual, call.expected) < 5e-6, name)

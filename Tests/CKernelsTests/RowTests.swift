@@ -228,4 +228,46 @@ private let widths = [1, 3, 7, 8, 9, 16, 33, 64, 100, 257]
         #expect(y[(2 * width)..<stride] == x[(2 * width)..<stride], "what lies between rows is not touched")
         if width == 64 { #expect(y[..<64].map(abs).max()! < 15) }
     }
+
+    /// Passes that all instruction sets share do what they say, and nothing beside their columns.
+    @Test func movesRows() {
+        var random = Random(11)
+        for columns in [1, 7, 8, 33] {
+            let (stride, x) = (columns + 2, random.floats(4 * (columns + 2)))
+            func element(_ y: [Float], _ row: Int, _ column: Int) -> Float { y[row * stride + column] }
+            func check(_ y: [Float], _ expected: (_ row: Int, _ column: Int) -> Float) {
+                for row in 0..<4 {
+                    for column in 0..<stride {
+                        let right = column < columns ? expected(row, column) : element(x, row, column)
+                        #expect(element(y, row, column) == right, "\(row), \(column) of \(columns)")
+                    }
+                }
+            }
+            var y = x
+            scalar.scale_rows(&y, stride, 4, columns, [2, -1, 0, 0.5])
+            check(y) { element(x, $0, $1) * [2, -1, 0, 0.5][$0] }
+            y = x
+            scalar.clamp_rows(&y, stride, 4, columns, -0.25, 0.5)
+            check(y) { min(max(element(x, $0, $1), -0.25), 0.5) }
+            y = x
+            scalar.clear_rows(&y, stride, 4, columns)
+            check(y) { _, _ in 0 }
+            y = x
+            scalar.gather_rows(x, stride, [3, 3, 0, 1], 4, columns, &y, stride)
+            check(y) { element(x, [3, 3, 0, 1][$0], $1) }
+            y = x
+            scalar.add_scaled_rows(x, stride, [2, 3, 4], [1, 0, 1], 3, columns, &y, stride)
+            check(y) { row, column in
+                let value = element(x, row, column)
+                switch row {
+                case 0: return value + 3 * element(x, 1, column)
+                case 1: return value + 2 * element(x, 0, column) + 4 * element(x, 2, column)
+                default: return value
+                }
+            }
+            var capped = x
+            scalar.soft_cap(&capped, capped.count, 2)
+            for (mine, value) in zip(capped, x) { #expect(abs(mine - 2 * tanh(value / 2)) < 1e-6) }
+        }
+    }
 }

@@ -18,9 +18,11 @@ struct Scored: Equatable {
     init(_ engine: Engine, _ request: GenerationRequest) async throws {
         for await event in try engine.submit(request) {
             switch event {
+            case .started: break
             case .prompt(let tokens): prompt += tokens
             case .logits(let values): logits = values
             case .token(let token, _): tokens.append(token)
+            case .failed(let error): throw error
             }
         }
     }
@@ -40,6 +42,7 @@ extension LoadedModel {
     }
 }
 
+/// What is impossible is so by any number below -1e29.
 func largestDifference(_ a: [Float], _ b: [Float]) -> Float {
-    zip(a, b).map { abs($0 - $1) }.max() ?? .infinity
+    zip(a, b).map { max($0, $1) < -1e29 ? 0 : abs($0 - $1) }.max() ?? .infinity
 }

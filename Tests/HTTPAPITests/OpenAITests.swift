@@ -37,7 +37,12 @@ import Testing
             let content = chunks.compactMap { $0["choices"]?.array?.first?["delta"]?["content"]?.string }
                 .joined()
             #expect(content == choice?["message"]?["content"]?.string)
-            #expect(chunks.last?["usage"] == json["usage"] && chunks.last?["choices"]?.array?.isEmpty == true)
+            let (usage, first) = (chunks.last?["usage"], json["usage"])
+            #expect(usage?["total_tokens"] == first?["total_tokens"])
+            #expect(first?["prompt_tokens_details"]?["cached_tokens"] == 0)
+            let cached = (first?["prompt_tokens"]?.int ?? 0) - 1
+            #expect(usage?["prompt_tokens_details"]?["cached_tokens"]?.int == cached)
+            #expect(chunks.last?["choices"]?.array?.isEmpty == true)
             let parts: JSONValue = [["role": "user", "content": [["type": "text", "text": "the tokens"]]]]
             var inParts = body
             inParts["messages"] = parts

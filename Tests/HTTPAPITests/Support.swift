@@ -25,9 +25,13 @@ struct TestServer {
     }
 
     /// Runs the server on a free port, and checks that afterwards every slot is free.
-    func run(_ body: @escaping @Sendable (any TestClientProtocol) async throws -> Void) async throws {
+    func run(
+        _ configure: (inout Server.Configuration) -> Void = { _ in },
+        _ body: @escaping @Sendable (any TestClientProtocol) async throws -> Void
+    ) async throws {
         var configuration = Server.Configuration()
         (configuration.port, configuration.modelName) = (0, "tiny")
+        configure(&configuration)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let server = Server(generator, configuration: configuration, logger: logger)

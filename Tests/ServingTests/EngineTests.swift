@@ -88,9 +88,11 @@ import Testing
         var scores: [ScoredToken] = [], logits: [Float] = [], tokens: [ScoredToken] = []
         for await event in try engine.submit(request) {
             switch event {
+            case .started(let count): #expect(count == 0 && scores.isEmpty)
             case .prompt(let part): scores += part
             case .logits(let values): logits = values
             case .token(let token, _): tokens.append(token)
+            case .failed(let error): throw error
             }
         }
         #expect(scores.map(\.token) == request.prompt && scores[0].logProbability == nil)

@@ -47,7 +47,8 @@ import Testing
         for step in steps {
             #expect(step.map(\.name) == ["commands", "schedule", "build", "forward", "sample", "publish"])
         }
-        #expect(events.filter { $0.name == "forward" }.map(\.args.rows) == [3, 1, 1, 1, 3, 1, 1, 1])
+        // All but the last token of the second prompt, which is the first's, is cached.
+        #expect(events.filter { $0.name == "forward" }.map(\.args.rows) == [3, 1, 1, 1, 1, 1, 1, 1])
     }
 
     /// Waits until the engine has found nothing left to do.

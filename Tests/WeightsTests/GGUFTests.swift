@@ -22,7 +22,8 @@ import Testing
         #expect(try checkpoint.tensor("token_embd.weight") == nil)
     }
 
-    @Test func knowsTheNamesOfTensors() {
+    @Test func knowsTheNamesOfTensors() throws {
+        let huggingFaceName = try #require(GGUFFamily.named("llama")).name
         #expect(huggingFaceName("blk.12.attn_q.weight") == "model.layers.12.self_attn.q_proj.weight")
         #expect(huggingFaceName("blk.0.attn_v.bias") == "model.layers.0.self_attn.v_proj.bias")
         #expect(huggingFaceName("output_norm.weight") == "model.norm.weight")

@@ -4,7 +4,7 @@ import Testing
 @testable import Weights
 
 /// Writes the opcodes of a pickle.
-private struct Pickle {
+struct Pickle {
     var bytes: [UInt8] = [0x80, 2]
 
     mutating func op(_ text: String) { bytes += text.utf8 }
@@ -16,7 +16,8 @@ private struct Pickle {
 
     /// `{"w": tensor of this shape}`.
     static func stateDict(
-        shape: [UInt8] = [2, 3], strides: [UInt8] = [3, 1], call: String = "_rebuild_tensor_v2"
+        shape: [UInt8] = [2, 3], strides: [UInt8] = [3, 1], call: String = "_rebuild_tensor_v2",
+        type: String = "FloatStorage", isLegacy: Bool = false
     ) -> Pickle {
         var pickle = Pickle()
         pickle.op("}(")
@@ -24,10 +25,11 @@ private struct Pickle {
         pickle.global("torch._utils", call)
         pickle.op("((")
         pickle.string("storage")
-        pickle.global("torch", "FloatStorage")
+        pickle.global("torch", type)
         pickle.string("0")
         pickle.string("cpu")
         pickle.byte(6)
+        if isLegacy { pickle.op("N") }
         pickle.op("tQ")
         pickle.byte(0)
         pickle.op("(")
@@ -71,6 +73,29 @@ private struct Pickle {
         pickle.op("N" + String(repeating: "\u{7}", count: 0))
         pickle.bytes += Array(repeating: 0x85, count: 1_000_000) + [0x2E]
         #expect(throws: CheckpointError.self) { try pickle.tensors() }
+    }
+
+    @Test func refusesWhatOnlyFillsMemory() {
+        var wide = Pickle()
+        wide.op("(")
+        wide.bytes += Array(repeating: UInt8(ascii: "N"), count: 100) + Array("t.".utf8)
+        #expect { try wide.tensors() } throws: { "\($0)".contains("100 values") }
+        let tall = Pickle(bytes: Array(repeating: UInt8(ascii: "N"), count: 1_000_000))
+        #expect { try tall.tensors() } throws: { "\($0)".contains("held at once") }
+        var long = Pickle()
+        long.bytes += [0x58, 0xFF, 0xFF, 0xFF, 0x7F]
+        #expect(throws: CheckpointError.self) { try long.tensors() }
+    }
+
+    @Test(arguments: [
+        ("i", "opcode 0x69"), ("o", "opcode 0x6f"), ("\u{81}", "opcode"), ("P", "opcode 0x50"),
+        ("\u{82}", "opcode"),
+        ("I1\n", "opcode 0x49"), ("R", "stack is empty"), ("h\u{5}", "memorised"), ("t", "stack is empty"),
+    ])
+    func refusesByName(_ opcodes: String, _ reason: String) {
+        var pickle = Pickle()
+        pickle.bytes += opcodes.unicodeScalars.map { UInt8($0.value) } + [UInt8(ascii: ".")]
+        #expect { try pickle.tensors() } throws: { "\($0)".contains(reason) }
     }
 
     @Test func survivesDamage() {

@@ -48,6 +48,7 @@ typedef enum llm_function {
     LLM_GELU,      // x / 2 * (1 + erf(x / sqrt(2)))
     LLM_GELU_TANH, // x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x³)))
     LLM_RELU,      // max(x, 0)
+    LLM_QUICK_GELU, // x / (1 + exp(-1.702 x))
 } llm_function;
 
 /// A product of activations with a weight matrix, restricted to some panels of outputs:
@@ -152,6 +153,15 @@ typedef struct llm_attention {
     /// Whether scaled scores become `softcap * tanh(score / softcap)`.
     bool has_softcap;
     float softcap;
+    /// One for each query head, or null: a score loses this much for each position between query and key.
+    const float *_Nullable slopes;
+    /// Blocks of this many positions, a multiple of 32; 0 when rows see all blocks. A row sees its own and the
+    /// `near_blocks - 1` before; of those before, query head `h` sees block `b` when `b + 1 + h * head_step` is
+    /// a multiple of `block_stride`.
+    size_t block_positions;
+    size_t near_blocks;
+    size_t block_stride;
+    size_t head_step;
     /// Room for `attention_scratch` elements.
     float *scratch;
     /// Where the state of a part goes, of one alone; or null when the parts are all there is: then `y` is
@@ -256,6 +266,29 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
         llm_function function, const float *gate, size_t gate_stride, const float *up, size_t up_stride,
         size_t rows, size_t columns, float *y, size_t y_stride);
 
+    /// `x` becomes `cap * tanh(x / cap)`.
+    void (*_Nonnull soft_cap)(float *x, size_t count, float cap);
+
+    /// Multiplies row `r` by `factors[r]`.
+    void (*_Nonnull scale_rows)(
+        float *x, size_t x_stride, size_t rows, size_t columns, const float *factors);
+
+    /// Bounds every element from below and from above.
+    void (*_Nonnull clamp_rows)(
+        float *x, size_t x_stride, size_t rows, size_t columns, float least, float most);
+
+    void (*_Nonnull clear_rows)(float *x, size_t x_stride, size_t rows, size_t columns);
+
+    /// Row `r` of `y` becomes row `sources[r]` of `x`.
+    void (*_Nonnull gather_rows)(
+        const float *x, size_t x_stride, const int32_t *sources, size_t rows, size_t columns, float *y,
+        size_t y_stride);
+
+    /// Adds `factors[r]` times row `r` of `x` to row `targets[r]` of `y`.
+    void (*_Nonnull add_scaled_rows)(
+        const float *x, size_t x_stride, const float *factors, const int32_t *targets, size_t rows,
+        size_t columns, float *y, size_t y_stride);
+
     void (*_Nonnull rotate)(const llm_rotation *rotation);
 
     /// Writes rows to their slots, rounding to nearest even. The scale of a token's head in int8 is
@@ -304,6 +337,10 @@ const llm_kernels *_Nullable llm_kernels_avx512(void);
 const llm_kernels *_Nullable llm_kernels_neon(void);
 /// The fastest kernels that the processor runs.
 const llm_kernels *llm_kernels_best(void);
+
+/// Kernels that compute nothing and touch no memory, for working out how much memory a model takes without
+/// reading its weights.
+const llm_kernels *llm_kernels_idle(void);
 
 /// Tells the processor that this thread spins.
 static inline void llm_pause(void) {

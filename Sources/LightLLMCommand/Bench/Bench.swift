@@ -1,9 +1,9 @@
 import ArgumentParser
 import LightLLM
 
-/// Measures speed: of a model on this machine, or of a server.
+/// Measures speed: of a model on this machine, of a server, or of a tokenizer.
 struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measure how fast a model, or a server, is.",
-        subcommands: [BenchStatic.self, BenchServe.self])
+        subcommands: [BenchStatic.self, BenchServe.self, BenchTokenizer.self])
 }

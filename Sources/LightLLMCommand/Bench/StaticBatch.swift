@@ -14,6 +14,7 @@ struct StaticBatch: Sendable {
         var options = EngineOptions()
         options.limits.runningSequences = max(
             options.limits.runningSequences, batches.map(\.size).max() ?? 1)
+        options.sharesPrefixes = false
         let step = options.limits.tokensPerStep
         options.maxRequestTokens = batches.map { $0.inputLength + $0.newTokens(0, step) }.max()
         options.maxTotalTokens = batches.map { batch in
@@ -67,7 +68,7 @@ struct StaticBatch: Sendable {
             for stream in streams {
                 group.addTask {
                     var arrivals: [ContinuousClock.Instant] = []
-                    for await _ in stream { arrivals.append(.now) }
+                    for await case .token in stream { arrivals.append(.now) }
                     return arrivals
                 }
             }

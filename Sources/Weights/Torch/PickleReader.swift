@@ -10,6 +10,7 @@ struct PickleReader {
         case string(String)
         case tuple([Value])
         case dictionary(Reference)
+        case list(List)
         case global(String)
         case storage(PickledTensor.Storage)
         case tensor(PickledTensor)
@@ -21,22 +22,68 @@ struct PickleReader {
     /// pickle can build a deep structure.
     private final class Reference {
         var tensors: [(String, PickledTensor)] = []
+        var flags: [String: Bool] = [:]
+    }
+
+    /// Lists, too; only their strings are kept.
+    private final class List {
+        var strings: [String] = []
+    }
+
+    /// A state dict is flat: more than this at once is none, and could exhaust memory.
+    private enum Most {
+        static let (stack, memo, tuple) = (200_000, 20_000_000, 64)
     }
 
     private var reader: ByteReader
     private let file: String
     private var stack: [Value] = []
     private var memo: [Int: Value] = [:]
+    /// The storages that persistent ids named, by key.
+    private(set) var storages: [String: PickledTensor.Storage] = [:]
 
-    init(_ bytes: HostBytes, file: String) { (reader, self.file) = (ByteReader(bytes, file: file), file) }
+    init(_ bytes: HostBytes, at position: Int = 0, file: String) {
+        (reader, self.file) = (ByteReader(bytes, at: position, file: file), file)
+    }
 
+    /// Where the next pickle begins, once one has been read.
+    var position: Int { reader.position }
+
+    /// The tensors of the next pickle, a state dict.
     mutating func tensors() throws(CheckpointError) -> [(String, PickledTensor)] {
-        while try step() {}
-        guard case .dictionary(let top)? = stack.last else { throw refused("the pickle is no state dict") }
+        guard case .dictionary(let top) = try value() else { throw refused("the pickle is no state dict") }
         return top.tensors
     }
 
-    private func refused(_ what: String) -> CheckpointError { .malformed(file: file, "data.pkl: \(what)") }
+    /// The next pickle, an integer.
+    mutating func integer() throws(CheckpointError) -> Int {
+        guard case .integer(let integer) = try value() else { throw refused("expected a pickled integer") }
+        return integer
+    }
+
+    /// The truth values in the next pickle, a dictionary.
+    mutating func flags() throws(CheckpointError) -> [String: Bool] {
+        guard case .dictionary(let top) = try value() else { throw refused("expected a pickled dictionary") }
+        return top.flags
+    }
+
+    /// The next pickle, a list of strings.
+    mutating func strings() throws(CheckpointError) -> [String] {
+        guard case .list(let list) = try value() else { throw refused("expected a pickled list") }
+        return list.strings
+    }
+
+    private mutating func value() throws(CheckpointError) -> Value {
+        (stack, memo) = ([], [:])
+        while try step() {
+            guard stack.count <= Most.stack, memo.count <= Most.memo else {
+                throw refused("more is held at once than a state dict needs")
+            }
+        }
+        return try top()
+    }
+
+    private func refused(_ what: String) -> CheckpointError { .malformed(file: file, "pickle: \(what)") }
 
     /// Performs one opcode; false at the end.
     private mutating func step() throws(CheckpointError) -> Bool {
@@ -48,7 +95,7 @@ struct PickleReader {
         case "(": stack.append(.mark)
         case "}": stack.append(.dictionary(Reference()))
         case ")": stack.append(.tuple([]))
-        case "]": stack.append(.other)
+        case "]": stack.append(.list(List()))
         case "N": stack.append(.none)
         case "\u{88}", "\u{89}": stack.append(.bool(opcode == 0x88))
         case "0": _ = try pop()
@@ -88,8 +135,9 @@ struct PickleReader {
         case "s", "u": try setItems(single: opcode == UInt8(ascii: "s"))
         // Attributes of the dictionary (its _metadata) and list items carry no tensors.
         case "b": _ = try pop()
-        case "a": _ = try pop()
-        case "e": _ = try popToMark()
+        case "a", "e":
+            let values = opcode == UInt8(ascii: "a") ? [try pop()] : try popToMark()
+            try extend(values)
         default: throw refused("opcode 0x\(String(opcode, radix: 16)) does not occur in a state dict")
         }
     }
@@ -121,6 +169,7 @@ struct PickleReader {
 
     /// A state dict nests tuples twice at most; more could exhaust the call stack when it is freed.
     private mutating func pushTuple(_ values: [Value]) throws(CheckpointError) {
+        guard values.count <= Most.tuple else { throw refused("a tuple of \(values.count) values") }
         for case .tuple(let inner) in values {
             for case .tuple in inner { throw refused("tuples are nested too deeply") }
         }
@@ -151,12 +200,28 @@ struct PickleReader {
         }
     }
 
-    /// `('storage', torch.FloatStorage, key, device, count)`.
-    private func storage(_ value: Value) throws(CheckpointError) -> PickledTensor.Storage {
-        guard case .tuple(let parts) = value, parts.count == 5, case .string("storage") = parts[0],
-            case .global(let type) = parts[1], type.hasPrefix("torch."), case .string(let key) = parts[2]
+    /// `('storage', torch.FloatStorage, key, device, count)`; the legacy form adds what it is a view of.
+    private mutating func storage(_ value: Value) throws(CheckpointError) -> PickledTensor.Storage {
+        guard case .tuple(let parts) = value, parts.count == 5 || parts.count == 6,
+            case .string("storage") = parts[0], case .global(let type) = parts[1], type.hasPrefix("torch."),
+            case .string(let key) = parts[2], case .integer(let count) = parts[4], count >= 0
         else { throw refused("a persistent id is no tensor storage") }
-        return PickledTensor.Storage(type: String(type.dropFirst("torch.".count)), key: key)
+        if parts.count == 6 {
+            guard case .none = parts[5] else { throw refused("the storage \(key) is a view of another") }
+        }
+        let storage = PickledTensor.Storage(
+            type: String(type.dropFirst("torch.".count)), key: key, count: count)
+        guard storages.updateValue(storage, forKey: key) ?? storage == storage else {
+            throw refused("the storage \(key) is described in two ways")
+        }
+        return storage
+    }
+
+    private func extend(_ values: [Value]) throws(CheckpointError) {
+        guard case .list(let list) = try top() else {
+            throw refused("items are added to something that is no list")
+        }
+        for case .string(let string) in values { list.strings.append(string) }
     }
 
     /// The three calls a state dict is made of, recognised by name.
@@ -167,7 +232,7 @@ struct PickleReader {
         switch name {
         case "collections.OrderedDict":
             stack.append(.dictionary(Reference()))
-        case "torch._utils._rebuild_tensor_v2":
+        case "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor":
             stack.append(.tensor(try tensor(arguments)))
         case "torch._utils._rebuild_parameter":
             guard let first = arguments.first, case .tensor = first else {
@@ -207,10 +272,12 @@ struct PickleReader {
             throw refused("items are set on something that is no dictionary")
         }
         for index in stride(from: 0, to: values.count, by: 2) {
-            guard case .string(let name) = values[index], case .tensor(let tensor) = values[index + 1] else {
-                continue
+            guard case .string(let name) = values[index] else { continue }
+            switch values[index + 1] {
+            case .tensor(let tensor): dictionary.tensors.append((name, tensor))
+            case .bool(let flag): dictionary.flags[name] = flag
+            default: break
             }
-            dictionary.tensors.append((name, tensor))
         }
     }
 }

@@ -1,86 +1,103 @@
 import Tensors
 
-/// A file as `torch.save` writes a state dict: a ZIP archive with a pickle that describes the tensors and
-/// one member of raw bytes for each storage. The pickle is read as data; nothing it names is ever run.
+/// A file as `torch.save` writes a state dict: pickles that describe the tensors, and raw bytes for each
+/// storage. Since PyTorch 1.6 they are members of a ZIP archive; before, they followed one another. The
+/// pickles are read as data; nothing they name is ever run.
 struct TorchArchive: TensorFile {
     let entries: [String: TensorEntry]
     let bytes: HostBytes
 
     init(path: String) throws(CheckpointError) {
         let file = try MappedFile(path)
-        let directory = try ZipDirectory(file.bytes, file: path)
+        let start = Array(file.bytes[0..<min(file.bytes.count, 265)].bytes)
+        if start.starts(with: LegacyTorchFile.magic) {
+            (entries, bytes) = (try LegacyTorchFile(file.bytes, path: path).entries, file.bytes)
+        } else if start.count == 265, start[257..<262].elementsEqual("ustar".utf8) {
+            throw .malformed(
+                file: path, "a tar file as PyTorch wrote before 0.1.10; save it anew with torch.save")
+        } else {
+            (entries, bytes) = (try Self.zipEntries(file.bytes, path), file.bytes)
+        }
+    }
+
+    private static func zipEntries(_ bytes: HostBytes, _ path: String) throws(CheckpointError) -> [String:
+        TensorEntry]
+    {
+        let directory = try ZipDirectory(bytes, file: path)
         guard let pickle = directory.members.first(where: { $0.key.hasSuffix("/data.pkl") }) else {
             throw .malformed(file: path, "the archive has no data.pkl")
         }
         let prefix = String(pickle.key.dropLast("data.pkl".count))
         if let order = directory.members[prefix + "byteorder"] {
-            guard String(decoding: file.bytes[order].bytes, as: UTF8.self) == "little" else {
+            guard String(decoding: bytes[order].bytes, as: UTF8.self) == "little" else {
                 throw .malformed(file: path, "the tensors are not little-endian")
             }
         }
-        var reader = PickleReader(file.bytes[pickle.value], file: path)
+        var reader = PickleReader(bytes[pickle.value], file: path)
         var entries: [String: TensorEntry] = [:]
         for (name, tensor) in try reader.tensors() {
             guard let storage = directory.members[prefix + "data/" + tensor.storage.key] else {
                 throw .malformed(file: path, "tensor \(name): storage \(tensor.storage.key) is missing")
             }
-            entries[name] = try Self.entry(name, tensor, storage, path)
+            entries[name] = try tensor.entry(name, in: storage, file: path)
         }
-        (self.entries, bytes) = (entries, file.bytes)
-    }
-
-    private static func entry(
-        _ name: String, _ tensor: PickledTensor, _ storage: Range<Int>, _ path: String
-    ) throws(CheckpointError) -> TensorEntry {
-        guard let encoding = encoding(tensor.storage.type) else {
-            return TensorEntry(type: tensor.storage.type, encoding: nil, shape: tensor.shape, range: 0..<0)
-        }
-        guard let count = elementCount(tensor.shape), tensor.isContiguous else {
-            throw .malformed(
-                file: path,
-                "tensor \(name): shape \(tensor.shape) with strides \(tensor.strides) is not contiguous")
-        }
-        let capacity = storage.count / encoding.blockBytes
-        guard tensor.offset >= 0, tensor.offset <= capacity, count <= capacity - tensor.offset else {
-            throw .malformed(
-                file: path,
-                "tensor \(name): \(count) elements at \(tensor.offset) exceed the storage's \(capacity)")
-        }
-        let start = storage.lowerBound + tensor.offset * encoding.blockBytes
-        return TensorEntry(
-            type: tensor.storage.type, encoding: encoding, shape: tensor.shape,
-            range: start..<start + count * encoding.blockBytes)
-    }
-
-    private static func encoding(_ type: String) -> Encoding? {
-        switch type {
-        case "FloatStorage": .float32
-        case "HalfStorage": .float16
-        case "BFloat16Storage": .bfloat16
-        default: nil
-        }
+        return entries
     }
 }
 
-/// A tensor as a pickle describes it.
-struct PickledTensor {
-    struct Storage {
-        let type: String
-        let key: String
+/// The form before PyTorch 1.6: a magic number, a version, a description of the machine, the state dict, the
+/// storages' keys, and for each of these its number of elements and its bytes.
+private struct LegacyTorchFile {
+    /// The pickle of 0x1950A86A20F9469CFC6C.
+    static let magic: [UInt8] = [
+        0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
+    ]
+
+    let entries: [String: TensorEntry]
+
+    init(_ bytes: HostBytes, path: String) throws(CheckpointError) {
+        var reader = PickleReader(bytes, at: Self.magic.count, file: path)
+        let version = try reader.integer()
+        guard version == 1001 else { throw .malformed(file: path, "expected version 1001, found \(version)") }
+        guard try reader.flags()["little_endian"] == true else {
+            throw .malformed(file: path, "the tensors are not little-endian")
+        }
+        let tensors = try reader.tensors()
+        let described = reader.storages
+        let keys = try reader.strings()
+        let ranges = try Self.ranges(
+            keys, described, ByteReader(bytes, at: reader.position, file: path), path)
+        var entries: [String: TensorEntry] = [:]
+        for (name, tensor) in tensors {
+            guard let range = ranges[tensor.storage.key] else {
+                throw .malformed(file: path, "tensor \(name): storage \(tensor.storage.key) is missing")
+            }
+            entries[name] = try tensor.entry(name, in: range, file: path)
+        }
+        self.entries = entries
     }
 
-    let storage: Storage
-    let offset: Int
-    let shape: [Int]
-    let strides: [Int]
-
-    /// Whether the elements lie one after the other, last dimension fastest.
-    var isContiguous: Bool {
-        var expected = 1
-        for (dimension, stride) in zip(shape, strides).reversed() {
-            if dimension != 1, stride != expected { return false }
-            expected = expected.multipliedReportingOverflow(by: dimension).partialValue
+    private static func ranges(
+        _ keys: [String], _ described: [String: PickledTensor.Storage], _ start: ByteReader, _ path: String
+    ) throws(CheckpointError) -> [String: Range<Int>] {
+        var reader = start
+        var ranges: [String: Range<Int>] = [:]
+        for key in keys {
+            guard let storage = described[key], let size = storage.elementBytes else {
+                throw .malformed(
+                    file: path,
+                    "storage \(key): element type \(described[key]?.type ?? "unknown") is not supported")
+            }
+            let count = try reader.count()
+            let (length, overflow) = count.multipliedReportingOverflow(by: size)
+            guard !overflow, count == storage.count else {
+                throw .malformed(
+                    file: path, "storage \(key): expected \(storage.count) elements, found \(count)")
+            }
+            let first = reader.position
+            try reader.skip(length)
+            ranges[key] = first..<first + length
         }
-        return shape.count == strides.count
+        return ranges
     }
 }

@@ -1,0 +1,142 @@
+public import Tensors
+
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434) in its absorbed form: queries move into the latent
+/// space instead of every cached key moving out of it. To the backend it is one wide key-value head, whose values
+/// are the first columns of its keys.
+public struct LatentAttention: Attention {
+    public struct Geometry: Sendable {
+        let heads: Int
+        /// Columns that queries pass through; nil when they are projected at once.
+        let queryRank: Int?
+        /// Columns of the latent that stands for all keys and values.
+        let latentWidth: Int
+        /// Columns of a head's query and key that are not rotated, and that are.
+        let (plainWidth, rotatedWidth): (Int, Int)
+        let valueWidth: Int
+
+        public init(
+            heads: Int, queryRank: Int?, latentWidth: Int, plainWidth: Int, rotatedWidth: Int, valueWidth: Int
+        ) {
+            (self.heads, self.queryRank, self.latentWidth) = (heads, queryRank, latentWidth)
+            (self.plainWidth, self.rotatedWidth, self.valueWidth) = (plainWidth, rotatedWidth, valueWidth)
+        }
+
+        public func cacheLayout(layers: Int) -> CacheLayout {
+            CacheLayout(
+                layers: layers, heads: 1, keyWidth: latentWidth + rotatedWidth, valueWidth: latentWidth)
+        }
+    }
+
+    let query: [Linear]
+    let queryNorm: RMSNorm?
+    let latent: Linear
+    let latentNorm: HeadNorm
+    /// For each head, from a query's plain columns to the latent space.
+    let toLatent: [WeightMatrix]
+    /// For each head, from the latent space to a value.
+    let fromLatent: [WeightMatrix]
+    let output: Linear
+    let geometry: Geometry
+    let rotation: Rotation
+    let shape: AttentionShape
+    let layer: Int
+
+    /// `rotation` turns the last columns of a latent key.
+    public init(
+        _ parameters: Parameters, _ geometry: Geometry, width: Int, rotation: Rotation, scale: Float,
+        epsilon: Float, layer: Int
+    ) throws {
+        let (heads, latentWidth) = (geometry.heads, geometry.latentWidth)
+        let queryWidth = heads * (geometry.plainWidth + geometry.rotatedWidth)
+        if let queryRank = geometry.queryRank {
+            query = [
+                try Linear(parameters["q_a_proj"], inputs: width, outputs: queryRank),
+                try Linear(parameters["q_b_proj"], inputs: queryRank, outputs: queryWidth),
+            ]
+            queryNorm = try RMSNorm(parameters["q_a_layernorm"], width: queryRank, epsilon: epsilon)
+        } else {
+            query = [try Linear(parameters["q_proj"], inputs: width, outputs: queryWidth)]
+            queryNorm = nil
+        }
+        latent = try Linear(
+            parameters["kv_a_proj_with_mqa"], inputs: width, outputs: latentWidth + geometry.rotatedWidth)
+        latentNorm = try HeadNorm(
+            parameters["kv_a_layernorm"], width: latentWidth, by: .rootMeanSquare, epsilon: epsilon)
+        (toLatent, fromLatent) = try Self.absorbed(parameters, geometry)
+        output = try Linear(parameters["o_proj"], inputs: heads * geometry.valueWidth, outputs: width)
+        (self.geometry, self.rotation, self.layer) = (geometry, rotation, layer)
+        shape = AttentionShape(
+            queryHeads: heads, keyValueHeads: 1, keyWidth: latentWidth + geometry.rotatedWidth,
+            valueWidth: latentWidth,
+            scale: scale, reach: .causal)
+    }
+
+    /// The two halves of each head's expansion of the latent: that of keys, transposed, and that of values.
+    private static func absorbed(
+        _ parameters: Parameters, _ geometry: Geometry
+    ) throws -> (toLatent: [WeightMatrix], fromLatent: [WeightMatrix]) {
+        let (backend, heads) = (parameters.backend, geometry.heads)
+        let (latentWidth, plain) = (geometry.latentWidth, geometry.plainWidth)
+        if parameters["k_b_proj"].contains("weight") {
+            let keys = try parameters["k_b_proj"].matrices(
+                "weight", count: heads, outputs: latentWidth, inputs: plain)
+            let values = try parameters["v_b_proj"].matrices(
+                "weight", count: heads, outputs: geometry.valueWidth, inputs: latentWidth)
+            return (keys.map { backend.makeWeight([$0]) }, values.map { backend.makeWeight([$0]) })
+        }
+        let both = plain + geometry.valueWidth
+        let expansion = try parameters["kv_b_proj"].matrix(
+            "weight", outputs: heads * both, inputs: latentWidth)
+        return (
+            (0..<heads).map { head in
+                backend.makeWeight([expansion.rows(head * both..<head * both + plain).transposed(backend)])
+            },
+            (0..<heads).map { head in
+                backend.makeWeight([expansion.rows(head * both + plain..<(head + 1) * both)])
+            }
+        )
+    }
+
+    public func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix {
+        let key = latent(x)
+        latentNorm.apply(to: key.columns(0..<geometry.latentWidth), heads: 1)
+        // A copy, since a backend may change keys before it stores them.
+        let value = x.backend.makeMatrix(rows: x.rows, columns: geometry.latentWidth)
+        copy(key.columns(0..<geometry.latentWidth), into: value)
+        let attended = pass.attend(
+            latentQueries(x), key, value, rotatedBy: rotation, shape, layer: layer)
+        let values = x.backend.makeMatrix(rows: x.rows, columns: geometry.heads * geometry.valueWidth)
+        for (head, weight) in fromLatent.enumerated() {
+            x.backend.linear(
+                attended.part(head, of: geometry.latentWidth), weight, bias: nil,
+                into: values.part(head, of: geometry.valueWidth))
+        }
+        return output(values)
+    }
+
+    /// Each head's query as the latent space has it, its columns to be rotated unchanged behind that.
+    private func latentQueries(_ x: Matrix) -> Matrix {
+        let queries = queryNorm.map { query[1]($0(query[0](x))) } ?? query[0](x)
+        let moved = x.backend.makeMatrix(rows: x.rows, columns: geometry.heads * shape.keyWidth)
+        for (head, weight) in toLatent.enumerated() {
+            let parts = queries.part(head, of: geometry.plainWidth + geometry.rotatedWidth)
+                .split(geometry.plainWidth, geometry.rotatedWidth)
+            let target = moved.part(head, of: shape.keyWidth).split(
+                geometry.latentWidth, geometry.rotatedWidth)
+            x.backend.linear(parts[0], weight, bias: nil, into: target[0])
+            copy(parts[1], into: target[1])
+        }
+        return moved
+    }
+
+    private func copy(_ x: Matrix, into y: Matrix) {
+        x.backend.gatherRows((0..<Int32(x.rows)).map { $0 }, of: x, into: y)
+    }
+}
+
+extension Matrix {
+    /// The columns of part number `index`, when parts have `width` columns.
+    fileprivate func part(_ index: Int, of width: Int) -> Matrix {
+        columns(index * width..<(index + 1) * width)
+    }
+}

@@ -1,0 +1,135 @@
+import CPUBackend
+import Foundation
+import Layers
+import Models
+import Scheduling
+import Serving
+import Tensors
+public import Weights
+
+/// What a model takes of the machine's memory, worked out before anything large is allocated: the model is built
+/// and its largest steps are walked through with kernels that compute nothing, so every size is the real one.
+public struct MemoryPlan: Sendable, Equatable {
+    /// Bytes of packed weights.
+    public let weights: Int
+    /// Bytes of the results of a step's operations at the busiest moment, logits included.
+    public let activations: Int
+    /// Bytes of one token in the key-value cache.
+    public let bytesPerToken: Int
+    /// Bytes that this process takes beside: code's data, vocabulary, threads.
+    public let program: Int
+    /// Bytes that can be had beside `program`; nil where the system does not say.
+    public let available: Int?
+    /// The part of `available` that may be taken.
+    public let fraction: Double
+    /// The most tokens that the engine's limits let be in use.
+    public let mostTokens: Int
+    /// The longest request.
+    public let requestTokens: Int
+    /// Tokens of the cache: as many as were asked for, or as fit.
+    public private(set) var tokens: Int
+
+    /// Bytes of the cache.
+    public var cache: Int { tokens * bytesPerToken }
+    public var total: Int { program + weights + activations + cache }
+
+    /// How many tokens fit.
+    public var fittingTokens: Int {
+        guard let available else { return mostTokens }
+        let left = Double(available) * fraction - Double(weights + activations)
+        return max(0, min(Int(left / Double(max(bytesPerToken, 1))), Int(Int32.max)))
+    }
+
+    /// How many requests of `length` tokens fit at the same time.
+    public func requests(ofLength length: Int) -> Int { tokens / max(length, 1) }
+
+    /// Plans for the checkpoint of a Hugging Face folder or GGUF file, whose weights are not read. `available`
+    /// replaces what the machine has.
+    public init(
+        _ checkpoint: any Checkpoint, _ options: EngineOptions, available: Int? = nil
+    ) throws {
+        try self.init(
+            checkpoint, options, available: available ?? MachineMemory.available,
+            program: MachineMemory.ofProcess ?? 0)
+    }
+
+    init(
+        _ checkpoint: any Checkpoint, _ options: EngineOptions, available: Int?, program: Int
+    ) throws {
+        let backend = CPUBackend(threads: options.threads, kernels: .idle)
+        let network = try buildModel(checkpoint, on: backend)
+        let element = options.cacheElement ?? checkpoint.defaultCacheElement
+        let longest = min(
+            options.maxRequestTokens ?? min(checkpoint.contextLength ?? 2048, 16_384),
+            network.longestSequence ?? .max)
+        try Rehearsal(network: network, backend: backend, longest: longest).run(options.limits)
+        (weights, activations) = (backend.memoryUse.weights, backend.memoryUse.activations)
+        bytesPerToken = network.cacheLayout.bytesPerToken(element)
+        (self.available, self.program, fraction) = (available, program, options.memoryFraction)
+        let (most, overflow) = longest.multipliedReportingOverflow(by: options.limits.runningSequences)
+        mostTokens = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
+        requestTokens = longest
+        tokens = 0
+        tokens = options.maxTotalTokens ?? min(fittingTokens, mostTokens)
+    }
+
+    /// Throws when what is planned is more than there is, or than can work.
+    public func requireFit() throws(EngineError) {
+        if let available, weights + activations > available {
+            throw .noRoomForWeights(weights + activations, available: available)
+        }
+        // What was asked for by number may take everything, and not only the fraction.
+        let most = available.map { ($0 - weights - activations) / max(bytesPerToken, 1) } ?? .max
+        guard tokens <= most else { throw .tooManySlots(tokens, most: most) }
+        guard tokens >= 2 else { throw .noMemory(slots: tokens) }
+    }
+}
+
+/// The largest steps that an engine of some limits can make, walked through on a backend that computes nothing.
+private struct Rehearsal {
+    let network: any LanguageModel
+    let backend: CPUBackend
+    let longest: Int
+
+    func run(_ limits: SchedulerLimits) throws {
+        let most = max(longest, limits.tokensPerStep)
+        let cache = try backend.makeCache(network.cacheLayout, slots: most, element: .float16)
+        // Everybody generates, and one prompt takes the rest of the step.
+        let running = min(limits.runningSequences, limits.tokensPerStep)
+        step(
+            rows: Array(repeating: 1, count: running - 1) + [limits.tokensPerStep - running + 1], context: 1,
+            cache)
+        step(rows: [limits.tokensPerStep], context: most, cache)
+        // Long contexts of few rows are computed in parts.
+        var few = 1
+        while few <= min(running, 64) {
+            step(rows: Array(repeating: 1, count: few), context: longest, cache)
+            few *= 2
+        }
+    }
+
+    /// One sequence for each number of `rows`, whose context is at least that long; the last row of each is sampled.
+    private func step(rows: [Int], context: Int, _ cache: any KeyValueCache) {
+        var (positions, newSlots, lengths, sampled): ([Int32], [Int32], [Int32], [Int32]) = ([], [], [], [])
+        var sequences: [ForwardPass.Sequence] = []
+        for count in rows {
+            let length = max(count, context), first = positions.count
+            let last = (network.longestSequence ?? .max) - 1
+            for position in length - count..<length {
+                positions.append(Int32(min(position, last)))
+                newSlots.append(Int32(position))
+                lengths.append(Int32(length))
+            }
+            sampled.append(Int32(positions.count - 1))
+            sequences.append(
+                ForwardPass.Sequence(
+                    rows: first..<positions.count, contextSlots: (0..<Int32(length)).map { $0 }))
+        }
+        let pass = ForwardPass(
+            tokens: positions.map { _ in 0 }, positions: positions, lengths: lengths, newSlots: newSlots,
+            sequences: sequences, sampledRows: sampled, cache: cache, backend: backend)
+        let logits = network(pass)
+        var answers: [LogitAnswer] = []
+        backend.answer(sampled.indices.map { LogitQuery(row: $0) }, on: logits, into: &answers)
+    }
+}

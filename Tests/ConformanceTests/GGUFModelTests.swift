@@ -1,0 +1,38 @@
+import Foundation
+import JSON
+import LightLLM
+import Testing
+
+/// Recorded models as llama.cpp's converter writes them compute what the original does.
+@Suite struct GGUFModelTests {
+    /// Files whose names are those of recorded models: the shipped ones, or those in the folder that
+    /// `LIGHTLLM_GGUF` names.
+    static let folder: URL = {
+        if let path = ProcessInfo.processInfo.environment["LIGHTLLM_GGUF"], !path.isEmpty {
+            return URL(fileURLWithPath: path)
+        }
+        return URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("Fixtures/goldens/gguf")
+    }()
+
+    static let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []).sorted()
+        .filter { $0.hasSuffix(".gguf") }.map { String($0.dropLast(5)) }
+        .filter { ModelGoldenTests.names.contains($0) }
+
+    @Test(.enabled(if: Goldens.areShipped)) func thereAreFiles() { #expect(!Self.names.isEmpty) }
+
+    @Test(arguments: names)
+    func computesAsTheOriginal(_ name: String) async throws {
+        let model = try LoadedModel(path: Self.folder.appendingPathComponent(name + ".gguf").path)
+        for entry in try Goldens.json("models", name, "golden.json")["prompts"]?.array ?? [] {
+            let ids = entry["ids"]?.ids ?? []
+            // llama.cpp has nothing that changes with the length of a sequence.
+            if ids.count > 40, ["tiny_qwen", "qwen_long", "llama_dynamic_rope"].contains(name) { continue }
+            let scored = try await Scored(
+                model.makeScoringEngine(tokens: ids.count + 1), ids, maxNewTokens: 1)
+            let difference = largestDifference(scored.logits, entry["last_logits"]?.floats ?? [])
+            #expect(difference <= 2e-4, "\(name), \(ids.count) tokens")
+            #expect(scored.ids.first == entry["greedy"]?.ids.first, "\(name), \(ids.count) tokens")
+        }
+    }
+}

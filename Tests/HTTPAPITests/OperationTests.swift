@@ -1,0 +1,114 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import JSON
+import NIOCore
+import Testing
+
+@testable import HTTPAPI
+
+@Suite struct APIKeyTests {
+    @Test func onlyWholeKeysAreKeys() {
+        let keys = APIKeys(["secret", "other"])
+        #expect(keys.index(of: "secret") == 0 && keys.index(of: "other") == 1)
+        for wrong in ["", "secre", "secretsecret", "Secret", "secret ", "othe"] {
+            #expect(keys.index(of: wrong) == nil, "\(wrong)")
+        }
+        #expect(APIKeys([""]).index(of: "x") == nil)
+    }
+
+    @Test func everyRouteButLivenessWantsAKey() async throws {
+        try await TestServer().run {
+            $0.keys = APIKeys(["secret"])
+        } _: { client in
+            #expect(try await client.get("/liveness").status == .ok)
+            for path in ["/v1/models", "/metrics", "/health", "/nothing", "/token_load"] {
+                let (status, text) = try await client.get(path)
+                #expect(status == .unauthorized && text.contains("invalid_api_key"), "\(path)")
+            }
+            #expect(try await client.post("/generate", ["inputs": "a"]).status == .unauthorized)
+            let name = try #require(HTTPField.Name("x-api-key"))
+            for headers in [
+                HTTPFields([HTTPField(name: .authorization, value: "Bearer secret")]),
+                HTTPFields([HTTPField(name: name, value: "secret")]),
+            ] {
+                let status = try await client.execute(
+                    uri: "/v1/models", method: .get, headers: headers
+                ) { $0.status }
+                #expect(status == .ok)
+            }
+            let wrong = HTTPFields([HTTPField(name: .authorization, value: "Bearer secre")])
+            let status = try await client.execute(uri: "/v1/models", method: .get, headers: wrong) {
+                $0.status
+            }
+            #expect(status == .unauthorized)
+        }
+    }
+
+    @Test func requestsKeepTheirIdentity() async throws {
+        try await TestServer().run { client in
+            let name = try #require(HTTPField.Name("x-request-id"))
+            let own = try await client.execute(
+                uri: "/v1/models", method: .get, headers: HTTPFields([HTTPField(name: name, value: "abc")])
+            ) { $0.headers[name] }
+            #expect(own == "abc")
+            let new = try await client.execute(uri: "/v1/models", method: .get) { $0.headers[name] }
+            #expect(new?.isEmpty == false)
+        }
+    }
+}
+
+@Suite struct MetricsTests {
+    /// Samples by name and labels, after checking the format: every family is declared once, before its samples.
+    private func samples(_ text: String) throws -> [String: Double] {
+        var (kinds, result, families): ([String: String], [String: Double], Set<String>) = ([:], [:], [])
+        for line in text.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            if line.hasPrefix("# TYPE ") {
+                #expect(kinds.updateValue(String(words[3]), forKey: String(words[2])) == nil, "\(line)")
+                families.insert(String(words[2]))
+            } else if !line.hasPrefix("#") {
+                let value = try #require(Double(words[words.count - 1]), "\(line)")
+                let series = line.dropLast(words[words.count - 1].count + 1)
+                let name = String(series.prefix { $0 != "{" })
+                let bases = ["_bucket", "_sum", "_count", ""].compactMap {
+                    name.hasSuffix($0) ? String(name.dropLast($0.count)) : nil
+                }
+                #expect(bases.contains { families.contains($0) }, "\(line) is not declared")
+                #expect(result.updateValue(value, forKey: String(series)) == nil, "\(line) is there twice")
+            }
+        }
+        return result
+    }
+
+    @Test func bothFamiliesCountWhatHappened() async throws {
+        try await TestServer().run { client in
+            for _ in 0..<2 {
+                let (status, _) = try await client.post(
+                    "/generate",
+                    ["inputs": [5, 6, 7, 8, 9], "parameters": ["max_new_tokens": 4, "ignore_eos": true]])
+                #expect(status == .ok)
+            }
+            #expect(try await client.post("/generate", ["inputs": 3]).status == .badRequest)
+            let samples = try samples(try await client.get("/metrics").text)
+            let labels = "model_name=\"tiny\",engine=\"0\""
+            #expect(samples["lightllm_request_count_total"] == 2)
+            #expect(samples["lightllm_request_success_total"] == 2)
+            #expect(samples["lightllm_request_failure_total"] == 1)
+            #expect(samples["vllm:request_success_total{\(labels),finished_reason=\"length\"}"] == 2)
+            #expect(samples["vllm:generation_tokens_total{\(labels)}"] == 8)
+            #expect(samples["vllm:prompt_tokens_total{\(labels)}"] == 10)
+            #expect(
+                samples["vllm:prefix_cache_hits_total{\(labels)}"] == 4,
+                "all but the last token of the second")
+            #expect(samples["lightllm_cache_length_sum"] == 4)
+            #expect(samples["vllm:time_to_first_token_seconds_count{\(labels)}"] == 2)
+            #expect(samples["vllm:inter_token_latency_seconds_count{\(labels)}"] == 6)
+            #expect(samples["lightllm_request_generated_tokens_sum"] == 8)
+            #expect(samples["lightllm_request_max_new_tokens_bucket{le=\"+Inf\"}"] == 2)
+            #expect(samples["lightllm_batch_inference_count_total{method=\"prefill\"}"] == 2)
+            #expect(samples["lightllm_batch_inference_count_total{method=\"decode\"}"] == 6)
+        }
+    }
+}
