@@ -45,6 +45,15 @@ static inline size_t llm_attention_floats(size_t queries, size_t key_width, size
     return LLM_KEYS * (2 + key_width + columns + queries) + queries * (columns + LLM_LANES + 4 + value_width);
 }
 
+/// The product of a query and a key is sixteen sums, column `i` in sum `i % 16`, which are added in pairs that
+/// lie eight apart, then four, two and one.
+static inline float llm_sixteen_sum(float *lanes) {
+    for (size_t half = 8; half > 0; half /= 2) {
+        for (size_t i = 0; i < half; i++) { lanes[i] += lanes[i + half]; }
+    }
+    return lanes[0];
+}
+
 /// Queries of one key-value head.
 static inline size_t llm_queries_of_head(const llm_attention *a) {
     return a->rows * (a->query_heads / a->kv_heads);

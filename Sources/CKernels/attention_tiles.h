@@ -1,5 +1,8 @@
 /// Attention by tiles, for each instruction set, which defines:
-/// - `load_keys(a, element, head, start, count, out)`: the keys of a block as columns,
+/// - `load_keys(a, element, head, start, count, out)`: the keys of a block, in an order of its own,
+/// - `score_block(rows, a, q, keys, scores)`: scores of some queries with keys so loaded; returns of how many,
+/// - `score_eight(element, rows, a, index, q, scores)`: the same with eight keys where the cache has them, of
+///   which the widths are a multiple of sixteen; `LLM_SCORE_ROWS(take)` are the numbers of rows,
 /// - `load_values(a, element, head, start, count, columns, out)`: its values as rows,
 /// - `exponentiate(a, m, element, query, start, span)`: turns a query's scores with a block into weights,
 /// - `add_products(element, rows, count, a, b, b_stride, index, sums)`: adds `count` products of some rows with
@@ -27,24 +30,54 @@ static size_t multiply_add(
     return add_some(LLM_ELEMENT_F32, rows, count, a, b, b_stride, NULL, sums);
 }
 
-/// Scores of queries `first ..< last` with the keys of a block.
-LLM_TEMPLATE void score(const llm_attention *a, const llm_attention_memory *m, size_t first, size_t last) {
-    memset(m->scores + first * LLM_KEYS, 0, (last - first) * LLM_KEYS * sizeof *m->scores);
-    for (size_t query = first; query < last;) {
-        const float *q[LLM_QUERIES];
-        float *scores[LLM_QUERIES];
-        const size_t count = llm_smaller(last - query, LLM_QUERIES);
-        for (size_t i = 0; i < count; i++) {
-            q[i] = llm_query(a, query + i);
-            scores[i] = m->scores + (query + i) * LLM_KEYS;
-        }
-        query += multiply_add(count, a->key_width, q, m->keys, LLM_KEYS, scores);
+/// Scores of some of the first `rows` queries with eight keys; returns of how many.
+LLM_TEMPLATE size_t score_some(
+    llm_element element, size_t rows, const llm_attention *a, const size_t *index, const float *const *q,
+    float *const *scores) {
+#define LLM_SCORE(number)                                                                                 \
+    if (rows >= number) {                                                                                 \
+        score_eight(element, number, a, index, q, scores);                                                \
+        return number;                                                                                    \
     }
+    LLM_SCORE_ROWS(LLM_SCORE)
+#undef LLM_SCORE
+    return 0;
+}
+
+/// Whether so few queries share a block that its keys are better read where they are.
+static inline bool reads_keys(const llm_attention *a) {
+    return llm_queries_of_head(a) <= LLM_QUERIES && a->key_width % 16 == 0;
 }
 
 /// Whether so few queries share a block that its values are better read where they are.
 static inline bool reads_cache(const llm_attention *a, const llm_attention_memory *m) {
     return llm_queries_of_head(a) <= LLM_QUERIES && m->columns == a->value_width;
+}
+
+/// Scores of queries `first ..< last` with the keys of a block from `start`, of which `count` exist.
+LLM_TEMPLATE void score(
+    const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t head, size_t start,
+    size_t count, size_t first, size_t last) {
+    const bool direct = reads_keys(a);
+    if (!direct) { load_keys(a, element, head, start, count, m->keys); }
+    size_t index[LLM_KEYS];
+    for (size_t i = 0; direct && i < LLM_KEYS; i++) {
+        // Nobody looks at the scores of those that do not exist.
+        index[i] = llm_cached(a, start + llm_smaller(i, count - 1), head, a->key_width);
+    }
+    for (size_t query = first; query < last;) {
+        const float *q[LLM_QUERIES];
+        float *scores[LLM_QUERIES];
+        const size_t rows = llm_smaller(last - query, LLM_QUERIES);
+        size_t taken = 0;
+        for (size_t i = 0; i < rows; i++) { q[i] = llm_query(a, query + i); }
+        for (size_t key = 0; key < LLM_KEYS; key += direct ? 8 : LLM_KEYS) {
+            for (size_t i = 0; i < rows; i++) { scores[i] = m->scores + (query + i) * LLM_KEYS + key; }
+            taken = direct ? score_some(element, rows, a, index + key, q, scores)
+                           : score_block(rows, a, q, m->keys, scores);
+        }
+        query += taken;
+    }
 }
 
 /// Adds the weighted values of a block from `start` to the sums of queries `first ..< last`, which see the
@@ -90,8 +123,7 @@ LLM_TEMPLATE void add_block(
     const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t head, size_t start,
     size_t count, size_t first, size_t last) {
     if (element == LLM_ELEMENT_I8) { llm_load_scales(a, m, head, start, count); }
-    load_keys(a, element, head, start, count, m->keys);
-    score(a, m, first, last);
+    score(a, m, element, head, start, count, first, last);
     if (!reads_cache(a, m)) { load_values(a, element, head, start, count, m->columns, m->values); }
     for (size_t query = first; query < last;) {
         const llm_span span = llm_seen(a, query, start);

@@ -98,6 +98,70 @@ LLM_TEMPLATE void add_products(
     }
 }
 
+/// Scores of `rows` queries with sixteen keys of a block, one column each: sixteen sums for each score, added as
+/// `llm_sixteen_sum` does as soon as both of a pair are there.
+LLM_TEMPLATE void score_columns(
+    int rows, size_t width, const float *const *q, const float *keys, float *const *scores, size_t key) {
+    __m256 waiting[4][2][2];
+    LLM_UNROLL for (int leaf = 0; leaf < 16; leaf++) {
+        const size_t lane = (size_t)((leaf & 1) * 8 + (leaf >> 1 & 1) * 4 + (leaf >> 2 & 1) * 2 + (leaf >> 3));
+        __m256 sum[2][2] = {{_mm256_setzero_ps(), _mm256_setzero_ps()}, {_mm256_setzero_ps(), _mm256_setzero_ps()}};
+        for (size_t i = lane; i < width; i += 16) {
+            const float *row = keys + i * LLM_KEYS + key;
+            const __m256 columns[2] = {_mm256_loadu_ps(row), _mm256_loadu_ps(row + 8)};
+            LLM_UNROLL for (int r = 0; r < rows; r++) {
+                const __m256 number = _mm256_broadcast_ss(q[r] + i);
+                LLM_UNROLL for (int v = 0; v < 2; v++) { sum[r][v] = _mm256_fmadd_ps(columns[v], number, sum[r][v]); }
+            }
+        }
+        LLM_UNROLL for (int level = 0; level < 4; level++) {
+            const bool isSecond = (leaf + 1) % (2 << level) == 0, isFirst = (leaf + 1) % (2 << level) == (1 << level);
+            LLM_UNROLL for (int r = 0; r < rows; r++) {
+                LLM_UNROLL for (int v = 0; v < 2; v++) {
+                    if (isSecond) { sum[r][v] = _mm256_add_ps(waiting[level][r][v], sum[r][v]); }
+                    if (isFirst) { waiting[level][r][v] = sum[r][v]; }
+                    if (leaf == 15 && level == 3) { _mm256_storeu_ps(scores[r] + key + 8 * v, sum[r][v]); }
+                }
+            }
+        }
+    }
+}
+
+static size_t score_block(
+    size_t rows, const llm_attention *a, const float *const *q, const float *keys, float *const *scores) {
+    for (size_t key = 0; key < LLM_KEYS; key += 16) {
+        if (rows >= 2) {
+            score_columns(2, a->key_width, q, keys, scores, key);
+        } else {
+            score_columns(1, a->key_width, q, keys, scores, key);
+        }
+    }
+    return llm_smaller(rows, 2);
+}
+
+/// Scores of `rows` queries with eight keys, which begin at the elements `index` of the cache.
+LLM_TEMPLATE void score_eight(
+    llm_element element, int rows, const llm_attention *a, const size_t *index, const float *const *q,
+    float *const *scores) {
+    __m256 sums[2][8];
+    LLM_UNROLL for (int key = 0; key < 8; key++) {
+        __m256 s[2][2];
+        LLM_UNROLL for (int r = 0; r < rows; r++) { s[r][0] = s[r][1] = _mm256_setzero_ps(); }
+        for (size_t column = 0; column < a->key_width; column += 16) {
+            LLM_UNROLL for (int v = 0; v < 2; v++) {
+                const size_t part = column + 8 * (size_t)v;
+                const __m256 numbers = avx2_load_element(element, a->keys, index[key] + part, 8);
+                LLM_UNROLL for (int r = 0; r < rows; r++) {
+                    s[r][v] = _mm256_fmadd_ps(numbers, _mm256_loadu_ps(q[r] + part), s[r][v]);
+                }
+            }
+        }
+        LLM_UNROLL for (int r = 0; r < rows; r++) { sums[r][key] = _mm256_add_ps(s[r][0], s[r][1]); }
+    }
+    LLM_UNROLL for (int r = 0; r < rows; r++) { _mm256_storeu_ps(scores[r], avx2_sums_of_eight(sums[r])); }
+}
+
+#define LLM_SCORE_ROWS(take) take(2) take(1)
 #define LLM_ATTENTION_ROWS(take) take(3) take(2) take(1)
 
 #include "attention_tiles.h"

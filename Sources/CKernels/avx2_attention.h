@@ -28,6 +28,21 @@ LLM_TEMPLATE void avx2_transpose(__m256 *r) {
     LLM_UNROLL for (int i = 0; i < 8; i++) { r[i] = t[i]; }
 }
 
+/// The sum of each of eight vectors: lanes four apart first, then two, then one.
+LLM_TEMPLATE __m256 avx2_sums_of_eight(const __m256 *x) {
+    __m256 four[4], two[2];
+    LLM_UNROLL for (int i = 0; i < 4; i++) {
+        four[i] = _mm256_add_ps(
+            _mm256_permute2f128_ps(x[i], x[i + 4], 0x20), _mm256_permute2f128_ps(x[i], x[i + 4], 0x31));
+    }
+    LLM_UNROLL for (int i = 0; i < 2; i++) {
+        two[i] = _mm256_add_ps(
+            _mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0x44),
+            _mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0xee));
+    }
+    return _mm256_add_ps(_mm256_shuffle_ps(two[0], two[1], 0x88), _mm256_shuffle_ps(two[0], two[1], 0xdd));
+}
+
 /// Columns `column ..< column + columns` of eight keys, of which `count` are there, from number `key` of a
 /// block.
 LLM_TEMPLATE void load_eight_keys(

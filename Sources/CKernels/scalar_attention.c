@@ -100,10 +100,11 @@ static float score(const llm_attention *a, size_t query, size_t position) {
     const float *q = llm_query(a, query);
     const size_t head = llm_place(a, query).query_head / (a->query_heads / a->kv_heads);
     const size_t start = llm_cached(a, position, head, a->key_width);
-    float sum = 0;
+    float lanes[16] = {0};
     for (size_t i = 0; i < a->key_width; i++) {
-        sum = fmaf(load(a->element, a->keys, start + i), q[i], sum);
+        lanes[i % 16] = fmaf(load(a->element, a->keys, start + i), q[i], lanes[i % 16]);
     }
+    float sum = llm_sixteen_sum(lanes);
     if (a->element == LLM_ELEMENT_I8) { sum *= llm_float_of_bf16(a->key_scales[start / a->key_width]); }
     const float scaled = a->has_softcap ? llm_soft_cap(sum * a->scale, a->softcap) : sum * a->scale;
     if (!a->slopes) { return scaled; }

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import OrderedCollections
 import Testing
 import Tokenizers
 

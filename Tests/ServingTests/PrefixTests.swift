@@ -23,6 +23,7 @@ import Testing
             switch event {
             case .prompt(let scores): bits += scores.compactMap { $0.logProbability?.bitPattern }
             case .logits(let values): bits += values.map(\.bitPattern)
+            case .started: break
             case .token(let token, _):
                 bits.append(UInt32(bitPattern: token.token))
                 bits += token.top.map(\.logProbability.bitPattern)
