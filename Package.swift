@@ -68,6 +68,8 @@ let package = Package(
         layer("Weights", ["Tensors", "JSON", collections]),
         layer("Tokenizers", ["JSON", "CPCRE2", collections, heap, protobuf]),
         layer("ChatTemplates", ["JSON", collections]),
+        layer("StructuredOutput", ["JSON", collections]),
+        layer("ToolCalls", ["JSON", collections]),
         // Tier 2
         layer("CUDABackend", ["Tensors", "CUDARuntime", "CKernels"]),
         layer("Layers", ["Tensors", "Weights"]),
@@ -131,6 +133,8 @@ let package = Package(
             ]),
         tests("TokenizersTests", ["Tokenizers", "JSON", protobuf]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
+        tests("StructuredOutputTests", ["StructuredOutput", "JSON", collections]),
+        tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
         tests("TextGenerationTests", ["TextGeneration"]),
         tests(

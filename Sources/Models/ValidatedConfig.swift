@@ -21,8 +21,8 @@ public enum ConfigError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// The largest count or width that a config may name.
-private let largestDimension = 1 << 30
+/// The largest count or width that a config may name: little memory is asked for before a weight is missed.
+private let largestDimension = 1 << 24
 /// The largest number of heads, and the widest head.
 private let largestHead = 1 << 16
 
