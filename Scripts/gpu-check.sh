@@ -56,18 +56,18 @@ ldd --version 2>&1 | head -1 | tee -a "$log"
 "$binary" doctor 2>&1 | tee -a "$log"
 products=warps
 section device 90
-section operations 80
+section operations 110
 section attention 40
-section products 40
+section products 50
 # Groups of warps need compute capability 9.0; what is wrong with them shall not spoil what follows.
 products=groups
-section operations 80
+section operations 110
 [ "$status" -eq 0 ] && best=groups || best=warps
-section products 40
+section products 50
 products=$best
 section goldens 30
-section step 60
-section service 80
+section step 80
+section service 100
 if command -v compute-sanitizer > /dev/null; then
     section small 60 compute-sanitizer --tool memcheck --error-exitcode 9
 fi
