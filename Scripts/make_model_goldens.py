@@ -25,7 +25,7 @@ SHARED = dict(
     vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=INNER, num_hidden_layers=2,
     num_attention_heads=HEADS, num_key_value_heads=KV, max_position_embeddings=256, bos_token_id=1, eos_token_id=2,
     pad_token_id=0)
-YARN = dict(rope_type="yarn", type="yarn", factor=8.0, original_max_position_embeddings=32, mscale=0.8,
+YARN = dict(rope_type="yarn", type="yarn", factor=8.0, original_max_position_embeddings=32, mscale=0.7,
             mscale_all_dim=0.7, beta_fast=32, beta_slow=1)
 
 
@@ -276,8 +276,7 @@ LN = {k: v for k, v in SHARED.items() if k != "pad_token_id"}
 FAMILIES = {
     "tiny_bloom": native("bloom", vocab_size=VOCABULARY, hidden_size=24, n_layer=2, n_head=6),
     "tiny_starcoder": native(
-        "gpt_bigcode", vocab_size=VOCABULARY, n_embd=WIDTH, n_head=HEADS, n_layer=2, n_inner=INNER, n_positions=80,
-        activation_function="gelu"),
+        "gpt_bigcode", vocab_size=VOCABULARY, n_embd=WIDTH, n_head=HEADS, n_layer=2, n_positions=80),
     "tiny_starcoder2": native("starcoder2", **SHARED, sliding_window=20),
     "tiny_qwen2_moe": native(
         "qwen2_moe", **SHARED, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=16,
@@ -300,7 +299,8 @@ FAMILIES = {
         topk_group=2, topk_method="group_limited_greedy", routed_scaling_factor=2.0, moe_intermediate_size=12,
         first_k_dense_replace=1, rope_scaling=YARN, norm_topk_prob=False),
     "tiny_gemma": native("gemma", **(SHARED | dict(num_key_value_heads=1)), head_dim=16),
-    "tiny_gemma2": native("gemma2", **SHARED, head_dim=HEAD, sliding_window=16, query_pre_attn_scalar=24),
+    "tiny_gemma2": native(
+        "gemma2", **SHARED, head_dim=HEAD, sliding_window=16, query_pre_attn_scalar=HEAD, attn_logit_softcapping=5.0),
     "tiny_gemma3": native(
         "gemma3_text", **(SHARED | dict(num_hidden_layers=3)), head_dim=HEAD, sliding_window=16,
         sliding_window_pattern=3, query_pre_attn_scalar=24, rope_theta=100000.0, rope_local_base_freq=10000.0),

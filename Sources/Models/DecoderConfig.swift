@@ -41,6 +41,17 @@ public struct DecoderConfig: Decodable, Sendable {
         heads.cacheLayout(layers: numHiddenLayers)
     }
 
+    /// The same with a family's own defaults for what the checkpoint leaves out.
+    func defaulting(
+        rmsNormEps: Float? = nil, ropeTheta: Float? = nil, headDim: Int? = nil
+    ) -> DecoderConfig {
+        var config = self
+        config.rmsNormEps = self.rmsNormEps ?? rmsNormEps
+        config.ropeTheta = self.ropeTheta ?? ropeParameters?.ropeTheta ?? ropeScaling?.ropeTheta ?? ropeTheta
+        config.headDim = self.headDim ?? headDim
+        return config
+    }
+
     /// The same with a window only if the config says that it is used; some families describe one in any case.
     var withWindowOnDemand: DecoderConfig {
         var config = self
@@ -129,10 +140,15 @@ public protocol ConfigExtras: Decodable, Sendable {
 public struct ExtendedConfig<Extras: ConfigExtras>: Decodable, Sendable, ValidatedConfig {
     var shared: DecoderConfig
     let extras: Extras
+    private let keys: Set<String>
 
     public init(from decoder: any Decoder) throws {
         (shared, extras) = (try DecoderConfig(from: decoder), try Extras(from: decoder))
+        keys = Set(try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue))
     }
+
+    /// Whether the config says something about `key`, if only that it is null.
+    func mentions(_ key: String) -> Bool { keys.contains(key) }
 
     public subscript<Value>(dynamicMember key: KeyPath<Extras, Value>) -> Value { extras[keyPath: key] }
 
@@ -140,4 +156,13 @@ public struct ExtendedConfig<Extras: ConfigExtras>: Decodable, Sendable, Validat
         try shared.validate()
         try extras.validate(shared)
     }
+}
+
+/// Whatever key there is.
+private struct AnyKey: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+
+    init?(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
 }

@@ -9,8 +9,8 @@ public enum Cohere: Architecture {
     public static func build(
         _ config: ExtendedConfig<CohereExtras>, _ weights: Parameters
     ) throws -> some LanguageModel {
-        var shared = config.shared
-        (shared.ropeInterleaved, shared.ropeTheta) = (true, shared.ropeTheta ?? shared.ropeParameters?.ropeTheta ?? 500_000)
+        var shared = config.shared.defaulting(ropeTheta: 500_000)
+        shared.ropeInterleaved = true
         let rotation = try shared.rotation(weights)
         return try CausalDecoder(
             embedding: shared.embedding(weights),

@@ -60,7 +60,8 @@ public enum Gemma2: Architecture {
             },
             norm: shared.rmsNorm(weights["model.norm"], offset: offset),
             head: OutputHead(
-                shared.logits(weights, tied: config.tiesHead), softcap: config.finalLogitSoftcapping),
+                shared.logits(weights, tied: config.tiesHead),
+                softcap: config.cap(config.finalLogitSoftcapping, "finalLogitSoftcapping", usual: 30)),
             rotations: [rotations.global, rotations.local], cache: shared.cacheLayout)
     }
 
@@ -68,13 +69,12 @@ public enum Gemma2: Architecture {
         _ index: Int, _ config: ExtendedConfig<GemmaExtras>, _ rotations: (global: Rotation, local: Rotation),
         _ weights: Parameters
     ) throws -> GroupedQueryAttention {
-        let shared = config.gemma
-        let slides = config.slides(layer: index)
+        let (shared, slides) = (config.gemma, config.slides(layer: index))
         var details = GroupedQueryAttention.Details(
             rotation: slides ? rotations.local : rotations.global,
             reach: slides ? .causalWindow(shared.slidingWindow ?? 4096) : .causal)
         details.scale = 1 / (config.queryPreAttnScalar ?? 256).squareRoot()
-        details.softcap = config.attnLogitSoftcapping
+        details.softcap = config.cap(config.attnLogitSoftcapping, "attnLogitSoftcapping", usual: 50)
         if config.isGemma3 { details.norms = try shared.rmsHeadNorms(weights, offset: config.normOffset) }
         return try shared.attention(weights, details, layer: index)
     }
@@ -86,10 +86,7 @@ public enum Gemma2: Architecture {
 
 public struct GemmaExtras: ConfigExtras {
     /// Rotary embeddings by type of layer.
-    struct Rotations: Decodable, Sendable {
-        var fullAttention: RopeScaling?
-        var slidingAttention: RopeScaling?
-    }
+    struct Rotations: Decodable, Sendable { var fullAttention, slidingAttention: RopeScaling? }
 
     var modelType: String
     var hiddenActivation: Activation?
@@ -126,6 +123,11 @@ extension ExtendedConfig<GemmaExtras> {
         let activation = self.hiddenActivation ?? shared.hiddenAct ?? .geluTanh
         config.hiddenAct = activation == .gelu && self.hiddenActivation == nil ? .geluTanh : activation
         return config
+    }
+
+    /// A bound that Gemma 2 has unless the config says that there is none.
+    fileprivate func cap(_ value: Float?, _ key: String, usual: Float) -> Float? {
+        value ?? (extras.isGemma3 || mentions(key) ? nil : usual)
     }
 
     fileprivate func slides(layer: Int) -> Bool {

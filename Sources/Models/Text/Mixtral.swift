@@ -8,7 +8,7 @@ public enum Mixtral: Architecture {
     public static func build(
         _ config: ExtendedConfig<MixtralExtras>, _ weights: Parameters
     ) throws -> some LanguageModel {
-        let shared = config.shared
+        let shared = config.shared.defaulting(rmsNormEps: 1e-5, ropeTheta: 1_000_000)
         let rotation = try shared.rotation(weights)
         return try CausalDecoder(
             embedding: shared.embedding(weights),

@@ -6,6 +6,7 @@ public enum Phi3: Architecture {
     public static let modelTypes = ["phi3"]
 
     public static func build(_ config: DecoderConfig, _ weights: Parameters) throws -> some LanguageModel {
+        let config = config.defaulting(rmsNormEps: 1e-5)
         let rotation = try config.rotation(weights)
         return try CausalDecoder(
             embedding: config.embedding(weights),

@@ -6,7 +6,7 @@ public enum Qwen3: Architecture {
     public static let modelTypes = ["qwen3"]
 
     public static func build(_ config: DecoderConfig, _ weights: Parameters) throws -> some LanguageModel {
-        let config = config.withWindowOnDemand
+        let config = config.withWindowOnDemand.defaulting(headDim: 128)
         let rotation = try config.rotation(weights)
         return try CausalDecoder(
             embedding: config.embedding(weights),
