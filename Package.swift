@@ -64,6 +64,8 @@ let package = Package(
         layer("Weights", ["Tensors", "JSON", collections]),
         layer("Tokenizers", ["JSON", "CPCRE2", collections, heap, protobuf]),
         layer("ChatTemplates", ["JSON", collections]),
+        layer("StructuredOutput", ["JSON", collections]),
+        layer("ToolCalls", ["JSON", collections]),
         // Tier 2
         layer("Layers", ["Tensors", "Weights"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
@@ -107,6 +109,8 @@ let package = Package(
         tests("BackendTests", ["CPUBackend", "ReferenceBackend", "Tensors"]),
         tests("TokenizersTests", ["Tokenizers", "JSON", protobuf]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
+        tests("StructuredOutputTests", ["StructuredOutput", "JSON", collections]),
+        tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
         tests("TextGenerationTests", ["TextGeneration"]),
         tests(

@@ -1,0 +1,205 @@
+import JSON
+import OrderedCollections
+
+/// Translates a schema to rules whose texts are the documents that satisfy it.
+struct SchemaCompiler {
+    let document: SchemaDocument
+    let patterns: SchemaPatterns
+    let limits: GrammarLimits
+    var alternatives: SchemaAlternatives
+    var json: JSONRules
+    /// The rules of schemas that a value must satisfy together.
+    private var known: [[SchemaNode.Index]: Int] = [:]
+    /// Transitions of the automata so far.
+    private var size = 0
+    /// Rules reserved whose bodies are still to be made.
+    private var pending: [(rule: Int, nodes: [SchemaNode.Index])] = []
+
+    init(
+        _ schema: JSONValue, whitespace: JSONWhitespace, limits: GrammarLimits
+    ) throws(StructuredOutputError) {
+        document = try SchemaDocument(schema, limits: limits)
+        patterns = try SchemaPatterns(document, assertsFormats: true)
+        self.limits = limits
+        alternatives = SchemaAlternatives(document: document, patterns: patterns)
+        json = JSONRules(whitespace: whitespace)
+    }
+
+    mutating func compile() throws(StructuredOutputError) -> RuleSet {
+        let root = value([document.root])
+        while let (rule, nodes) = pending.popLast() {
+            var options: [Expression] = []
+            for facts in try alternatives.all(nodes) { options.append(try body(facts)) }
+            json.define(rule, .choice(options))
+        }
+        return json.finished(root: root)
+    }
+
+    /// A value that satisfies all of the schemas.
+    mutating func value(_ nodes: some Sequence<SchemaNode.Index>) -> Expression {
+        let nodes = Set(nodes).filter { document[$0].constant != true }.sorted()
+        if nodes.contains(where: { document[$0].constant == false }) { return .nothing }
+        if nodes.isEmpty { return .rule(json.value) }
+        if let rule = known[nodes] { return .rule(rule) }
+        let rule = json.reserve(document[nodes[0]].place)
+        known[nodes] = rule
+        pending.append((rule, nodes))
+        return .rule(rule)
+    }
+
+    /// The first place of the schemas that a value is to satisfy, for errors.
+    func place(_ facts: SchemaFacts) -> String { facts.nodes.first.map { document[$0].place } ?? "#" }
+
+    func unsupported(_ facts: SchemaFacts, _ keyword: String, _ expected: String) -> StructuredOutputError {
+        StructuredOutputError(
+            .unsupported, at: place(facts) + "/" + keyword, expected: expected, found: keyword)
+    }
+
+    private mutating func body(_ facts: SchemaFacts) throws(StructuredOutputError) -> Expression {
+        if let values = facts.allowed.first {
+            var texts: [[UInt8]] = []
+            for value in values where facts.types.contains(SchemaTypes(of: value)) {
+                guard try satisfies(value, facts) else { continue }
+                texts.append(Array(value.serialized.utf8))
+            }
+            return texts.isEmpty ? .nothing : .literals(texts)
+        }
+        var options: [Expression] = []
+        if facts.types.contains(.null) { options.append(.text("null")) }
+        if facts.types.contains(.boolean) {
+            options.append(.literals([Array("true".utf8), Array("false".utf8)]))
+        }
+        for scalar in [
+            facts.types.contains(.string) ? try string(facts) : nil,
+            facts.types.contains(.integer) ? try number(facts) : nil,
+        ] {
+            guard let scalar else { continue }
+            try charge(scalar, facts)
+            options.append(scalar)
+        }
+        if facts.types.contains(.array) { options.append(try array(facts)) }
+        if facts.types.contains(.object) { options.append(try object(facts)) }
+        return .choice(options)
+    }
+
+    /// Counts automata, so that many small ones do not add up to a long time.
+    private mutating func charge(
+        _ expression: Expression, _ facts: SchemaFacts
+    ) throws(StructuredOutputError) {
+        switch expression {
+        case .automaton(let automaton, _): size += automaton.size
+        case .sequence(let parts): for part in parts { try charge(part, facts) }
+        default: break
+        }
+        guard size <= limits.automatonWork else {
+            throw StructuredOutputError(
+                .tooComplex, at: place(facts),
+                expected: "patterns and ranges of at most \(limits.automatonWork) transitions", found: "more")
+        }
+    }
+
+    private func satisfies(_ value: JSONValue, _ facts: SchemaFacts) throws(StructuredOutputError) -> Bool {
+        for node in facts.nodes where !(try alternatives.validator.accepts(value, node)) { return false }
+        guard let members = value.object else { return true }
+        return facts.required.allSatisfy { members[$0] != nil }
+            && facts.forbidden.allSatisfy { members[$0] == nil }
+    }
+}
+
+extension SchemaCompiler {
+    private func string(_ facts: SchemaFacts) throws(StructuredOutputError) -> Expression {
+        if facts.patterns.isEmpty, facts.formats.isEmpty {
+            guard facts.minLength > 0 || facts.maxLength != nil else { return .rule(json.string) }
+            guard facts.minLength <= facts.maxLength ?? .max else { return .nothing }
+            let characters = Expression.repetition(
+                .rule(json.character), minimum: facts.minLength, maximum: facts.maxLength)
+            return .sequence([.text("\""), characters, .text("\"")])
+        }
+        guard let automaton = try texts(facts) else { return .rule(json.string) }
+        return .sequence([.text("\""), .automaton(automaton, escaping: .json), .text("\"")])
+    }
+
+    /// The strings that patterns, formats and lengths allow; nil for all.
+    func texts(_ facts: SchemaFacts) throws(StructuredOutputError) -> Automaton? {
+        let place = place(facts)
+        var result: Automaton?
+        func narrow(_ automaton: Automaton) throws(StructuredOutputError) {
+            result = try result?.intersection(automaton, limits: limits, place: place) ?? automaton
+        }
+        for name in facts.formats { if let format = patterns.format(name) { try narrow(format) } }
+        for pattern in facts.patterns { if let pattern = patterns.pattern(pattern) { try narrow(pattern) } }
+        if facts.minLength > 0 || facts.maxLength != nil {
+            let lengths = Expression.repetition(
+                .scalars(.all), minimum: facts.minLength, maximum: facts.maxLength)
+            try narrow(
+                facts.minLength <= facts.maxLength ?? .max
+                    ? try Automaton(lengths, limits: limits, place: place)
+                    : try Automaton(.nothing, limits: limits, place: place))
+        }
+        return result
+    }
+
+    private func number(_ facts: SchemaFacts) throws(StructuredOutputError) -> Expression {
+        let isInteger = !facts.types.contains(.fraction)
+        if facts.minimum == nil, facts.maximum == nil, facts.multiples.isEmpty {
+            return .rule(isInteger ? json.integer : json.number)
+        }
+        let language = NumberLanguage(isInteger: isInteger, limits: limits, place: place(facts))
+        return .automaton(
+            try language.automaton(
+                minimum: facts.minimum, maximum: facts.maximum, multiples: facts.multiples), escaping: .none)
+    }
+
+    private mutating func array(_ facts: SchemaFacts) throws(StructuredOutputError) -> Expression {
+        let nodes = facts.nodes.map { document[$0] }
+        if nodes.contains(where: { $0.contains != nil && ($0.minContains ?? 1 > 0 || $0.maxContains != nil) })
+        {
+            throw unsupported(facts, "contains", "no contains")
+        }
+        if nodes.contains(where: \.uniqueItems), facts.maxItems ?? .max > 1 {
+            throw unsupported(facts, "uniqueItems", "no uniqueItems")
+        }
+        guard facts.minItems <= facts.maxItems ?? .max else { return .nothing }
+        let prefix = nodes.reduce(0) { max($0, $1.prefixItems.count) }
+        func schemas(at position: Int) -> [SchemaNode.Index] {
+            nodes.compactMap {
+                position < $0.prefixItems.count ? $0.prefixItems[position] : $0.items ?? $0.unevaluatedItems
+            }
+        }
+        let rest = schemas(at: prefix)
+        // A tuple ends where its schema does, unless that says what follows.
+        let last = prefix > 0 && rest.isEmpty ? min(prefix, facts.maxItems ?? prefix) : facts.maxItems
+        var tail = try items(from: prefix, value(rest), minimum: facts.minItems, maximum: last)
+        for position in (0..<prefix).reversed() {
+            let item = value(schemas(at: position))
+            var options: [Expression] = position >= facts.minItems ? [close("]")] : []
+            if position < last ?? .max {
+                let comma = position > 0 ? Expression.sequence([.text(","), json.space]) : .empty
+                options.append(.sequence([comma, item, tail]))
+            }
+            tail = .rule(json.add("items", .choice(options)))
+        }
+        return .sequence([.text("["), json.space, tail])
+    }
+
+    private func close(_ bracket: String) -> Expression { .sequence([json.space, .text(bracket)]) }
+
+    /// Items alike from `start` on, then the bracket.
+    private func items(
+        from start: Int, _ item: Expression, minimum: Int, maximum: Int?
+    ) throws(StructuredOutputError) -> Expression {
+        let next = Expression.sequence([.text(","), json.space, item])
+        guard maximum ?? .max > start else { return minimum > start ? .nothing : close("]") }
+        if start > 0 {
+            return .sequence([
+                .repetition(next, minimum: max(minimum - start, 0), maximum: maximum.map { $0 - start }),
+                close("]"),
+            ])
+        }
+        let some = Expression.sequence([
+            item, .repetition(next, minimum: max(minimum - 1, 0), maximum: maximum.map { $0 - 1 }),
+            json.space,
+        ])
+        return .sequence([minimum > 0 ? some : .optional(some), .text("]")])
+    }
+}
