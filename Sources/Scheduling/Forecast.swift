@@ -33,6 +33,19 @@ struct Forecast {
             (self.sequence, most) = (sequence, sequence.maxSlots)
             newTokens = sequence.maxCount - sequence.promptCount
         }
+
+        mutating func reckon(computed: Int, _ work: PromptWork, now: Int) {
+            let (count, left) = (sequence.tokens.count, sequence.maxCount - sequence.tokens.count)
+            last = now + left
+            guard sequence.cacheUse != .recomputed else {
+                (level, end) = (most, Forecast.never)
+                return
+            }
+            let span = work.span(sequence, computed: computed)
+            level = count - span.first - now
+            end = span.last.map { now + $0 + left - 1 } ?? Forecast.never
+            isSettled = !sequence.isPrefilling
+        }
     }
 
     /// An end that nobody can tell.
@@ -56,7 +69,7 @@ struct Forecast {
         work.add(newcomer, tokens: newcomer.tokens.count - prefix.depth)
         refresh(&work)
         var entry = Entry(newcomer)
-        reckon(&entry, computed: prefix.depth, work)
+        entry.reckon(computed: prefix.depth, work, now: now)
         let index = entries.firstIndex { $0.end < entry.end } ?? entries.count
         if prefix.depth == 0 {
             countShared(tree)
@@ -87,31 +100,18 @@ struct Forecast {
 
     /// Reckons anew what may have changed, and sorts by end. Ends hardly change places, so that insertion is quick.
     private mutating func refresh(_ work: inout PromptWork) {
-        for entry in entries where !entry.isSettled && entry.sequence.isPrefilling {
-            work.add(entry.sequence, tokens: entry.sequence.tokens.count - entry.sequence.computed)
+        for index in entries.indices where !entries[index].isSettled {
+            let sequence = entries[index].sequence
+            if sequence.isPrefilling { work.add(sequence, tokens: sequence.tokens.count - sequence.computed) }
         }
         for index in entries.indices where !entries[index].isSettled {
-            reckon(&entries[index], computed: entries[index].sequence.computed, work)
+            entries[index].reckon(computed: entries[index].sequence.computed, work, now: now)
         }
         for index in entries.indices.dropFirst() where entries[index - 1].end < entries[index].end {
             let entry = entries.remove(at: index)
             entries.insert(entry, at: entries[..<index].firstIndex { $0.end < entry.end } ?? index)
             countedVersion = nil
         }
-    }
-
-    private func reckon(_ entry: inout Entry, computed: Int, _ work: PromptWork) {
-        let sequence = entry.sequence
-        let (count, left) = (sequence.tokens.count, sequence.maxCount - sequence.tokens.count)
-        entry.last = now + left
-        guard sequence.cacheUse != .recomputed else {
-            (entry.level, entry.end) = (entry.most, Self.never)
-            return
-        }
-        let span = work.span(sequence, computed: computed)
-        entry.level = count - span.first - now
-        entry.end = span.last.map { now + $0 + left - 1 } ?? Self.never
-        entry.isSettled = !sequence.isPrefilling
     }
 
     private mutating func countShared(_ tree: RadixTree) {
