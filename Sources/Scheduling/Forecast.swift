@@ -1,75 +1,128 @@
 /// What the running sequences use of the pool and may come to use.
+///
+/// Once a prompt is through nothing about its sequence is uncertain but an early end, so that what was reckoned then
+/// holds from step to step.
 struct Forecast {
     private let limits: SchedulerLimits
     /// The running sequences, the latest end first as of the last look.
-    private var sequences: [ScheduledSequence] = []
+    private var entries: [Entry] = []
+    /// Steps so far.
+    private var now = 0
+    /// The state of the tree for which `Entry.outside` holds.
+    private var countedVersion: UInt64?
+    private var mark: UInt64 = 0
     // Kept from look to look for its memory.
     private var holdings: [Holding] = []
-    private var mark: UInt64 = 0
+
+    /// A sequence that runs or might. Steps count from the scheduler's first.
+    private struct Entry {
+        let sequence: ScheduledSequence
+        let newTokens: Int
+        /// Whether its prompt is through.
+        var isSettled = false
+        /// In step `s` it uses `level + s` slots at most, but no more than `most`; and none after `end`.
+        var level = 0
+        let most: Int
+        var end = 0
+        /// The step in which its last token would be chosen if one came in every step from now on.
+        var last = 0
+        /// Minus those of its slots that count for others.
+        var outside = 0
+
+        init(_ sequence: ScheduledSequence) {
+            (self.sequence, most) = (sequence, sequence.maxSlots)
+            newTokens = sequence.maxCount - sequence.promptCount
+        }
+
+        mutating func reckon(computed: Int, _ work: PromptWork, now: Int) {
+            let (count, left) = (sequence.tokens.count, sequence.maxCount - sequence.tokens.count)
+            last = now + left
+            guard sequence.cacheUse != .recomputed else {
+                (level, end) = (most, Forecast.never)
+                return
+            }
+            let span = work.span(sequence, computed: computed)
+            level = count - span.first - now
+            end = span.last.map { now + $0 + left - 1 } ?? Forecast.never
+            isSettled = !sequence.isPrefilling
+        }
+    }
 
     /// An end that nobody can tell.
     private static let never = 1 << 40
 
     init(limits: SchedulerLimits) { self.limits = limits }
 
-    mutating func insert(_ sequence: ScheduledSequence) { sequences.append(sequence) }
+    mutating func insert(_ sequence: ScheduledSequence) { entries.append(Entry(sequence)) }
 
-    mutating func remove(_ sequence: ScheduledSequence) { sequences.removeAll { $0 === sequence } }
+    mutating func remove(_ sequence: ScheduledSequence) { entries.removeAll { $0.sequence === sequence } }
+
+    /// Notes that a step is under way: everyone whose prompt is through gets a token.
+    mutating func advance() { now += 1 }
 
     /// Whether `policy` lets `newcomer` join, whose cached prefix is `prefix`.
     mutating func admits(
-        _ newcomer: ScheduledSequence, after prefix: RadixNode, _ policy: inout any AdmissionPolicy,
-        capacity: Int
+        _ newcomer: ScheduledSequence, after prefix: RadixNode, in tree: RadixTree,
+        _ policy: inout any AdmissionPolicy, capacity: Int
     ) -> Bool {
-        let prompts = PromptWork(
-            sequences, and: newcomer, uncached: newcomer.tokens.count - prefix.depth, limits)
-        sort(prompts)
-        newcomer.end = end(newcomer, prompts.span(newcomer, computed: prefix.depth))
-        let index = sequences.firstIndex { $0.end < newcomer.end } ?? sequences.count
-        begin()
-        for sequence in sequences[..<index] { append(sequence, sequence.prefix, sequence.computed, prompts) }
-        append(newcomer, prefix, prefix.depth, prompts)
-        for sequence in sequences[index...] { append(sequence, sequence.prefix, sequence.computed, prompts) }
+        var work = PromptWork(limits: limits, sequences: entries.count + 1)
+        work.add(newcomer, tokens: newcomer.tokens.count - prefix.depth)
+        refresh(&work)
+        var entry = Entry(newcomer)
+        entry.reckon(computed: prefix.depth, work, now: now)
+        let index = entries.firstIndex { $0.end < entry.end } ?? entries.count
+        if prefix.depth == 0 {
+            countShared(tree)
+        } else {
+            // It may outlive those that its prefix counts for now.
+            mark += 1
+            for other in 0..<index { entries[other].outside = outside(entries[other].sequence.prefix) }
+            entry.outside = outside(prefix)
+            for other in index..<entries.count {
+                entries[other].outside = outside(entries[other].sequence.prefix)
+            }
+            countedVersion = nil
+        }
+        holdings.removeAll(keepingCapacity: true)
+        for other in 0..<index { holdings.append(holding(entries[other])) }
+        holdings.append(holding(entry))
+        for other in index..<entries.count { holdings.append(holding(entries[other])) }
         return policy.admits(holdings, newcomer: index, capacity: capacity)
     }
 
     /// The most slots that the running sequences may come to use together.
-    mutating func peak() -> Int {
-        let prompts = PromptWork(sequences, and: nil, uncached: 0, limits)
-        sort(prompts)
-        begin()
-        for sequence in sequences { append(sequence, sequence.prefix, sequence.computed, prompts) }
-        return Holding.peak(holdings)
+    mutating func peak(_ tree: RadixTree) -> Int {
+        var work = PromptWork(limits: limits, sequences: entries.count)
+        refresh(&work)
+        countShared(tree)
+        return Holding.peak(entries.map(holding))
     }
 
-    /// Sorts by end. Ends hardly change places from step to step, so that insertion is quick.
-    private mutating func sort(_ prompts: PromptWork) {
-        for index in sequences.indices {
-            let sequence = sequences[index]
-            sequence.end = end(sequence, prompts.span(sequence, computed: sequence.computed))
-            var place = index
-            while place > 0, sequences[place - 1].end < sequence.end { place -= 1 }
-            if place < index {
-                sequences.remove(at: index)
-                sequences.insert(sequence, at: place)
-            }
+    /// Reckons anew what may have changed, and sorts by end. Ends hardly change places, so that insertion is quick.
+    private mutating func refresh(_ work: inout PromptWork) {
+        for index in entries.indices where !entries[index].isSettled {
+            let sequence = entries[index].sequence
+            if sequence.isPrefilling { work.add(sequence, tokens: sequence.tokens.count - sequence.computed) }
+        }
+        for index in entries.indices where !entries[index].isSettled {
+            entries[index].reckon(computed: entries[index].sequence.computed, work, now: now)
+        }
+        for index in entries.indices.dropFirst() where entries[index - 1].end < entries[index].end {
+            let entry = entries.remove(at: index)
+            entries.insert(entry, at: entries[..<index].firstIndex { $0.end < entry.end } ?? index)
+            countedVersion = nil
         }
     }
 
-    private func end(_ sequence: ScheduledSequence, _ span: PromptWork.Span) -> Int {
-        guard sequence.cacheUse != .recomputed, let last = span.last else { return Self.never }
-        return last + sequence.maxCount - sequence.tokens.count - 1
-    }
-
-    private mutating func begin() {
+    private mutating func countShared(_ tree: RadixTree) {
+        guard countedVersion != tree.useVersion else { return }
         mark += 1
-        holdings.removeAll(keepingCapacity: true)
+        for index in entries.indices { entries[index].outside = outside(entries[index].sequence.prefix) }
+        countedVersion = tree.useVersion
     }
 
-    private mutating func append(
-        _ sequence: ScheduledSequence, _ prefix: RadixNode?, _ computed: Int, _ prompts: PromptWork
-    ) {
-        // What it shares with one that runs longer has been counted.
+    /// Minus the slots of a prefix that have been counted for others.
+    private func outside(_ prefix: RadixNode?) -> Int {
         var counted = 0
         var next = prefix
         while let node = next, node.mark != mark {
@@ -77,15 +130,14 @@ struct Forecast {
             counted += node.tokens.count
             next = node.parent
         }
-        let most = sequence.maxSlots - (prefix?.depth ?? 0) + counted
-        let base = most - sequence.maxSlots + sequence.tokens.count
-        let span = prompts.span(sequence, computed: computed)
-        holdings.append(
-            Holding(
-                id: sequence.id, base: sequence.cacheUse == .recomputed ? most : base - span.first,
-                most: most,
-                end: sequence.end, generated: sequence.generatedCount,
-                remaining: sequence.maxCount - sequence.tokens.count))
+        return counted - (prefix?.depth ?? 0)
+    }
+
+    private func holding(_ entry: Entry) -> Holding {
+        let remaining = entry.last - now
+        return Holding(
+            id: entry.sequence.id, base: entry.level + now + entry.outside, most: entry.most + entry.outside,
+            end: entry.end - now, generated: entry.newTokens - remaining, remaining: remaining)
     }
 }
 
@@ -94,30 +146,29 @@ struct Forecast {
 /// A step either has room for all that may be computed of the prompts, or computes `rate` tokens of them at least:
 /// no more than the other sequences take one token each.
 struct PromptWork {
-    /// The step in which a sequence's next token is chosen: the first and the last possible one; nil when nobody
-    /// can tell.
+    /// The step in which a sequence's next token is chosen, counted from 1 for the next one: the first and the last
+    /// possible one; nil when nobody can tell.
     struct Span {
         let first: Int
         let last: Int?
     }
 
     private let limits: SchedulerLimits
-    private var tokens = 0
     private let rate: Int
+    private var tokens = 0
     /// Some are computed again and again.
     private var isEndless = false
 
-    init(
-        _ sequences: [ScheduledSequence], and newcomer: ScheduledSequence?, uncached: Int,
-        _ limits: SchedulerLimits
-    ) {
+    /// For `sequences` that run together.
+    init(limits: SchedulerLimits, sequences: Int) {
         self.limits = limits
-        rate = max(1, limits.tokensPerStep - sequences.count + (newcomer == nil ? 1 : 0))
-        for sequence in sequences where sequence.isPrefilling {
-            tokens += sequence.tokens.count - sequence.computed
-        }
-        tokens += uncached
-        isEndless = newcomer?.cacheUse == .recomputed || sequences.contains { $0.cacheUse == .recomputed }
+        rate = max(1, limits.tokensPerStep - sequences + 1)
+    }
+
+    /// Adds a prompt of which `tokens` are left to compute.
+    mutating func add(_ sequence: ScheduledSequence, tokens: Int) {
+        self.tokens += tokens
+        if sequence.cacheUse == .recomputed { isEndless = true }
     }
 
     func span(_ sequence: ScheduledSequence, computed: Int) -> Span {

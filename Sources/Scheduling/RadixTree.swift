@@ -54,6 +54,8 @@ final class RadixTree {
     private var nodeCount = 0
     /// Changes whenever a prefix may have come to end elsewhere.
     private(set) var version: UInt64 = 0
+    /// Changes whenever sequences come to use other prefixes.
+    private(set) var useVersion: UInt64 = 0
     /// Tokens in the tree, and those of them that sequences use.
     private(set) var tokenCount = 0
     private(set) var usedCount = 0
@@ -87,6 +89,7 @@ final class RadixTree {
     }
 
     private func use(_ node: RadixNode, upTo end: RadixNode?) {
+        useVersion += 1
         var next: RadixNode? = node
         while let node = next {
             node.lastUse = time
@@ -112,6 +115,7 @@ final class RadixTree {
 
     /// Takes back one `use` of `node`.
     func release(_ node: RadixNode) {
+        useVersion += 1
         var next: RadixNode? = node
         while let node = next {
             node.users -= 1

@@ -58,17 +58,12 @@ public final class ScheduledSequence {
     public private(set) var tokens: [Int32]
     /// How many of `tokens` have keys and values in the cache.
     public private(set) var computed = 0
-    /// The slots of its first tokens in order: those of the prefix that it shares, then its own.
-    public private(set) var slots: [Int32] = []
-    /// Its own slots.
-    private var lease: SlotLease?
+    private var table: SlotTable?
     /// The end of the prefix that it shares; nil while it holds no slots.
     private(set) var prefix: RadixNode?
     var state = State.new
     /// Sequences that arrived before it.
     var arrival: UInt64 = 0
-    /// The last step, counted from the next one, that it may take part in; as last forecast.
-    var end = 0
     /// Where its cached prefix ends, and for which state of the tree that holds.
     var found: (node: RadixNode, version: UInt64)?
     /// It waits for the prompt of this one, which begins as its own does.
@@ -91,9 +86,13 @@ public final class ScheduledSequence {
 
     public var generatedCount: Int { tokens.count - promptCount }
 
-    /// How many slots it shares, and how many are its own.
-    var sharedCount: Int { prefix?.depth ?? 0 }
-    public var ownSlots: ArraySlice<Int32> { slots[sharedCount...] }
+    /// The slots of its first tokens in order: those of the prefix that it shares, then its own.
+    public var slots: [Int32] { table?.slots ?? [] }
+
+    var slotCount: Int { table?.slots.count ?? 0 }
+
+    /// How many slots it shares.
+    var sharedCount: Int { table?.sharedCount ?? 0 }
 
     /// Whether more than the last token is to be computed.
     var isPrefilling: Bool { computed < promptCount || computed < tokens.count - 1 }
@@ -109,17 +108,15 @@ public final class ScheduledSequence {
     /// Starts to hold slots: first those of a prefix.
     func begin(after prefix: RadixNode, in pool: SlotPool) {
         self.prefix = prefix
-        lease = pool.lease(0)
-        slots = prefix.path()
-        computed = slots.count
+        table = SlotTable(prefix.path(), pool)
+        computed = slotCount
         (found, awaited) = (nil, nil)
     }
 
     /// Makes sure that the first `count` tokens have slots.
     func reserve(_ count: Int) -> Bool {
-        let missing = count - slots.count
-        guard missing > 0 else { return true }
-        return lease?.grow(by: missing, naming: &slots) ?? false
+        let missing = count - slotCount
+        return missing <= 0 || table?.grow(by: missing) ?? false
     }
 
     func advance(to count: Int) { computed = count }
@@ -131,14 +128,17 @@ public final class ScheduledSequence {
 
     /// Gives the slots of all computed tokens to `tree` and shares them from now on.
     func share(with tree: RadixTree) {
-        guard let prefix, let own = lease?.splitFirst(computed - prefix.depth) else { return }
-        self.prefix = tree.insert(tokens, count: computed, after: prefix, own, slots: &slots)
+        guard let prefix else { return }
+        let node = table?.share(upTo: computed) { lease, slots in
+            tree.insert(tokens, count: computed, after: prefix, lease, slots: &slots)
+        }
+        if let node { self.prefix = node }
     }
 
     /// Gives all slots up.
     func release(to tree: RadixTree) {
         if let prefix { tree.release(prefix) }
-        lease = nil
-        (prefix, slots, computed) = (nil, [], 0)
+        table = nil
+        (prefix, computed) = (nil, 0)
     }
 }

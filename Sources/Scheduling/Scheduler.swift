@@ -58,11 +58,17 @@ public struct Scheduler: ~Copyable {
         admit()
         while !running.isEmpty {
             let items = items()
-            guard items.isEmpty else { return Step(items: items) }
+            guard items.isEmpty else {
+                forecast.advance()
+                return Step(items: items)
+            }
             pauseNewest()
         }
         return nil
     }
+
+    /// Tenants are charged for so many generated tokens together.
+    private static let tokensPerCharge = 64
 
     /// Notes that `item` was computed and, at the end of its tokens, which token came next.
     public mutating func record(_ item: Step.Item, sampled token: Int32?) {
@@ -72,7 +78,9 @@ public struct Scheduler: ~Copyable {
         if endsPrompt { share(sequence) }
         if let token {
             sequence.append(token)
-            queue.charge(sequence, 1)
+            if sequence.generatedCount % Self.tokensPerCharge == 0 {
+                queue.charge(sequence, Self.tokensPerCharge)
+            }
         }
     }
 
@@ -133,7 +141,7 @@ public struct Scheduler: ~Copyable {
     }
 
     /// The most slots that the running sequences may come to use together.
-    public mutating func peak() -> Int { forecast.peak() }
+    public mutating func peak() -> Int { forecast.peak(tree) }
 }
 
 /// What a scheduler has done.
@@ -165,7 +173,7 @@ extension Scheduler {
             // Alone it always has room.
             guard
                 running.isEmpty
-                    || forecast.admits(sequence, after: prefix, &policy, capacity: pool.capacity)
+                    || forecast.admits(sequence, after: prefix, in: tree, &policy, capacity: pool.capacity)
             else {
                 passedOver.append(sequence)
                 break
@@ -215,31 +223,33 @@ extension Scheduler {
 // What runs.
 extension Scheduler {
     private mutating func items() -> [Step.Item] {
-        var free = freeSlots
-        // A sequence that is computed again has its slots.
-        func missing(_ sequence: ScheduledSequence) -> Int {
-            sequence.slots.count < sequence.tokens.count ? 1 : 0
+        while slotsForAnswers > freeSlots { pauseNewest() }
+        var items: [Step.Item] = []
+        items.reserveCapacity(running.count)
+        var needed = 0
+        func add(_ sequence: ScheduledSequence, upTo end: Int) {
+            needed += max(0, end - sequence.slotCount)
+            items.append(Step.Item(sequence: sequence, range: sequence.computed..<end))
         }
-        while running.reduce(0, { $0 + ($1.isPrefilling ? 0 : missing($1)) }) > free {
-            pauseNewest()
-            free = freeSlots
+        for sequence in running where !sequence.isPrefilling { add(sequence, upTo: sequence.tokens.count) }
+        if items.count < running.count {
+            let (room, free) = (limits.tokensPerStep - items.count, freeSlots - needed)
+            for part in promptParts(room: room, free: free) { add(part.sequence, upTo: part.end) }
         }
-        var parts: [(sequence: ScheduledSequence, end: Int)] = []
-        parts.reserveCapacity(running.count)
-        for sequence in running where !sequence.isPrefilling {
-            parts.append((sequence, sequence.tokens.count))
-            free -= missing(sequence)
-        }
-        if parts.count < running.count {
-            parts += promptParts(room: limits.tokensPerStep - parts.count, free: free)
-        }
-        let needed = parts.reduce(0) { $0 + max(0, $1.end - $1.sequence.slots.count) }
         if needed > pool.available { tree.evict(needed - pool.available) }
-        return parts.map { sequence, end in
-            let isReserved = sequence.reserve(end)
+        for item in items {
+            let isReserved = item.sequence.reserve(item.range.upperBound)
             precondition(isReserved, "a sequence found no slot")
-            return Step.Item(sequence: sequence, range: sequence.computed..<end)
         }
+        return items
+    }
+
+    /// Slots that are needed for one token of every sequence that is past its prompt. One that is computed again has
+    /// its slots.
+    private var slotsForAnswers: Int {
+        // Mostly there are more than enough.
+        guard running.count > freeSlots else { return 0 }
+        return running.count { !$0.isPrefilling && $0.slotCount < $0.tokens.count }
     }
 
     /// Shares `room` tokens and `free` slots among the prompts. Who came first gets half, so that long prompts
@@ -252,7 +262,7 @@ extension Scheduler {
             let sequence = prompts[index]
             let left = min(sequence.tokens.count, sequence.computed + limits.chunk(sequence)) - ends[index]
             // Slots that it has already cost nothing.
-            let held = max(0, sequence.slots.count - ends[index])
+            let held = max(0, sequence.slotCount - ends[index])
             let count = min(left, most, room, held + free)
             ends[index] += count
             room -= count
@@ -277,7 +287,7 @@ extension Scheduler {
         guard !running.isEmpty else { return }
         let share = pool.capacity / running.count
         func rank(_ sequence: ScheduledSequence) -> (Int, Int, UInt64) {
-            (-sequence.terms.priority, min(sequence.slots.count, share), sequence.arrival)
+            (-sequence.terms.priority, min(sequence.slotCount, share), sequence.arrival)
         }
         let last = running.max { rank($0) < rank($1) }
         guard let last else { return }
@@ -291,11 +301,11 @@ extension Scheduler {
     /// Traps when the books do not add up; for tests.
     public mutating func checkInvariants() {
         tree.checkInvariants()
-        let owned = running.map { Array($0.ownSlots) } + tree.nodes().map(\.node.slots)
+        let owned = running.map { Array($0.slots[$0.sharedCount...]) } + tree.nodes().map(\.node.slots)
         precondition(pool.isConsistent(leased: owned), "a slot is lost or owned twice")
         precondition(freeSlots >= 0 && freeSlots <= pool.capacity, "free slots are miscounted")
         for sequence in running {
-            precondition(sequence.slots.count <= sequence.maxSlots, "a sequence outgrew its promise")
+            precondition(sequence.slotCount <= sequence.maxSlots, "a sequence outgrew its promise")
             precondition(
                 sequence.prefix?.path() == Array(sequence.slots.prefix(sequence.sharedCount)),
                 "a sequence reads slots that are not its prefix's")

@@ -21,6 +21,10 @@ public final class SlotPool {
 
     /// Appends `count` free slots; false, and nothing taken, when that many are not free.
     fileprivate func take(_ count: Int, into slots: inout [Int32]) -> Bool {
+        if count == 1, let slot = free.popLast() {
+            slots.append(slot)
+            return true
+        }
         guard count >= 0, count <= available else { return false }
         let reused = min(count, free.count)
         slots.append(contentsOf: free.suffix(reused))
@@ -31,7 +35,7 @@ public final class SlotPool {
         return true
     }
 
-    fileprivate func reclaim(_ slots: [Int32]) { free.append(contentsOf: slots) }
+    fileprivate func reclaim(_ slots: some Collection<Int32>) { free.append(contentsOf: slots) }
 
     /// Whether `leased` and the free slots together are every slot exactly once; for tests.
     public func isConsistent(leased: [[Int32]]) -> Bool {
@@ -53,14 +57,6 @@ public struct SlotLease: ~Copyable {
     /// Adds `count` slots of the same pool; false, and nothing taken, when that many are not free.
     public mutating func grow(by count: Int) -> Bool { pool.take(count, into: &slots) }
 
-    /// The same; the new slots are also appended to `names`.
-    public mutating func grow(by count: Int, naming names: inout [Int32]) -> Bool {
-        let first = slots.count
-        guard grow(by: count) else { return false }
-        names.append(contentsOf: slots[first...])
-        return true
-    }
-
     /// Gives away the first `count` slots, at most all.
     public mutating func splitFirst(_ count: Int) -> SlotLease {
         defer { slots.removeFirst(min(count, slots.count)) }
@@ -74,4 +70,32 @@ public struct SlotLease: ~Copyable {
     }
 
     deinit { pool.reclaim(slots) }
+}
+
+/// The slots of a sequence's tokens in order: those of the prefix that it shares, then its own, which it returns
+/// when it is destroyed.
+struct SlotTable: ~Copyable {
+    private(set) var slots: [Int32]
+    private(set) var sharedCount: Int
+    private let pool: SlotPool
+
+    /// Begins with `shared` slots, which others own.
+    init(_ shared: [Int32], _ pool: SlotPool) {
+        (slots, sharedCount, self.pool) = (shared, shared.count, pool)
+    }
+
+    /// Adds `count` slots of the pool; false, and nothing taken, when that many are not free.
+    mutating func grow(by count: Int) -> Bool { pool.take(count, into: &slots) }
+
+    /// Gives up what it owns of the first `count` slots: whoever takes the lease owns them, and they stay here as
+    /// shared ones. `change` may name others in their place.
+    mutating func share<Result>(
+        upTo count: Int, _ change: (consuming SlotLease, inout [Int32]) -> Result
+    ) -> Result {
+        let lease = SlotLease(slots: Array(slots[sharedCount..<max(count, sharedCount)]), pool: pool)
+        sharedCount = max(count, sharedCount)
+        return change(lease, &slots)
+    }
+
+    deinit { pool.reclaim(slots[sharedCount...]) }
 }
