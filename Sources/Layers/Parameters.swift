@@ -6,10 +6,16 @@ public import Weights
 public struct Parameters: Sendable {
     let scope: WeightScope
     public let backend: any Backend
+    private let quantizer: Quantizer?
 
-    public init(_ scope: WeightScope, backend: any Backend) { (self.scope, self.backend) = (scope, backend) }
+    /// Projections are stored as `quantizer` says, or as the checkpoint has them.
+    public init(_ scope: WeightScope, backend: any Backend, quantizer: Quantizer? = nil) {
+        (self.scope, self.backend, self.quantizer) = (scope, backend, quantizer)
+    }
 
-    public subscript(_ name: String) -> Parameters { Parameters(scope[name], backend: backend) }
+    public subscript(_ name: String) -> Parameters {
+        Parameters(scope[name], backend: backend, quantizer: quantizer)
+    }
 
     /// Whether the checkpoint has `leaf` ("weight", "bias") here.
     public func contains(_ leaf: String) -> Bool { scope.contains(leaf) }
@@ -18,6 +24,11 @@ public struct Parameters: Sendable {
     func matrix(_ leaf: String, outputs: Int, inputs: Int) throws -> HostWeight {
         let tensor = try scope.tensor(leaf, shape: [outputs, inputs])
         return HostWeight(outputs: outputs, inputs: inputs, encoding: tensor.encoding, bytes: tensor.bytes)
+    }
+
+    /// `weight`, which is a projection of here, as a model is to store it.
+    func stored(_ weight: HostWeight) -> HostWeight {
+        quantizer?.quantized(weight, at: scope.path, backend) ?? weight
     }
 
     /// The matrices that `leaf` holds one after the other.

@@ -36,7 +36,8 @@ public struct LoadedTextModel: Sendable {
         let text = try TextParts(checkpoint, options)
         clock.end("tokenizer")
         let model = try LoadedModel(
-            checkpoint: checkpoint, backend: makeBackend(threads: options.engine.threads))
+            checkpoint: checkpoint, backend: makeBackend(threads: options.engine.threads),
+            weightFormat: options.engine.weightFormat)
         clock.end("model")
         let engine = try model.makeEngine(options.engine)
         clock.end("engine")
