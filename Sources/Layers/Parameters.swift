@@ -6,16 +6,10 @@ public import Weights
 public struct Parameters: Sendable {
     let scope: WeightScope
     public let backend: any Backend
-    private let quantizer: Quantizer?
 
-    /// Projections are stored as `quantizer` says, or as the checkpoint has them.
-    public init(_ scope: WeightScope, backend: any Backend, quantizer: Quantizer? = nil) {
-        (self.scope, self.backend, self.quantizer) = (scope, backend, quantizer)
-    }
+    public init(_ scope: WeightScope, backend: any Backend) { (self.scope, self.backend) = (scope, backend) }
 
-    public subscript(_ name: String) -> Parameters {
-        Parameters(scope[name], backend: backend, quantizer: quantizer)
-    }
+    public subscript(_ name: String) -> Parameters { Parameters(scope[name], backend: backend) }
 
     /// Whether the checkpoint has `leaf` ("weight", "bias") here.
     public func contains(_ leaf: String) -> Bool { scope.contains(leaf) }
@@ -26,10 +20,8 @@ public struct Parameters: Sendable {
         return HostWeight(outputs: outputs, inputs: inputs, encoding: tensor.encoding, bytes: tensor.bytes)
     }
 
-    /// `weight`, which is a projection of here, as a model is to store it.
-    func stored(_ weight: HostWeight) -> HostWeight {
-        quantizer?.quantized(weight, at: scope.path, backend) ?? weight
-    }
+    /// `projection`, which is of here, as it is to be kept in memory.
+    func stored(_ projection: HostWeight) -> HostWeight { scope.stored(projection, on: backend) }
 
     /// The matrices that `leaf` holds one after the other.
     func matrices(_ leaf: String, count: Int, outputs: Int, inputs: Int) throws -> [HostWeight] {

@@ -38,7 +38,7 @@ public struct LoadedModel: Sendable {
         if let available = memory.available, size > available {
             throw EngineError.noRoomForWeights(size, available: available)
         }
-        network = try buildModel(checkpoint, on: backend, quantizer: weightFormat.map { Quantizer($0) })
+        network = try buildModel(checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) })
     }
 
     /// The longest sequence the model was made for; nil when its config does not say.

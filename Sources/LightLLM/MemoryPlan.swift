@@ -78,7 +78,7 @@ public struct MemoryPlan: Sendable, Equatable {
         _ checkpoint: any Checkpoint, _ format: WeightFormat?, on backend: CPUBackend
     ) throws -> any LanguageModel {
         try buildModel(
-            checkpoint.layout, on: backend, quantizer: format.map { Quantizer($0, work: .none) })
+            checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) })
     }
 
     /// Bytes of packed weights when projections are stored in `format`.

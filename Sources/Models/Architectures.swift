@@ -14,11 +14,11 @@ public let architectures: [any Architecture.Type] = [
 ]
 
 /// Builds the model that a checkpoint's config.json asks for, with every tensor accounted for; projections are
-/// stored as `quantizer` says, or as the checkpoint has them.
+/// kept as `storage` says, or as the checkpoint has them.
 ///
 /// Throws `ConfigError`, `RotaryError` or `CheckpointError`, each naming what it expected and found.
 public func buildModel(
-    _ checkpoint: any Checkpoint, on backend: any Backend, quantizer: Quantizer? = nil
+    _ checkpoint: any Checkpoint, on backend: any Backend, storage: WeightStorage? = nil
 ) throws -> any LanguageModel {
     let modelType = checkpoint.configuration["model_type"]?.string
     let className = checkpoint.configuration["architectures"]?.array?.first?.string
@@ -28,17 +28,16 @@ public func buildModel(
     else {
         throw ConfigError.unsupportedModelType(modelType, supported: architectures.flatMap { $0.modelTypes })
     }
-    return try architecture.load(checkpoint, on: backend, quantizer)
+    return try architecture.load(checkpoint, on: backend, storage)
 }
 
 extension Architecture {
     fileprivate static func load(
-        _ checkpoint: any Checkpoint, on backend: any Backend, _ quantizer: Quantizer?
+        _ checkpoint: any Checkpoint, on backend: any Backend, _ storage: WeightStorage?
     ) throws -> any LanguageModel {
         let config = try decodeConfig(checkpoint.configuration)
-        let store = WeightStore(checkpoint)
-        let parameters = Parameters(WeightScope(store), backend: backend, quantizer: quantizer)
-        let model = try build(config, parameters)
+        let store = WeightStore(checkpoint, storage: storage)
+        let model = try build(config, Parameters(WeightScope(store), backend: backend))
         try store.finish(ignoring: { ignores($0, config) })
         return model
     }

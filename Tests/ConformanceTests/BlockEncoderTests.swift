@@ -2,7 +2,7 @@ import CPUBackend
 import Tensors
 import Testing
 
-@testable import Layers
+@testable import Weights
 
 /// Rounding weights to blocks keeps as much of them as the bits allow.
 @Suite struct BlockEncoderTests {
@@ -99,7 +99,7 @@ import Testing
         func encoding(_ format: WeightFormat, _ path: String, inputs: Int = 64) -> Encoding {
             let weight = HostWeight(
                 Array(repeating: 0.5, count: 3 * inputs), outputs: 3, inputs: inputs)
-            return Quantizer(format).quantized(weight, at: path, backend).encoding
+            return WeightStorage(format).quantized(weight, at: path, backend).encoding
         }
         #expect(encoding(.int4, "model.layers.0.mlp.up_proj") == .q4_1)
         #expect(encoding(.int8, "model.layers.0.mlp.up_proj") == .q8_0)

@@ -1,8 +1,8 @@
 public import Tensors
 
-/// Stores projections with fewer bits while a model is built. Products with them round activations to 8 bits as
+/// How projections are kept once a model is built: with fewer bits than the checkpoint has. Products with them round activations to 8 bits as
 /// with any quantised weights; everything else about the model stays.
-public struct Quantizer: Sendable {
+public struct WeightStorage: Sendable {
     public enum Work: Sendable {
         case rounding
         /// Only sizes are right, for planning.
