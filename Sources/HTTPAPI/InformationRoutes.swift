@@ -45,8 +45,12 @@ extension Server {
         guard stall == nil else { return .json(["message": "Error"], status: .serviceUnavailable) }
         if metrics.hasSucceeded(within: .seconds(100)) { return .json(["message": "Ok"]) }
         do {
-            let request = TextRequest(prompt: .text("你好！"), maxNewTokens: 2)
-            _ = try await collect(try start([request], context))
+            if generator.engine.scoresTexts {
+                _ = try await generator.score(of: generator.tokens(of: .text("你好！")))
+            } else {
+                let request = TextRequest(prompt: .text("你好！"), maxNewTokens: 2)
+                _ = try await collect(try start([request], context))
+            }
             return .json(["message": "Ok"])
         } catch {
             return .json(["message": "Error"], status: .serviceUnavailable)

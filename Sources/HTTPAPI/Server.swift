@@ -71,6 +71,7 @@ public struct Server: Sendable {
         addInformationRoutes(router)
         addGenerateRoutes(router)
         addOpenAIRoutes(router)
+        addScoreRoute(router)
         return router
     }
 

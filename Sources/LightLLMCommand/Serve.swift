@@ -19,9 +19,12 @@ struct Serve: AsyncParsableCommand {
         let options = try arguments.options()
         let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: options)
         let generator = loaded.generator
+        guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
+            throw ValidationError("--use_reward_model: \(loaded.modelType) is no reward model")
+        }
         report(loaded, generator.engine.configuration)
         let warming = ContinuousClock.now
-        for await _ in try generator.generate(TextRequest(prompt: .text("Hello"), maxNewTokens: 1)) {}
+        try await generator.warmUp()
         let firstToken = ContinuousClock.now
         write(
             "  first token \(seconds(firstToken - warming)); ready \(seconds(firstToken - start)) after the start\n"

@@ -104,6 +104,11 @@ struct ServeArguments: ParsableArguments {
         help: "Compute every prompt anew.")
     var disablesPromptCache = false
 
+    @Flag(
+        name: .customLong("use_reward_model"),
+        help: "The model scores texts (/get_score); others are refused.")
+    var usesRewardModel = false
+
     @Option(
         name: .customLong("model_name"),
         help: "What the model is called in answers; by default after its file.")

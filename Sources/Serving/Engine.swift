@@ -11,6 +11,8 @@ public import Tensors
 public final class Engine: Sendable {
     public let configuration: EngineConfiguration
     public let vocabularySize: Int
+    /// Whether the model says how good a text is, and not how it goes on.
+    public let scoresTexts: Bool
     private let mailbox = Mailbox()
     private let nextID = Atomic<UInt64>(0)
     private let isStopped = Atomic<Bool>(false)
@@ -21,6 +23,7 @@ public final class Engine: Sendable {
         model: any LanguageModel, backend: any Backend, configuration: EngineConfiguration
     ) throws(CacheMemoryError) {
         (self.configuration, vocabularySize) = (configuration, model.vocabularySize)
+        scoresTexts = model.output == .score
         published = PublishedStatistics(slots: configuration.slots)
         let cache = try backend.makeCache(
             model.cacheLayout, slots: configuration.slots, element: configuration.cacheElement)
@@ -84,6 +87,7 @@ public final class Engine: Sendable {
     public func validate(_ request: GenerationRequest) throws(RequestError) {
         guard !isStopped.load(ordering: .relaxed) else { throw .engineStopped }
         guard !request.prompt.isEmpty else { throw .emptyPrompt }
+        guard !scoresTexts || request.asksForScore else { throw .wrongKind(generates: false) }
         guard request.maxNewTokens >= 1 else { throw .nothingToGenerate(request.maxNewTokens) }
         if let stray = request.prompt.first(where: { $0 < 0 || Int($0) >= vocabularySize }) {
             throw .tokenOutOfRange(stray, vocabulary: vocabularySize)

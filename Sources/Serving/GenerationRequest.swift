@@ -26,6 +26,18 @@ public struct GenerationRequest: Sendable {
     public init(prompt: [Int32], maxNewTokens: Int) {
         (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)
     }
+
+    /// Asks a reward model how good `prompt` is: the one number is what is reported as its logits.
+    public static func score(_ prompt: [Int32]) -> GenerationRequest {
+        var request = GenerationRequest(prompt: prompt, maxNewTokens: 1)
+        request.reportsLogits = true
+        return request
+    }
+
+    /// Whether it asks for nothing but what a reward model says.
+    var asksForScore: Bool {
+        maxNewTokens == 1 && !scoresPrompt && topLogProbabilities == 0 && sampling == SamplingParameters()
+    }
 }
 
 /// A token and the natural logarithm of its probability.
@@ -97,6 +109,8 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
     /// Its turn did not come before its deadline.
     case expired
     case engineStopped
+    /// The model scores texts and generates none, or the other way round.
+    case wrongKind(generates: Bool)
 
     public var description: String {
         switch self {
@@ -109,6 +123,9 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
         case .queueFull(let limit): "\(limit) requests are waiting, which is the limit; try again later"
         case .expired: "the request waited longer than it may"
         case .engineStopped: "the engine has stopped"
+        case .wrongKind(let generates):
+            generates
+                ? "this model generates text and scores none" : "this model scores text and generates none"
         }
     }
 }

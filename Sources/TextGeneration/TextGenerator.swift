@@ -34,6 +34,27 @@ public struct TextGenerator: Sendable {
         return TextStream(events, promptTokens: tokens, request, self)
     }
 
+    /// What a reward model says of `tokens`.
+    public func score(of tokens: [Int32]) async throws -> Float {
+        guard engine.scoresTexts else { throw RequestError.wrongKind(generates: true) }
+        var score: Float?
+        for await event in try engine.submit(.score(tokens)) {
+            if case .logits(let values) = event { score = values.first }
+            if case .failed(let error) = event { throw error }
+        }
+        guard let score else { throw RequestError.engineStopped }
+        return score
+    }
+
+    /// Makes the model answer once, for whatever its answer is worth.
+    public func warmUp() async throws {
+        if engine.scoresTexts {
+            _ = try await score(of: tokens(of: .text("Hello")))
+        } else {
+            for await _ in try generate(TextRequest(prompt: .text("Hello"), maxNewTokens: 1)) {}
+        }
+    }
+
     public func tokens(of prompt: TextRequest.Prompt) throws(TokenizerError) -> [Int32] {
         switch prompt {
         case .tokens(let tokens): tokens

@@ -13,6 +13,8 @@ import NIOCore
 struct TestServer {
     let generator: TextGenerator
 
+    init(_ generator: TextGenerator) { self.generator = generator }
+
     init(slots: Int = 4096, runningRequests: Int = 64, longest: Int = 256) throws {
         let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appendingPathComponent("Fixtures/goldens/models/tiny_llama").path
