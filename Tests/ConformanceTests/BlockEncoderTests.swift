@@ -97,8 +97,10 @@ import Testing
     @Test func whatIsNotRoundedStays() {
         let backend = CPUBackend(threads: 1)
         func encoding(_ format: WeightFormat, _ path: String, inputs: Int = 64) -> Encoding {
+            let values = [Float](repeating: 0.5, count: 3 * inputs)
             let weight = HostWeight(
-                Array(repeating: 0.5, count: 3 * inputs), outputs: 3, inputs: inputs)
+                outputs: 3, inputs: inputs, encoding: .float32,
+                bytes: values.withUnsafeBytes { HostBytes(copying: $0) })
             return WeightStorage(format).quantized(weight, at: path, backend).encoding
         }
         #expect(encoding(.int4, "model.layers.0.mlp.up_proj") == .q4_1)
