@@ -71,7 +71,7 @@ import Weights
             let plan = try MemoryPlan(checkpoint, options, available: 1 << 40)
             let backend = CPUBackend(threads: 2)
             let model = try LoadedModel(checkpoint: checkpoint, backend: backend, weightFormat: format)
-            try withExtendedLifetime(model) { #expect(backend.memoryUse.weights == plan.weights, "\(name)") }
+            withExtendedLifetime(model) { #expect(backend.memoryUse.weights == plan.weights, "\(name)") }
             if name == "plain" {
                 #expect(Double(plan.weights) < fraction * Double(whole.weights))
             }
