@@ -145,7 +145,10 @@ let package = Package(
             ]),
         tests(
             "CommandTests",
-            ["LightLLMCommand", "LightLLM", "HTTPAPI", "JSON", argumentParser, collections, logging]),
+            [
+                "LightLLMCommand", "LightLLM", "HTTPAPI", "JSON", "Tensors", argumentParser, collections,
+                logging,
+            ]),
         tests(
             "ConformanceTests",
             [

@@ -15,7 +15,9 @@ public struct Linear: Sendable {
         precondition(!projections.isEmpty, "nothing to stack")
         let backend = projections[0].parameters.backend
         weight = try backend.makeWeight(
-            projections.map { try $0.parameters.matrix("weight", outputs: $0.outputs, inputs: inputs) })
+            projections.map { parameters, outputs in
+                parameters.stored(try parameters.matrix("weight", outputs: outputs, inputs: inputs))
+            })
         let hasBias = projections.contains { $0.parameters.contains("bias") }
         bias =
             hasBias
@@ -37,7 +39,7 @@ public struct Linear: Sendable {
     ) throws {
         let matrix = try parameters.matrix("weight", outputs: outputs, inputs: inputs)
         let ranges = order()
-        weight = parameters.backend.makeWeight([matrix.rows(ranges)])
+        weight = parameters.backend.makeWeight([parameters.stored(matrix.rows(ranges))])
         bias =
             parameters.contains("bias")
             ? parameters.backend.makeVector([try parameters.vector("bias", count: outputs).elements(ranges)])
@@ -48,7 +50,7 @@ public struct Linear: Sendable {
     public init(_ parameters: Parameters, inputs: Int, bias values: [Float]) throws {
         let count = values.count
         weight = parameters.backend.makeWeight([
-            try parameters.matrix("weight", outputs: count, inputs: inputs)
+            parameters.stored(try parameters.matrix("weight", outputs: count, inputs: inputs))
         ])
         bias = parameters.backend.makeVector([HostWeight(values, outputs: 1, inputs: count)])
     }

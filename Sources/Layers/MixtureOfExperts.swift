@@ -59,8 +59,10 @@ extension ExpertWeights {
         self.init(
             experts: (0..<count).map { index in
                 Expert(
-                    gateUp: backend.makeWeight([gates[index], ups[index]]),
-                    down: backend.makeWeight([downs[index]]))
+                    gateUp: backend.makeWeight([
+                        parameters[names.gate].stored(gates[index]), parameters[names.up].stored(ups[index]),
+                    ]),
+                    down: backend.makeWeight([parameters[names.down].stored(downs[index])]))
             }, activation: activation)
     }
 }

@@ -20,6 +20,9 @@ public struct Parameters: Sendable {
         return HostWeight(outputs: outputs, inputs: inputs, encoding: tensor.encoding, bytes: tensor.bytes)
     }
 
+    /// `projection`, which is of here, as it is to be kept in memory.
+    func stored(_ projection: HostWeight) -> HostWeight { scope.stored(projection, on: backend) }
+
     /// The matrices that `leaf` holds one after the other.
     func matrices(_ leaf: String, count: Int, outputs: Int, inputs: Int) throws -> [HostWeight] {
         let tensor = try scope.tensor(leaf, shape: [count, outputs, inputs])

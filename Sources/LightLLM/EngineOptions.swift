@@ -18,6 +18,8 @@ public struct EngineOptions: Sendable {
     /// How the cache stores numbers: by default as float32 when the weights are, else as float16.
     public var cacheElement: CacheElement?
     public var device = DeviceChoice.auto
+    /// How projections are stored; by default as the checkpoint has them.
+    public var weightFormat: WeightFormat?
     /// Threads of the CPU backend; by default one per processor.
     public var threads: Int?
     /// Where the engine writes what it spends its time on; by default nowhere.

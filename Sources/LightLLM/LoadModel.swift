@@ -11,31 +11,43 @@ public struct LoadedModel: Sendable {
     public let checkpoint: any Checkpoint
     public let network: any LanguageModel
     public let backend: any Backend
+    /// How projections are stored; nil: as the checkpoint has them.
+    private let weightFormat: WeightFormat?
     /// Of this process, and still to be had, when the model was about to be loaded.
     private let memory: (program: Int, available: Int?)
 
     /// Opens the Hugging Face folder or GGUF file at `path`. Throws an error that names what was expected
     /// and found when anything about it is wrong.
-    public init(path: String, device: DeviceChoice = .auto, threads: Int? = nil) throws {
-        try self.init(checkpoint: openCheckpoint(path), backend: makeBackend(device, threads: threads))
+    public init(
+        path: String, device: DeviceChoice = .auto, threads: Int? = nil, weightFormat: WeightFormat? = nil
+    ) throws {
+        try self.init(
+            checkpoint: openCheckpoint(path), backend: makeBackend(device, threads: threads),
+            weightFormat: weightFormat)
     }
 
-    public init(checkpoint: any Checkpoint, backend: any Backend) throws {
-        (self.checkpoint, self.backend) = (checkpoint, backend)
+    public init(
+        checkpoint: any Checkpoint, backend: any Backend, weightFormat: WeightFormat? = nil
+    ) throws {
+        (self.checkpoint, self.backend, self.weightFormat) = (checkpoint, backend, weightFormat)
         let free = backend.freeMemory
         memory = free == nil ? (MachineMemory.ofProcess ?? 0, MachineMemory.available) : (0, free)
-        if let available = memory.available, checkpoint.byteCount > available {
-            throw EngineError.noRoomForWeights(checkpoint.byteCount, available: available)
+        let size =
+            try weightFormat.map { try MemoryPlan.weightBytes(checkpoint, $0) } ?? checkpoint.byteCount
+        if let available = memory.available, size > available {
+            throw EngineError.noRoomForWeights(size, available: available)
         }
-        network = try buildModel(checkpoint, on: backend)
+        network = try buildModel(checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) })
     }
 
     /// The longest sequence the model was made for; nil when its config does not say.
     public var contextLength: Int? { checkpoint.contextLength }
 
     /// An engine that runs this model. Throws `EngineError` or `CacheMemoryError` when the memory does not hold
-    /// what is asked for.
+    /// what is asked for. The weights stay in the format in which they were loaded.
     public func makeEngine(_ options: EngineOptions = EngineOptions()) throws -> Engine {
+        var options = options
+        options.weightFormat = weightFormat
         if backend.freeMemory != nil {
             let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
             try Rehearsal(network: network, backend: backend, longest: longest)

@@ -37,7 +37,8 @@ public struct LoadedTextModel: Sendable {
         clock.end("tokenizer")
         let model = try LoadedModel(
             checkpoint: checkpoint,
-            backend: makeBackend(options.engine.device, threads: options.engine.threads))
+            backend: makeBackend(options.engine.device, threads: options.engine.threads),
+            weightFormat: options.engine.weightFormat)
         clock.end("model")
         let engine = try model.makeEngine(options.engine)
         clock.end("engine")

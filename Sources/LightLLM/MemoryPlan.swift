@@ -59,7 +59,7 @@ public struct MemoryPlan: Sendable, Equatable {
         holdsWeights: Bool = false
     ) throws {
         let backend = CPUBackend(threads: options.threads, kernels: .idle)
-        let network = try buildModel(checkpoint, on: backend)
+        let network = try Self.rehearsed(checkpoint, options.weightFormat, on: backend)
         let element = options.cacheElement ?? checkpoint.defaultCacheElement
         let longest = min(
             options.maxRequestTokens ?? min(checkpoint.contextLength ?? 2048, 16_384),
@@ -75,6 +75,22 @@ public struct MemoryPlan: Sendable, Equatable {
         requestTokens = longest
         tokens = 0
         tokens = options.maxTotalTokens ?? min(fittingTokens, mostTokens)
+    }
+
+    /// The model with weights of the right sizes and no values.
+    private static func rehearsed(
+        _ checkpoint: any Checkpoint, _ format: WeightFormat?, on backend: CPUBackend
+    ) throws -> any LanguageModel {
+        try buildModel(
+            checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) })
+    }
+
+    /// Bytes of packed weights when projections are stored in `format`.
+    static func weightBytes(_ checkpoint: any Checkpoint, _ format: WeightFormat) throws -> Int {
+        let backend = CPUBackend(threads: 1, kernels: .idle)
+        return try withExtendedLifetime(rehearsed(checkpoint, format, on: backend)) {
+            backend.memoryUse.weights
+        }
     }
 
     /// Throws when what is planned is more than there is, or than can work.

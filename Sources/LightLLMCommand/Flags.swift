@@ -36,6 +36,7 @@ private let servingFlags = [
     "router_max_wait_tokens", "max_waiting_requests", "use_dynamic_prompt_cache",
     "disable_dynamic_prompt_cache", "no_enable_prefix_caching",
     "default_max_tokens", "chat_template", "threads", "device", "profile", "kv_cache_dtype", "mode",
+    "quant_type",
     "use_reward_model",
     "api_key",
     "api_key_file", "queue_timeout", "stall_timeout", "help", "version",
@@ -52,7 +53,7 @@ private let unsupportedFlags: Set<String> = [
     "long_truncation_mode", "use_tgi_api", "health_monitor", "metric_gateway", "job_name",
     "grouping_key", "push_interval", "visual_infer_batch_size", "visual_gpu_ids", "visual_tp", "visual_dp",
     "visual_nccl_ports", "enable_monitor_auth", "disable_cudagraph", "graph_max_batch_size",
-    "graph_max_len_in_batch", "quant_type", "quant_cfg", "static_quant", "max_req_input_len",
+    "graph_max_len_in_batch", "quant_cfg", "static_quant", "max_req_input_len",
     "httpserver_workers",
     "tool_call_parser", "nnodes", "node_rank",
 ]

@@ -24,6 +24,8 @@ struct Score: AsyncParsableCommand {
         help: "How the cache stores keys and values: float32, float16, bfloat16 or int8.")
     var cacheType = "float32"
 
+    @OptionGroup var quantization: QuantizationArguments
+
     @Flag(name: .customLong("logits"), help: "Also print the logits after the prompt.")
     var printsLogits = false
 
@@ -36,7 +38,8 @@ struct Score: AsyncParsableCommand {
     func run() async throws {
         let prompt = try parsedPrompt()
         let loaded = try LoadedModel(
-            path: model.modelDirectory, device: model.device, threads: model.threads)
+            path: model.modelDirectory, device: model.device, threads: model.threads,
+            weightFormat: quantization.format)
         var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
         (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
         var options = EngineOptions()

@@ -49,6 +49,8 @@ struct ServeArguments: ParsableArguments {
     )
     var cacheType = "auto"
 
+    @OptionGroup var quantization: QuantizationArguments
+
     @Option(
         name: .customLong("mode"), parsing: .upToNextOption,
         help: "LightLLM's modes: triton_int8kv stores the cache as int8.")
@@ -215,6 +217,7 @@ struct ServeArguments: ParsableArguments {
         options.engine.policy = policy
         options.engine.sharesPrefixes = !disablesPromptCache
         options.engine.cacheElement = cacheElement
+        options.engine.weightFormat = quantization.format
         (options.engine.device, options.engine.threads) = (device, threads)
         options.engine.trace = try profile.map { try StepTrace(path: $0) }
         if !endTokens.isEmpty { options.endTokens = endTokens }

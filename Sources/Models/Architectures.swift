@@ -13,10 +13,13 @@ public let architectures: [any Architecture.Type] = [
     InternLM2Reward.self, Qwen2Reward.self,
 ]
 
-/// Builds the model that a checkpoint's config.json asks for, with every tensor accounted for.
+/// Builds the model that a checkpoint's config.json asks for, with every tensor accounted for; projections are
+/// kept as `storage` says, or as the checkpoint has them.
 ///
 /// Throws `ConfigError`, `RotaryError` or `CheckpointError`, each naming what it expected and found.
-public func buildModel(_ checkpoint: any Checkpoint, on backend: any Backend) throws -> any LanguageModel {
+public func buildModel(
+    _ checkpoint: any Checkpoint, on backend: any Backend, storage: WeightStorage? = nil
+) throws -> any LanguageModel {
     let modelType = checkpoint.configuration["model_type"]?.string
     let className = checkpoint.configuration["architectures"]?.array?.first?.string
     guard
@@ -25,15 +28,15 @@ public func buildModel(_ checkpoint: any Checkpoint, on backend: any Backend) th
     else {
         throw ConfigError.unsupportedModelType(modelType, supported: architectures.flatMap { $0.modelTypes })
     }
-    return try architecture.load(checkpoint, on: backend)
+    return try architecture.load(checkpoint, on: backend, storage)
 }
 
 extension Architecture {
     fileprivate static func load(
-        _ checkpoint: any Checkpoint, on backend: any Backend
+        _ checkpoint: any Checkpoint, on backend: any Backend, _ storage: WeightStorage?
     ) throws -> any LanguageModel {
         let config = try decodeConfig(checkpoint.configuration)
-        let store = WeightStore(checkpoint)
+        let store = WeightStore(checkpoint, storage: storage)
         let model = try build(config, Parameters(WeightScope(store), backend: backend))
         try store.finish(ignoring: { ignores($0, config) })
         return model

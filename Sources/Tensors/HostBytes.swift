@@ -17,6 +17,16 @@ public struct HostBytes: @unchecked Sendable {
         self.init(start: UnsafeRawPointer(copy.address), count: bytes.count, owner: copy)
     }
 
+    /// `count` bytes, aligned for any element type, that `write` fills. What it leaves alone is undefined, and takes
+    /// no memory where it is large.
+    public init<E: Error>(
+        count: Int, writing write: (UnsafeMutableRawBufferPointer) throws(E) -> Void
+    ) throws(E) {
+        let copy = HostCopy(count: count)
+        try write(copy.memory)
+        self.init(start: UnsafeRawPointer(copy.address), count: count, owner: copy)
+    }
+
     /// Says that the bytes will hardly be read again, so that the memory they take may be used otherwise. They
     /// stay readable.
     public func evict() { (owner as? any EvictableMemory)?.evict(start, count) }

@@ -27,6 +27,13 @@ public protocol Checkpoint: Sendable {
     func tensor(_ name: String) throws(CheckpointError) -> HostTensor?
     /// The header of a GGUF file, which also carries the tokenizer; nil for other formats.
     var metadata: GGUFMetadata? { get }
+    /// The same tensors by name, shape and encoding, whose bytes may be anything: for planning, where computing
+    /// them would be a waste.
+    var layout: any Checkpoint { get }
+}
+
+extension Checkpoint {
+    public var layout: any Checkpoint { self }
 }
 
 /// Opens a Hugging Face folder, a GGUF file, or a folder that holds exactly one GGUF file.
@@ -37,7 +44,13 @@ public func openCheckpoint(_ path: String) throws(CheckpointError) -> any Checkp
     case .file:
         return try GGUFCheckpoint(path: path)
     case .folder(let names):
-        if names.contains("config.json") { return try HuggingFaceCheckpoint(folder: path, names: names) }
+        if names.contains("config.json") {
+            let plain = try HuggingFaceCheckpoint(folder: path, names: names)
+            guard let quantization = try QuantizationConfig(plain.configuration, file: path) else {
+                return plain
+            }
+            return try QuantizedCheckpoint(plain, quantization)
+        }
         let candidates = names.filter { $0.hasSuffix(".gguf") }
         guard candidates.count == 1 else {
             throw .malformed(

@@ -42,6 +42,18 @@ struct HuggingFaceCheckpoint: Checkpoint {
         return try files[index].tensor(name)
     }
 
+    /// A tensor of 32-bit integers, which only stand for weights.
+    func integers(_ name: String) throws(CheckpointError) -> PackedWords? {
+        guard let index = fileOfTensor[name], let entry = files[index].entries[name] else { return nil }
+        guard entry.type == "I32" else { throw .unsupportedType(tensor: name, entry.type) }
+        let bytes = files[index].bytes[entry.range]
+        guard let count = elementCount(entry.shape), count <= Int.max / 4, 4 * count == bytes.count else {
+            throw .malformed(
+                file: path, "tensor \(name): I32 of shape \(entry.shape) does not fill \(bytes.count) bytes")
+        }
+        return PackedWords(shape: entry.shape, bytes: bytes)
+    }
+
     /// The names of the weight files: those an index lists, or else the one file there is.
     private static func shards(in folder: String, names: [String]) throws(CheckpointError) -> [String] {
         for stem in ["model.safetensors", "pytorch_model.bin"] {

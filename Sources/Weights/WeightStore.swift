@@ -1,13 +1,21 @@
 import Synchronization
+public import Tensors
 
 /// A checkpoint's tensors while a model is built from them; remembers which were used.
 public final class WeightStore: Sendable {
     private let checkpoint: any Checkpoint
     private let names: Set<String>
+    private let storage: WeightStorage?
     private let used = Mutex<Set<String>>([])
 
-    public init(_ checkpoint: any Checkpoint) {
-        (self.checkpoint, names) = (checkpoint, Set(checkpoint.tensorNames))
+    /// Projections are to be kept as `storage` says, or as the checkpoint has them.
+    public init(_ checkpoint: any Checkpoint, storage: WeightStorage? = nil) {
+        (self.checkpoint, self.storage, names) = (checkpoint, storage, Set(checkpoint.tensorNames))
+    }
+
+    fileprivate func stored(_ projection: HostWeight, at path: String, on backend: any Backend) -> HostWeight
+    {
+        storage?.quantized(projection, at: path, backend) ?? projection
     }
 
     public func contains(_ name: String) -> Bool { names.contains(name) }
@@ -40,6 +48,11 @@ public struct WeightScope: Sendable {
 
     public func tensor(_ leaf: String, shape: [Int]) throws(CheckpointError) -> HostTensor {
         try store.tensor(full(leaf), shape: shape)
+    }
+
+    /// `projection`, which is of here, as it is to be kept.
+    public func stored(_ projection: HostWeight, on backend: any Backend) -> HostWeight {
+        store.stored(projection, at: path, on: backend)
     }
 
     private func full(_ name: String) -> String { path.isEmpty ? name : path + "." + name }

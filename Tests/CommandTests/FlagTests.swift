@@ -1,4 +1,5 @@
 import ArgumentParser
+import Tensors
 import Testing
 
 @testable import LightLLMCommand
@@ -35,6 +36,25 @@ import Testing
     func badValuesAreRefused(_ arguments: [String]) {
         #expect(throws: (any Error).self) {
             try LightLLMCommand.parseAsRoot(normalizedFlags(["serve", "--model_dir", "x"] + arguments))
+        }
+    }
+
+    @Test func weightTypesHaveLightLLMsNames() throws {
+        for (name, format) in [
+            ("none", nil), ("int8", .int8), ("int4", .int4), ("w8a16", .int8), ("ao-w8a16", .int8),
+            ("ppl-w4a16-128", .int4), ("ao-w4a16-64", .int4),
+        ] as [(String, WeightFormat?)] {
+            let parsed = try parse("--model_dir", "x", "--quant-type", name)
+            #expect(parsed.quantization.format == format, "\(name)")
+            #expect(try parsed.options().engine.weightFormat == format, "\(name)")
+        }
+        #expect(try parse("--model_dir", "x").quantization.format == nil)
+        for name in ["vllm-w8a8", "vllm-fp8w8a8", "flashllm-w6a16", "int3", ""] {
+            #expect {
+                try parse("--model_dir", "x", "--quant_type", name)
+            } throws: {
+                LightLLMCommand.message(for: $0).contains("--quant_type must be one of")
+            }
         }
     }
 

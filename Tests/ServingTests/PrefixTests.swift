@@ -7,11 +7,11 @@ import Testing
 /// What requests share of their prompts, and what that must not change.
 @Suite struct PrefixTests {
     private func engine(
-        slots: Int = 400, policy: any AdmissionPolicy = GuaranteedPolicy(), sharesPrefixes: Bool = true,
+        slots: Int = 400, longest: Int = 200, policy: any AdmissionPolicy = GuaranteedPolicy(), sharesPrefixes: Bool = true,
         limits: SchedulerLimits = SchedulerLimits(runningSequences: 6, tokensPerStep: 11)
     ) throws -> Engine {
         var configuration = EngineConfiguration(
-            slots: slots, cacheElement: .float32, limits: limits, maxRequestTokens: 200)
+            slots: slots, cacheElement: .float32, limits: limits, maxRequestTokens: longest)
         (configuration.policy, configuration.sharesPrefixes) = (policy, sharesPrefixes)
         return try Engine(model: CountingModel(), backend: ReferenceBackend(), configuration: configuration)
     }
@@ -102,8 +102,9 @@ import Testing
     @Test func crowdsAndLatecomersAreRefused() async throws {
         var limits = SchedulerLimits(runningSequences: 1, tokensPerStep: 8)
         limits.waitingSequences = 2
-        let engine = try engine(limits: limits)
-        let running = try engine.submit(GenerationRequest(prompt: [1], maxNewTokens: 150))
+        // Long enough that it does not end before the others have come.
+        let engine = try engine(slots: 30_000, longest: 30_000, limits: limits)
+        let running = try engine.submit(GenerationRequest(prompt: [1], maxNewTokens: 29_000))
         var events = running.makeAsyncIterator()
         _ = await events.next()
         var late = GenerationRequest(prompt: [2], maxNewTokens: 3)
