@@ -1,5 +1,6 @@
 import ArgumentParser
 import Tensors
+import LightLLM
 import Testing
 
 @testable import LightLLMCommand

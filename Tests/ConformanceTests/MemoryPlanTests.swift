@@ -50,7 +50,8 @@ import Weights
         let half = try plan(2 * (fixed + 50 * large.bytesPerToken)) { $0.memoryFraction = 0.5 }
         #expect(half.tokens == 50)
         let bytes = try plan(1 << 40) { $0.cacheElement = .int8 }
-        #expect(Double(large.bytesPerToken) / Double(bytes.bytesPerToken) >= 1.6, "small heads pay for scales")
+        #expect(
+            Double(large.bytesPerToken) / Double(bytes.bytesPerToken) >= 1.6, "small heads pay for scales")
     }
 
     /// What a server takes at its busiest is what was planned.

@@ -7,7 +7,8 @@ import Testing
 /// What requests share of their prompts, and what that must not change.
 @Suite struct PrefixTests {
     private func engine(
-        slots: Int = 400, longest: Int = 200, policy: any AdmissionPolicy = GuaranteedPolicy(), sharesPrefixes: Bool = true,
+        slots: Int = 400, longest: Int = 200, policy: any AdmissionPolicy = GuaranteedPolicy(),
+        sharesPrefixes: Bool = true,
         limits: SchedulerLimits = SchedulerLimits(runningSequences: 6, tokensPerStep: 11)
     ) throws -> Engine {
         var configuration = EngineConfiguration(
