@@ -101,6 +101,7 @@ public struct Scheduler: ~Copyable {
     /// Forgets the sequence; its slots are free at once. Unknown ids are ignored.
     public mutating func remove(_ id: SequenceID) {
         guard let sequence = known.removeValue(forKey: id) else { return }
+        queue.charge(sequence, sequence.generatedCount % Self.tokensPerCharge)
         if sequence.state == .running {
             stop(sequence)
             sequence.state = .gone

@@ -19,8 +19,8 @@ private struct Projection {
     var storedBits: Int?
     var removed: Set<String> = []
 
-    var groups: Int { groupSize == -1 ? 1 : (inputs + groupSize - 1) / groupSize }
-    func groupOf(_ input: Int) -> Int { group?(input) ?? (groupSize == -1 ? 0 : input / groupSize) }
+    var groups: Int { groupSize < 1 ? 1 : (inputs + groupSize - 1) / groupSize }
+    func groupOf(_ input: Int) -> Int { group?(input) ?? (groupSize < 1 ? 0 : input / groupSize) }
     func scale(_ group: Int, _ output: Int) -> Float { Float(1 + (group * 3 + output) % 9) / 512 }
     func value(_ output: Int, _ input: Int) -> Float {
         let group = groupOf(input)
