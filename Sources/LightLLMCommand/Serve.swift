@@ -16,6 +16,9 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         let start = ContinuousClock.now
         LoggingSystem.bootstrap { StreamLogHandler.standardOutput(label: $0) }
+        if arguments.trustsRemoteCode {
+            write("--trust_remote_code: architectures are part of this program; no code of a model runs\n")
+        }
         let options = try arguments.options()
         let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: options)
         let generator = loaded.generator
