@@ -17,6 +17,7 @@ private struct Projection {
     /// Of qweight, qzeros, scales and g_idx, instead of those that are right.
     var shapes: [String: [Int]] = [:]
     var storedBits: Int?
+    var storedGroupSize: Int?
     var removed: Set<String> = []
 
     var groups: Int { groupSize < 1 ? 1 : (inputs + groupSize - 1) / groupSize }
@@ -87,7 +88,7 @@ private struct Projection {
             "model.safetensors", safetensors("{\(entries.joined(separator: ","))}", data: data))
         let config = """
             {"quantization_config":{"quant_method":"\(method)","bits":\(storedBits ?? bits),\
-            "group_size":\(groupSize)\(extra)}}
+            "group_size":\(storedGroupSize ?? groupSize)\(extra)}}
             """
         _ = try folder.write("config.json", Array(config.utf8))
         return try openCheckpoint(folder.path)
@@ -236,7 +237,7 @@ private func naiveValues(_ tensor: HostTensor) -> [Float] {
                 $0.method = "awq"
                 $0.extra = #","version":"gemv""#
             }.contains("version: expected gemm"))
-        #expect(refusal { $0.groupSize = 0 }.contains("group_size: expected -1 or a positive number"))
+        #expect(refusal { $0.storedGroupSize = 0 }.contains("group_size: expected -1 or a positive number"))
         #expect(refusal { $0.shapes["qzeros"] = [1, 4] }.contains("x.qzeros: expected shape [2, 2]"))
         #expect(refusal { $0.shapes["scales"] = [4, 8] }.contains("x.scales: expected shape [2, 8]"))
         #expect(refusal { $0.shapes["scales"] = [32] }.contains("x.scales: expected a matrix"))
