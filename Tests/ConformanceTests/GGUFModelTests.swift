@@ -36,7 +36,8 @@ import Testing
         }
     }
 
-    /// What the converter loses: windows of most families, what depends on a sequence's length, and exact GELU.
+    /// What the converter loses: windows of most families, which layers of Gemma 3 have one, what depends on a
+    /// sequence's length, and exact GELU.
     private func cannotSay(_ config: JSONValue, tokens: Int) -> Bool {
         let type = config["model_type"]?.string ?? ""
         if ["mistral", "qwen2", "starcoder2"].contains(type), let window = config["sliding_window"]?.int {
@@ -46,6 +47,7 @@ import Testing
         if config["rope_scaling"]?["type"]?.string == "dynamic" {
             return tokens > config["max_position_embeddings"]?.int ?? 0
         }
+        if type == "gemma3_text" { return config["sliding_window_pattern"]?.int != 6 }
         return config["activation_function"]?.string == "gelu"
     }
 }

@@ -139,6 +139,7 @@ extension GGUFFamily {
             keys: commonKeys + [
                 ("attn_logit_softcapping", "attn_logit_softcapping"),
                 ("final_logit_softcapping", "final_logit_softcapping"),
+                ("rope.freq_base_swa", "rope_local_base_freq"),
             ], constants: ["norm_weights_include_one": .bool(true)])
     }
 
