@@ -89,7 +89,8 @@ public final class ScheduledSequence {
     /// The slots of its first tokens in order: those of the prefix that it shares, then its own.
     public var slots: [Int32] { table?.slots ?? [] }
 
-    var slotCount: Int { table?.slots.count ?? 0 }
+    /// How many slots those are; read far more often than the slots.
+    private(set) var slotCount = 0
 
     /// How many slots it shares.
     var sharedCount: Int { table?.sharedCount ?? 0 }
@@ -109,14 +110,17 @@ public final class ScheduledSequence {
     func begin(after prefix: RadixNode, in pool: SlotPool) {
         self.prefix = prefix
         table = SlotTable(prefix.path(), pool)
-        computed = slotCount
+        (slotCount, computed) = (prefix.depth, prefix.depth)
         (found, awaited) = (nil, nil)
     }
 
     /// Makes sure that the first `count` tokens have slots.
     func reserve(_ count: Int) -> Bool {
         let missing = count - slotCount
-        return missing <= 0 || table?.grow(by: missing) ?? false
+        guard missing > 0 else { return true }
+        guard table?.grow(by: missing) ?? false else { return false }
+        slotCount = count
+        return true
     }
 
     func advance(to count: Int) { computed = count }
@@ -139,6 +143,6 @@ public final class ScheduledSequence {
     func release(to tree: RadixTree) {
         if let prefix { tree.release(prefix) }
         table = nil
-        (prefix, computed) = (nil, 0)
+        (prefix, slotCount, computed) = (nil, 0, 0)
     }
 }

@@ -101,8 +101,8 @@ public struct Scheduler: ~Copyable {
     /// Forgets the sequence; its slots are free at once. Unknown ids are ignored.
     public mutating func remove(_ id: SequenceID) {
         guard let sequence = known.removeValue(forKey: id) else { return }
-        queue.charge(sequence, sequence.generatedCount % Self.tokensPerCharge)
         if sequence.state == .running {
+            queue.charge(sequence, sequence.generatedCount % Self.tokensPerCharge)
             stop(sequence)
             sequence.state = .gone
         } else {
@@ -307,6 +307,7 @@ extension Scheduler {
         precondition(freeSlots >= 0 && freeSlots <= pool.capacity, "free slots are miscounted")
         for sequence in running {
             precondition(sequence.slotCount <= sequence.maxSlots, "a sequence outgrew its promise")
+            precondition(sequence.slotCount == sequence.slots.count, "slots are miscounted")
             precondition(
                 sequence.prefix?.path() == Array(sequence.slots.prefix(sequence.sharedCount)),
                 "a sequence reads slots that are not its prefix's")

@@ -36,7 +36,7 @@ private struct OptimumPolicy: AdmissionPolicy {
         }
         #expect(optimum.evictions == 0 && guaranteed.evictions == 0 && conservative.evictions == 0)
         #expect(Double(guaranteed.steps) < 0.9 * Double(conservative.steps))
-        #expect(Double(pastFuture.steps) < 1.2 * Double(optimum.steps))
+        #expect(Double(pastFuture.steps) < 1.15 * Double(optimum.steps))
         #expect(pastFuture.meanUse > guaranteed.meanUse)
         #expect(pastFuture.evictions < aggressive.evictions / 2)
     }
@@ -51,7 +51,7 @@ private struct OptimumPolicy: AdmissionPolicy {
 
     @Test func badValuesAreRefused() {
         for arguments in [
-            ["--distribution", "4"], ["--policy", "odd"], ["--slots", "5000"], ["--requests", "0"],
+            ["--distribution", "4"], ["--policy", "odd"], ["--slots", "8000"], ["--requests", "0"],
         ] {
             #expect(throws: (any Error).self) {
                 try LightLLMCommand.parseAsRoot(normalizedFlags(["simulate"] + arguments))
