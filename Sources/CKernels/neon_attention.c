@@ -20,18 +20,62 @@ LLM_TEMPLATE void load_row(
     }
 }
 
-/// The keys of `count` positions from `start` as columns; columns after them are zero.
+/// The keys of `count` positions from `start`, one row each; rows after them are zero.
 LLM_TEMPLATE void load_keys(
     const llm_attention *a, llm_element element, size_t head, size_t start, size_t count, float *out) {
     if (count < LLM_KEYS) { memset(out, 0, LLM_KEYS * a->key_width * sizeof *out); }
     for (size_t key = 0; key < count; key++) {
+        float *row = out + key * a->key_width;
         const size_t index = llm_cached(a, start + key, head, a->key_width);
-        for (size_t column = 0; column < a->key_width; column += 16) {
-            float row[16];
-            const size_t columns = llm_smaller(a->key_width - column, 16);
-            load_row(element, a->keys, index + column, columns, row);
-            for (size_t i = 0; i < columns; i++) { out[(column + i) * LLM_KEYS + key] = row[i]; }
+        const size_t whole = a->key_width / 4 * 4, rest = a->key_width - whole;
+        load_row(element, a->keys, index, whole, row);
+        float last[4];
+        load_row(element, a->keys, index + whole, rest, last);
+        memcpy(row + whole, last, rest * sizeof *last);
+    }
+}
+
+/// The product of a query with the key that begins at element `index`: sixteen sums, added as
+/// `llm_sixteen_sum` does.
+LLM_TEMPLATE float product(
+    llm_element element, const float *q, const void *keys, size_t index, size_t width) {
+    float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    size_t i = 0;
+    for (; i + 16 <= width; i += 16) {
+        LLM_UNROLL for (size_t v = 0; v < 4; v++) {
+            const float32x4_t key = neon_elements(element, keys, index + i + 4 * v);
+            sums[v] = vfmaq_f32(sums[v], key, vld1q_f32(q + i + 4 * v));
         }
+    }
+    if (i < width) {
+        float lanes[16], rest[16];
+        LLM_UNROLL for (int v = 0; v < 4; v++) { vst1q_f32(lanes + 4 * v, sums[v]); }
+        load_row(element, keys, index + i, width - i, rest);
+        for (size_t lane = 0; i + lane < width; lane++) { lanes[lane] = fmaf(rest[lane], q[i + lane], lanes[lane]); }
+        return llm_sixteen_sum(lanes);
+    }
+    const float32x4_t four = vaddq_f32(vaddq_f32(sums[0], sums[2]), vaddq_f32(sums[1], sums[3]));
+    const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+/// Scores of one query with the keys of a block, one row each.
+static size_t score_block(
+    size_t rows, const llm_attention *a, const float *const *q, const float *keys, float *const *scores) {
+    (void)rows;
+    for (size_t key = 0; key < LLM_KEYS; key++) {
+        scores[0][key] = product(LLM_ELEMENT_F32, q[0], keys, key * a->key_width, a->key_width);
+    }
+    return 1;
+}
+
+/// Scores of one query with eight keys, which begin at the elements `index` of the cache.
+LLM_TEMPLATE void score_eight(
+    llm_element element, int rows, const llm_attention *a, const size_t *index, const float *const *q,
+    float *const *scores) {
+    (void)rows;
+    for (size_t key = 0; key < 8; key++) {
+        scores[0][key] = product(element, q[0], a->keys, index[key], a->key_width);
     }
 }
 
@@ -97,6 +141,7 @@ LLM_TEMPLATE void add_products(
     }
 }
 
+#define LLM_SCORE_ROWS(take) take(1)
 #define LLM_ATTENTION_ROWS(take) take(3) take(2) take(1)
 
 #include "attention_tiles.h"
