@@ -4,6 +4,7 @@ import Hummingbird
 import HummingbirdTesting
 import JSON
 import NIOCore
+import OrderedCollections
 import Testing
 
 @testable import HTTPAPI
@@ -55,6 +56,31 @@ import Testing
             #expect(own == "abc")
             let new = try await client.execute(uri: "/v1/models", method: .get) { $0.headers[name] }
             #expect(new?.isEmpty == false)
+        }
+    }
+}
+
+@Suite struct QueueFieldTests {
+    @Test func termsAreBounded() async throws {
+        try await TestServer().run { client in
+            let salt = JSONValue.string(String(repeating: "s", count: 257))
+            let strange: [JSONValue.Members] = [
+                ["cache_salt": salt], ["cache_salt": 3], ["priority": 1001], ["priority": "high"],
+                ["queue_timeout": -1], ["queue_timeout": 1e30],
+            ]
+            for members in strange {
+                var parameters = members
+                parameters["max_new_tokens"] = 1
+                let body: JSONValue = ["inputs": [5, 6], "parameters": .object(parameters)]
+                let (status, _) = try await client.post("/generate", body)
+                #expect(status == .badRequest, "\(members)")
+            }
+            let parameters: JSONValue = [
+                "cache_salt": "mine", "priority": -5, "queue_timeout": 30, "max_new_tokens": 1,
+            ]
+            let body: JSONValue = ["inputs": [5, 6], "parameters": parameters]
+            let (status, _) = try await client.post("/generate", body)
+            #expect(status == .ok)
         }
     }
 }

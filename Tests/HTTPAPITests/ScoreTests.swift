@@ -41,7 +41,8 @@ import Testing
             for body: JSONValue in [[:], ["chat": 3], ["chat": []], ["chat": [1, "a"]]] {
                 #expect(try await client.post("/get_score", body).status == .badRequest)
             }
-            let (status, json) = try await client.post("/generate", ["inputs": [1, 2, 3]])
+            let (status, json) = try await client.post(
+                "/generate", ["inputs": [1, 2, 3], "parameters": ["max_new_tokens": 1]])
             #expect(status == .badRequest && json["message"]?.string?.contains("generates none") == true)
         }
     }
