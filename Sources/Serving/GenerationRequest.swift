@@ -36,7 +36,8 @@ public struct GenerationRequest: Sendable {
 
     /// Whether it asks for nothing but what a reward model says.
     var asksForScore: Bool {
-        reportsLogits && maxNewTokens == 1 && !scoresPrompt && topLogProbabilities == 0 && sampling == SamplingParameters()
+        reportsLogits && maxNewTokens == 1 && !scoresPrompt && topLogProbabilities == 0
+            && sampling == SamplingParameters()
     }
 }
 
