@@ -21,6 +21,11 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let yaml: Target.Dependency = .product(name: "Yams", package: "yams")
 
 /// A target of ours; its tests live in `Tests/<name>Tests`.
 func layer(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -42,13 +47,17 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.5.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // Tier 0
@@ -70,6 +79,8 @@ let package = Package(
         layer("ChatTemplates", ["JSON", collections]),
         layer("StructuredOutput", ["JSON", collections]),
         layer("ToolCalls", ["JSON", collections]),
+        // Repositories of models over HTTP.
+        layer("Hub", ["JSON", collections, httpClient, crypto, nio, nioHTTP1]),
         // Tier 2
         layer("CUDABackend", ["Tensors", "CUDARuntime", "CKernels"]),
         layer("Layers", ["Tensors", "Weights"]),
@@ -78,7 +89,8 @@ let package = Package(
         layer("Serving", ["Scheduling", "Layers", "Tensors"]),
         // Tier 4
         layer(
-            "TextGeneration", ["Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections]),
+            "TextGeneration",
+            ["Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput", "JSON", collections]),
         // Tier 5: neither sees the other; the library never drags in a server.
         layer(
             "LightLLM",
@@ -91,9 +103,9 @@ let package = Package(
         layer(
             "HTTPAPI",
             [
-                "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "JSON", collections,
-                hummingbird,
-                httpTypes, nio, lifecycle, signals, logging,
+                "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput",
+                "ToolCalls", "JSON", collections, hummingbird, hummingbirdTLS, httpTypes, httpClient, nio,
+                nioHTTP1, nioSSL, crypto, lifecycle, signals, logging, tracing,
             ]),
         // Checks and measurements for a machine with a GPU.
         layer(
@@ -110,7 +122,9 @@ let package = Package(
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
                 "Tensors", "Weights", "GPUCheck", "CUDARuntime", "CUDABackend",
-                "Scheduling", logging, hummingbird, collections, argumentParser, httpClient, nio, nioHTTP1,
+                "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
+                nioHTTP1,
+                yaml, nioSSL,
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -135,19 +149,21 @@ let package = Package(
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests("StructuredOutputTests", ["StructuredOutput", "JSON", collections]),
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
+        tests("HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, nio, logging]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
-        tests("TextGenerationTests", ["TextGeneration"]),
+        tests("TextGenerationTests", ["TextGeneration", "StructuredOutput", "Tokenizers", "JSON"]),
         tests(
             "HTTPAPITests",
             [
-                "HTTPAPI", "LightLLM", "Serving", "JSON", collections, hummingbird, httpTypes, nio, logging,
+                "HTTPAPI", "LightLLM", "Serving", "StructuredOutput", "ToolCalls", "TextGeneration", "JSON",
+                collections, hummingbird, httpTypes, httpClient, nio, nioSSL, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),
         tests(
             "CommandTests",
             [
-                "LightLLMCommand", "LightLLM", "HTTPAPI", "JSON", "Tensors", argumentParser, collections,
-                logging,
+                "LightLLMCommand", "LightLLM", "HTTPAPI", "Serving", "JSON", "Tensors", argumentParser,
+                collections, logging, yaml,
             ]),
         tests(
             "ConformanceTests",
