@@ -39,7 +39,10 @@ private let servingFlags = [
     "quant_type",
     "use_reward_model",
     "api_key",
-    "api_key_file", "queue_timeout", "stall_timeout", "help", "version",
+    "api_key_file", "queue_timeout", "stall_timeout", "cors_allow_origins", "allowed_hosts", "ssl_certfile",
+    "ssl_keyfile", "shutdown_timeout", "max_body_bytes", "max_connections", "read_timeout", "write_timeout",
+    "keep_alive_timeout", "sse_keep_alive_interval", "access_log", "otlp_traces_endpoint", "health_monitor",
+    "metric_gateway", "job_name", "grouping_key", "push_interval", "enable_monitor_auth", "help", "version",
 ]
 
 private let unsupportedFlags: Set<String> = [
@@ -50,9 +53,9 @@ private let unsupportedFlags: Set<String> = [
     "disable_chunked_prefill", "splitfuse_block_size", "splitfuse_mode", "beam_mode", "diverse_mode",
     "token_healing_mode", "simple_constraint_mode", "output_constraint_mode", "first_token_constraint_mode",
     "enable_multimodal", "cache_capacity", "cache_reserved_ratio", "return_all_prompt_logprobs",
-    "long_truncation_mode", "use_tgi_api", "health_monitor", "metric_gateway", "job_name",
-    "grouping_key", "push_interval", "visual_infer_batch_size", "visual_gpu_ids", "visual_tp", "visual_dp",
-    "visual_nccl_ports", "enable_monitor_auth", "disable_cudagraph", "graph_max_batch_size",
+    "long_truncation_mode", "use_tgi_api", "visual_infer_batch_size", "visual_gpu_ids", "visual_tp",
+    "visual_dp",
+    "visual_nccl_ports", "disable_cudagraph", "graph_max_batch_size",
     "graph_max_len_in_batch", "quant_cfg", "static_quant", "max_req_input_len",
     "httpserver_workers",
     "tool_call_parser", "nnodes", "node_rank",

@@ -40,7 +40,8 @@ struct Serve: AsyncParsableCommand {
         try operation.apply(to: &configuration)
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
-        try await server.run { port in announce(host, port, model) }
+        let scheme = configuration.tls == nil ? "http" : "https"
+        try await server.run { port in announce(scheme, host, port, model) }
         options.engine.trace?.flush()
     }
 
@@ -55,13 +56,13 @@ struct Serve: AsyncParsableCommand {
 }
 
 /// The line that scripts wait for, and one to try.
-private func announce(_ host: String, _ port: Int, _ model: String) {
-    write("INFO:     Uvicorn running on http://\(host):\(port) (Press CTRL+C to quit)\n\n")
+private func announce(_ scheme: String, _ host: String, _ port: Int, _ model: String) {
+    write("INFO:     Uvicorn running on \(scheme)://\(host):\(port) (Press CTRL+C to quit)\n\n")
     let address = host == "0.0.0.0" ? "127.0.0.1" : host
     write(
         """
         Try it:
-          curl http://\(address):\(port)/v1/chat/completions -H 'Content-Type: application/json' \\
+          curl \(scheme)://\(address):\(port)/v1/chat/completions -H 'Content-Type: application/json' \\
             -d '{"model": "\(model)", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "temperature": 0}'
 
 

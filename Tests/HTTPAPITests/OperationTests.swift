@@ -24,7 +24,7 @@ import Testing
             $0.keys = APIKeys(["secret"])
         } _: { client in
             #expect(try await client.get("/liveness").status == .ok)
-            for path in ["/v1/models", "/metrics", "/health", "/nothing", "/token_load"] {
+            for path in ["/v1/models", "/metrics", "/v1/capabilities", "/nothing", "/token_load"] {
                 let (status, text) = try await client.get(path)
                 #expect(status == .unauthorized && text.contains("invalid_api_key"), "\(path)")
             }

@@ -1,0 +1,43 @@
+import Foundation
+import NIOCore
+
+/// Lets the server go on when the system has no room for another connection: it tries again a little later.
+/// Without it the error would end the server.
+final class AcceptGuard: ChannelDuplexHandler {
+    typealias InboundIn = any Channel
+    typealias OutboundIn = Never
+    private var isPausing = false
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        let passing = [EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED]
+        guard let error = error as? IOError, passing.contains(error.errnoCode) else {
+            return context.fireErrorCaught(error)
+        }
+        isPausing = true
+        context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(100)) {
+            self.isPausing = false
+            context.read()
+        }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if !isPausing { context.read() }
+    }
+
+    /// Puts a guard before everything else that `channel` has.
+    static func install(on channel: any Channel) async throws {
+        try await channel.eventLoop.submit {
+            try channel.pipeline.syncOperations.addHandler(AcceptGuard(), position: .first)
+        }.get()
+    }
+}
+
+extension ConnectionLimits {
+    /// How many connections fit beside what else the process has open, should the system allow fewer files.
+    var connectionsThatFit: Int {
+        var files = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files) == 0 else { return connections }
+        let most = Int(clamping: files.rlim_cur)
+        return min(connections, max(most - max(most / 8, 64), 16))
+    }
+}
