@@ -46,7 +46,8 @@ struct Exposition {
                 let names =
                     kind == "histogram" ? ["_bucket", "_sum", "_count"].map { current + $0 } : [current]
                 guard names.contains(sample.name) else { throw fail(line, "not of the family \(current)") }
-                let key = sample.name + sample.labels.sorted { $0.key < $1.key }.map { "\($0)=\($1)" }.joined()
+                let key =
+                    sample.name + sample.labels.sorted { $0.key < $1.key }.map { "\($0)=\($1)" }.joined()
                 guard series.insert(key).inserted else { throw fail(line, "twice") }
                 families[current]?.samples.append(sample)
             }
@@ -117,7 +118,8 @@ struct Exposition {
             _ = try await client.post("/generate", ["inputs": 3])
             let after = try Exposition(try await client.get("/metrics").text)
             let names = Set(after.families.keys)
-            #expect(names.count { $0.hasPrefix("lightllm_") } > 25 && names.count { $0.hasPrefix("vllm:") } > 20)
+            #expect(
+                names.count { $0.hasPrefix("lightllm_") } > 25 && names.count { $0.hasPrefix("vllm:") } > 20)
             #expect(after.families["lightllm_request_success_total"]?.samples.first?.value == 2)
             #expect(after.families["vllm:e2e_request_latency_seconds"]?.samples.last?.value == 2)
         }
@@ -155,6 +157,8 @@ struct Exposition {
             #expect(json["limits"]?["max_body_bytes"] == 5000 && json["limits"]?["max_total_tokens"] == 4096)
             #expect(json["limits"]?["queue_timeout"]?.double == 3)
             #expect(json["features"]?["vision"] == false && json["authentication"] == false)
+            let kinds = json["features"]?["structured_output"]?.array ?? []
+            #expect(kinds.contains("json") && kinds.contains("regex") && json["features"]?["tools"] == .null)
             #expect(json["features"]?["generation"] == true && json["features"]?["scoring"] == false)
         }
     }

@@ -5,6 +5,7 @@ import OrderedCollections
 import Scheduling
 import Serving
 import TextGeneration
+import ToolCalls
 
 extension Server {
     /// `/v1/capabilities`: what this server can do, for clients that would rather ask than try. To be added after
@@ -19,6 +20,7 @@ extension Server {
 
     private func capabilities(routes: [String]) -> JSONValue {
         let engine = generator.engine.configuration
+        let format = generator.answerFormat
         let generates = !generator.engine.scoresTexts
         func number(_ value: Int?) -> JSONValue { value.map { .integer($0) } ?? .null }
         return [
@@ -29,6 +31,9 @@ extension Server {
             "features": [
                 "generation": .bool(generates), "scoring": .bool(!generates),
                 "chat": .bool(generates && generator.chatTemplate != nil), "streaming": .bool(generates),
+                "tools": generates ? format.tools.map { .string($0.family.rawValue) } ?? .null : .null,
+                "reasoning": generates ? format.reasoning.map { .string($0.opening) } ?? .null : .null,
+                "structured_output": .array(generates ? AnswerForm.kindNames.map { .string($0) } : []),
                 "embeddings": .bool(routes.contains("POST /v1/embeddings")),
                 "prefix_cache": .bool(engine.sharesPrefixes), "vision": false,
             ],

@@ -163,8 +163,12 @@ final class ConnectionGuard: ChannelDuplexHandler {
         isClosing = true
         for timer in [readDeadline, keepAlive] { timer?.cancel() }
         context.flush()
-        context.close(mode: .output, promise: nil)
-        arm(.seconds(1)) { $0.context?.close(promise: nil) }
+        let isSent = context.eventLoop.makePromise(of: Void.self)
+        context.close(mode: .output, promise: isSent)
+        watchWrites()
+        isSent.futureResult.assumeIsolated().whenComplete { [weak self] _ in
+            self?.arm(.seconds(1)) { $0.context?.close(promise: nil) }
+        }
     }
 
     // MARK: Answering
@@ -233,11 +237,22 @@ final class ConnectionGuard: ChannelDuplexHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        writeDeadline?.cancel()
-        if !context.channel.isWritable {
-            writeDeadline = schedule(limits.writeTimeout) { $0.context?.close(promise: nil) }
-        }
+        if !context.channel.isWritable { watchWrites() } else if !isClosing { writeDeadline?.cancel() }
         context.fireChannelWritabilityChanged()
+    }
+
+    /// Cuts a client off that does not read, or fewer than a thousand bytes a second.
+    private func watchWrites() {
+        writeDeadline?.cancel()
+        let (before, least) = (pendingBytes, Int(limits.writeTimeout / .milliseconds(1)) + 1)
+        writeDeadline = schedule(limits.writeTimeout) {
+            if $0.pendingBytes + least <= before { $0.watchWrites() } else { $0.context?.close(promise: nil) }
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    private var pendingBytes: Int {
+        (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     }
 
     // MARK: Time
