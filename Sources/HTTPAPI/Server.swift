@@ -71,6 +71,8 @@ public struct Server: Sendable {
         addInformationRoutes(router)
         addGenerateRoutes(router)
         addOpenAIRoutes(router)
+        addResponsesRoute(router)
+        addAnthropicRoutes(router)
         addScoreRoute(router)
         addCapabilitiesRoute(router)
         refuseOtherMethods(router)
@@ -79,7 +81,7 @@ public struct Server: Sendable {
 
     /// Reads the body and answers, turning errors into the style of the route.
     func answering(
-        native: Bool, _ handler: @escaping @Sendable (JSONValue, ServerContext) async throws -> Response
+        style: ErrorStyle, _ handler: @escaping @Sendable (JSONValue, ServerContext) async throws -> Response
     ) -> @Sendable (Request, ServerContext) async throws -> Response {
         { request, context in
             do {
@@ -101,7 +103,7 @@ public struct Server: Sendable {
                         "status": "\(error.status.code)",
                         "reason": "\(LogText.escaped(error.message, limit: 256))",
                     ])
-                return error.response(native: native)
+                return error.response(style)
             }
         }
     }
@@ -136,7 +138,7 @@ private struct UnknownPath: RouterMiddleware {
             return try await next(request, context)
         } catch let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed {
             let text = error.status == .notFound ? "Not Found" : "Method Not Allowed"
-            var body = APIError(status: error.status, message: text).body(native: false).object ?? [:]
+            var body = APIError(status: error.status, message: text).body(.openAI).object ?? [:]
             body["detail"] = .string(text)
             return .json(.object(body), status: error.status)
         }

@@ -37,7 +37,7 @@ struct Authentication: RouterMiddleware {
             var error = APIError(
                 status: .unauthorized, message: "a valid API key is needed: 'Authorization: Bearer KEY'")
             error.code = "invalid_api_key"
-            var response = error.response(native: false)
+            var response = error.response(ErrorStyle(path: request.uri.path))
             response.headers[.wwwAuthenticate] = "Bearer"
             return response
         }
@@ -54,6 +54,11 @@ struct Authentication: RouterMiddleware {
         }
         return String(value.dropFirst(7))
     }
+}
+
+extension ErrorStyle {
+    /// That of a route, for errors which its handler never sees.
+    init(path: String) { self = path.hasPrefix("/v1/messages") ? .anthropic : .openAI }
 }
 
 extension HTTPFields {

@@ -64,7 +64,7 @@ extension Server {
             for method in all where !known.contains(method) {
                 router.on(RouterPath(path), method: method) { _, _ in
                     let error = APIError(status: .methodNotAllowed, message: "Method Not Allowed")
-                    var body = error.body(native: false).object ?? [:]
+                    var body = error.body(.openAI).object ?? [:]
                     body["detail"] = .string(error.message)
                     var response = Response.json(.object(body), status: error.status)
                     response.headers[.allow] = allowed

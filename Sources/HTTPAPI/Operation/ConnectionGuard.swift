@@ -144,7 +144,7 @@ final class ConnectionGuard: ChannelDuplexHandler {
         var bytes: [UInt8] = []
         let error = APIError(
             status: .init(code: Int(rejection.status.code)), message: rejection.reason)
-        error.body(native: false).write(to: &bytes)
+        error.body(.openAI).write(to: &bytes)
         let headers: HTTPHeaders = [
             "content-type": "application/json", "content-length": "\(bytes.count)", "connection": "close",
             "x-request-id": UUID().uuidString.lowercased(),

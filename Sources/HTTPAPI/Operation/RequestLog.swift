@@ -24,7 +24,7 @@ struct RequestLog: RouterMiddleware {
         do {
             response = try await next(request, context)
         } catch {
-            response = APIError(error).response(native: false)
+            response = APIError(error).response(ErrorStyle(path: request.uri.path))
         }
         response.headers[named: "x-request-id"] = record.state.id
         guard response.body.contentLength == nil else {

@@ -53,7 +53,7 @@ struct DrainRefusal: RouterMiddleware {
         guard traffic.isDraining, !isQuestion else { return try await next(request, context) }
         var error = APIError(status: .serviceUnavailable, message: "the server is stopping")
         error.retryAfter = 1
-        var response = error.response(native: false)
+        var response = error.response(ErrorStyle(path: request.uri.path))
         response.headers[.connection] = "close"
         return response
     }

@@ -36,19 +36,20 @@ struct TrustedOrigins: RouterMiddleware {
     func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
-        let origin = request.headers[.origin]
+        let (origin, path) = (request.headers[.origin], request.uri.path)
         if let hosts {
             let host = request.head.authority.map { Self.host(of: $0) }
             guard host.map({ Self.isLoopback($0) || hosts.contains($0) }) ?? true else {
-                return Self.forbidden("this server is not called '\(LogText.escaped(host ?? "", limit: 64))'")
+                return Self.forbidden(
+                    path, "this server is not called '\(LogText.escaped(host ?? "", limit: 64))'")
             }
             guard origin.map({ isOwn($0, hosts) || rules.allows($0) }) ?? true else {
-                return Self.forbidden("pages of other origins may not ask; see --cors_allow_origins")
+                return Self.forbidden(path, "pages of other origins may not ask; see --cors_allow_origins")
             }
         }
         guard let origin, !rules.allowedOrigins.isEmpty else { return try await next(request, context) }
         guard rules.allows(origin) else {
-            if request.isPreflight { return Self.forbidden("pages of this origin may not ask") }
+            if request.isPreflight { return Self.forbidden(path, "pages of this origin may not ask") }
             return try await next(request, context)
         }
         var response = request.isPreflight ? Response(status: .noContent) : try await next(request, context)
@@ -71,8 +72,8 @@ struct TrustedOrigins: RouterMiddleware {
         return Self.isLoopback(host) || hosts.contains(host)
     }
 
-    private static func forbidden(_ message: String) -> Response {
-        APIError(status: .forbidden, message: message).response(native: false)
+    private static func forbidden(_ path: String, _ message: String) -> Response {
+        APIError(status: .forbidden, message: message).response(ErrorStyle(path: path))
     }
 
     /// What stands before the port.
