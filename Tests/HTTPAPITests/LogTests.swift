@@ -54,7 +54,7 @@ final class LogCollector: Sendable {
             let body =
                 #"{"inputs": "private words", "parameters": {"max_new_tokens": 3, "ignore_eos": true}}"#
             let answer = try await RawConnection.exchange(
-                port, rawPost("/generate?key=sesame", body, headers: headers("whole")), within: .seconds(5))
+                port, rawPost("/generate?key=sesame", body, headers: headers("whole")))
             #expect(answer.status == 200 && answer.text.lowercased().contains("x-request-id: whole\r\n"))
             let whole = try #require(try await log.line(with: "whole"))
             #expect(
@@ -62,7 +62,7 @@ final class LogCollector: Sendable {
                     "POST /generate 200 X-Request-Id:whole X-Session-Id:sitting first_token_cost:"))
             #expect(whole.contains("out_token_counter:3 ") && whole.contains("prompt_cache_len:0"))
             let stream = try await RawConnection.exchange(
-                port, rawStream(4, headers: headers("parts")), within: .seconds(5))
+                port, rawStream(4, headers: headers("parts")))
             #expect(stream.text.lowercased().contains("x-request-id: parts\r\n"))
             let parts = try #require(try await log.line(with: "parts"))
             #expect(parts.contains("/generate_stream 200") && parts.contains("prompt_token_num:3 "))
@@ -90,7 +90,7 @@ final class LogCollector: Sendable {
         } _: { client in
             let connection = try RawConnection(port: try #require(client.port))
             try await connection.send(rawStream(8000, headers: "X-Request-Id: gone\r\n"))
-            _ = try await connection.read(within: .seconds(2)) { $0.contains("data:") }
+            _ = try await connection.read { $0.contains("data:") }
         }
         let line = try #require(try await log.line(with: "X-Request-Id:gone"))
         #expect(line.contains("/generate_stream aborted"))

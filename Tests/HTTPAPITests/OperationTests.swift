@@ -27,13 +27,13 @@ import Testing
             func status(_ method: String, _ path: String, _ headers: String = "") async throws -> Int? {
                 let request =
                     "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(headers)\r\n"
-                return try await RawConnection.exchange(port, request, within: .seconds(5)).status
+                return try await RawConnection.exchange(port, request).status
             }
             let (bearer, open) = ("Authorization: Bearer secret\r\n", Authentication.openPaths)
             let capabilities = try await RawConnection.exchange(
                 port,
                 "GET /v1/capabilities HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(bearer)\r\n",
-                within: .seconds(5))
+                within: .seconds(10))
             let body = try #require(capabilities.text.components(separatedBy: "\r\n\r\n").last)
             let routes = try JSONValue(parsing: body)["routes"]?.array?.compactMap(\.string) ?? []
             #expect(routes.count > 15)

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A connection that sends any bytes at all, and reads only when told to.
 final class RawConnection: Sendable {
@@ -54,7 +55,7 @@ final class RawConnection: Sendable {
 
     /// What comes until the server closes, `isEnough`, or the time is over.
     func read(
-        within duration: Duration = .seconds(1), until isEnough: (String) -> Bool = { _ in false }
+        within duration: Duration = .seconds(10), until isEnough: (String) -> Bool = { _ in false }
     ) async throws -> Received {
         var (bytes, result): ([UInt8], Received) = ([], Received())
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
@@ -76,7 +77,7 @@ final class RawConnection: Sendable {
     }
 
     /// Sends a request and reads what comes until the server closes.
-    static func exchange(_ port: Int, _ text: String, within duration: Duration = .seconds(1)) async throws
+    static func exchange(_ port: Int, _ text: String, within duration: Duration = .seconds(10)) async throws
         -> Received
     {
         let connection = try RawConnection(port: port)
@@ -105,15 +106,16 @@ func undisturbed(_ port: Int, _ body: () async throws -> Void) async throws {
     }
     let alone = try await answer()
     guard alone.count == 200 else { throw TestFailure(message: "\(alone.count) events, expected 200") }
+    let isOver = Mutex(false)
     let others = Task {
         var differing = 0
-        repeat { differing += try await answer() == alone ? 0 : 1 } while !Task.isCancelled
+        repeat { differing += try await answer() == alone ? 0 : 1 } while !isOver.withLock { $0 }
         return differing
     }
     do { try await body() } catch {
-        others.cancel()
+        isOver.withLock { $0 = true }
         throw error
     }
-    others.cancel()
+    isOver.withLock { $0 = true }
     guard try await others.value == 0 else { throw TestFailure(message: "a stream was disturbed") }
 }
