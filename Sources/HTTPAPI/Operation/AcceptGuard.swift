@@ -3,25 +3,24 @@ import NIOCore
 
 /// Lets the server go on when the system has no room for another connection: it tries again a little later.
 /// Without it the error would end the server.
-final class AcceptGuard: ChannelDuplexHandler {
+final class AcceptGuard: ChannelInboundHandler {
     typealias InboundIn = any Channel
-    typealias OutboundIn = Never
-    private var isPausing = false
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         let passing = [EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED]
         guard let error = error as? IOError, passing.contains(error.errnoCode) else {
             return context.fireErrorCaught(error)
         }
-        isPausing = true
+        // The connection that waits would be tried again at once, and so on.
+        setReading(false, context)
         context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(100)) {
-            self.isPausing = false
-            context.read()
+            self.setReading(true, context)
         }
     }
 
-    func read(context: ChannelHandlerContext) {
-        if !isPausing { context.read() }
+    private func setReading(_ isReading: Bool, _ context: ChannelHandlerContext) {
+        // Fails only once the channel is closed, when there is nothing to read.
+        try? context.channel.syncOptions?.setOption(.autoRead, value: isReading)
     }
 
     /// Puts a guard before everything else that `channel` has.
