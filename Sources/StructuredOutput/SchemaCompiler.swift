@@ -16,23 +16,49 @@ struct SchemaCompiler {
     private var pending: [(rule: Int, nodes: [SchemaNode.Index])] = []
 
     init(
-        _ schema: JSONValue, whitespace: JSONWhitespace, limits: GrammarLimits
+        _ schema: JSONValue, whitespace: JSONWhitespace, limits: GrammarLimits,
+        spelling: JSONSpelling = .json
     ) throws(StructuredOutputError) {
         document = try SchemaDocument(schema, limits: limits)
         patterns = try SchemaPatterns(document, assertsFormats: true)
         self.limits = limits
         alternatives = SchemaAlternatives(document: document, patterns: patterns)
-        json = JSONRules(whitespace: whitespace)
+        json = JSONRules(whitespace: whitespace, spelling: spelling)
     }
 
     mutating func compile() throws(StructuredOutputError) -> RuleSet {
         let root = value([document.root])
+        try finish()
+        return json.finished(root: root)
+    }
+
+    /// The rules, and a document by them.
+    mutating func parts() throws(StructuredOutputError) -> (RuleSet, Expression) {
+        let root = value([document.root])
+        try finish()
+        return (json.finished(root: root), root)
+    }
+
+    /// The rules, and the members of a document, an object, by them.
+    mutating func parts(membersIn style: MemberStyle) throws(StructuredOutputError) -> (RuleSet, Expression) {
+        var options: [Expression] = []
+        let isNever = document[document.root].constant == false
+        for facts in isNever ? [] : try alternatives.all([document.root]) {
+            guard facts.types.contains(.object) else { continue }
+            guard facts.allowed.isEmpty else { throw unsupported(facts, "enum", "no values of objects") }
+            options.append(try object(facts, style: style))
+        }
+        try finish()
+        return (json.finished(root: .nothing), .choice(options))
+    }
+
+    /// Makes the bodies of all rules reserved.
+    private mutating func finish() throws(StructuredOutputError) {
         while let (rule, nodes) = pending.popLast() {
             var options: [Expression] = []
             for facts in try alternatives.all(nodes) { options.append(try body(facts)) }
             json.define(rule, .choice(options))
         }
-        return json.finished(root: root)
     }
 
     /// A value that satisfies all of the schemas.
@@ -60,14 +86,14 @@ struct SchemaCompiler {
             var texts: [[UInt8]] = []
             for value in values where facts.types.contains(SchemaTypes(of: value)) {
                 guard try satisfies(value, facts) else { continue }
-                texts.append(Array(value.serialized.utf8))
+                texts.append(Array(json.spelling.text(value).utf8))
             }
             return texts.isEmpty ? .nothing : .literals(texts)
         }
         var options: [Expression] = []
-        if facts.types.contains(.null) { options.append(.text("null")) }
+        if facts.types.contains(.null) { options.append(.text(json.spelling.text(nil))) }
         if facts.types.contains(.boolean) {
-            options.append(.literals([Array("true".utf8), Array("false".utf8)]))
+            options.append(.literals([true, false].map { Array(json.spelling.text(.bool($0)).utf8) }))
         }
         for scalar in [
             facts.types.contains(.string) ? try string(facts) : nil,
@@ -78,7 +104,7 @@ struct SchemaCompiler {
             options.append(scalar)
         }
         if facts.types.contains(.array) { options.append(try array(facts)) }
-        if facts.types.contains(.object) { options.append(try object(facts)) }
+        if facts.types.contains(.object) { options.append(try object(facts, style: nil)) }
         return .choice(options)
     }
 
@@ -116,7 +142,51 @@ extension SchemaCompiler {
             return .sequence([.text("\""), characters, .text("\"")])
         }
         guard let automaton = try texts(facts) else { return .rule(json.string) }
-        return .sequence([.text("\""), .automaton(automaton, escaping: .json), .text("\"")])
+        return .sequence([.text("\""), .automaton(automaton, escaping: .json(json.spelling)), .text("\"")])
+    }
+
+    /// Strings as they are, without quotes, that lack `end`.
+    mutating func bareString(
+        _ schemas: [SchemaNode.Index], lacking end: String
+    ) throws(StructuredOutputError) -> Expression {
+        var options: [Expression] = []
+        for facts in try alternatives.all(schemas) where facts.types.contains(.string) {
+            guard facts.types == .string || !facts.allowed.isEmpty else {
+                throw unsupported(facts, "type", "strings alone")
+            }
+            options.append(try bareString(facts, lacking: end))
+        }
+        return .choice(options)
+    }
+
+    private mutating func bareString(
+        _ facts: SchemaFacts, lacking end: String
+    ) throws(StructuredOutputError) -> Expression {
+        if let values = facts.allowed.first {
+            var texts: [[UInt8]] = []
+            for value in values {
+                guard let text = value.string, !text.contains(end), try satisfies(value, facts) else {
+                    continue
+                }
+                texts.append(Array(text.utf8))
+            }
+            return texts.isEmpty ? .nothing : .literals(texts)
+        }
+        if facts.patterns.isEmpty, facts.formats.isEmpty, facts.minLength > 0 || facts.maxLength != nil {
+            // Counting to a length and towards the end at once would take as many states as their product.
+            let characters = ScalarSet.all.subtracting(ScalarSet(end.prefix(1)))
+            return facts.minLength <= facts.maxLength ?? .max
+                ? .repetition(.scalars(characters), minimum: facts.minLength, maximum: facts.maxLength)
+                : .nothing
+        }
+        let all = Expression.many(.scalars(.all))
+        let place = place(facts)
+        let holding = try Automaton(.sequence([all, .text(end), all]), limits: limits, place: place)
+        let texts = try texts(facts) ?? Automaton(all, limits: limits, place: place)
+        let result = Expression.automaton(
+            try texts.subtracting(holding, limits: limits, place: place), escaping: .none)
+        try charge(result, facts)
+        return result
     }
 
     /// The strings that patterns, formats and lengths allow; nil for all.

@@ -35,15 +35,21 @@ extension AnswerSplitter {
         switch match(tools.closing + tools.inner + tools.opening, at: position) {
         case .partial: return false
         case .whole(let count):
-            let isEnd = tools.closing.contains { $0.elementsEqual(buffer[position..<position + count]) }
+            let marker = buffer[position..<position + count]
+            let isEnd = tools.closing.contains { $0.elementsEqual(marker) }
+            // A call between tags may end with the marker that ends calls.
+            let isNew = tools.opening.contains { $0.elementsEqual(marker) }
+            if isNew, case .tagged = tools.syntax { hasCalls = false }
             hold(count)
             if isEnd, hasCalls { leave() } else if isEnd { giveUp([]) }
             return true
         case .none: break
         }
         switch byte {
-        case UInt8(ascii: "{"): state = .object(isBare: false)
-        case UInt8(ascii: "[") where !isInList:
+        case UInt8(ascii: "{") where tools.takesObjects:
+            scanner = CallScanner()
+            state = .object(isBare: false)
+        case UInt8(ascii: "[") where !isInList && tools.takesLists:
             isInList = true
             hold(1)
         case UInt8(ascii: "]") where isInList:
@@ -51,7 +57,10 @@ extension AnswerSplitter {
             hold(1)
             if tools.closing.isEmpty, hasCalls { leave() }
         default:
-            if !tools.afterName.isEmpty, !isInList {
+            if tools.syntax == .python ? isInList : tools.syntax != .json && !hasCalls {
+                scanner = makeReader(tools)
+                state = .object(isBare: isBare)
+            } else if !tools.afterName.isEmpty, !isInList {
                 state = .name
             } else if hasCalls, tools.closing.isEmpty {
                 leave()
@@ -156,7 +165,7 @@ extension AnswerSplitter {
     }
 
     private mutating func finishCall(_ isBare: Bool) {
-        let isCall = scanner.name != nil && isOffered(isBare) && (!isBare || scanner.arguments != nil)
+        let isCall = scanner.name != nil && isOffered(isBare) && (!isBare || scanner.hasArguments)
         guard isCall else {
             abandon()
             return
