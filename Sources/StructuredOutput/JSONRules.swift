@@ -36,7 +36,7 @@ struct JSONRules {
         value = rules.reserve("value")
         let pair = Expression.sequence([.rule(string), .text(":"), space, .rule(value)])
         rules.rules[value].body = .choice([
-            .rule(string), .rule(number), 
+            .rule(string), .rule(number),
             .literals([JSONValue.bool(true), .bool(false), .null].map { Array(spelling.text($0).utf8) }),
             list(of: pair, open: "{", close: "}"), list(of: .rule(value), open: "[", close: "]"),
         ])

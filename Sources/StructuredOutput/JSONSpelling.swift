@@ -14,8 +14,9 @@ public enum JSONSpelling: Sendable, Hashable {
     func text(_ value: JSONValue) -> String {
         switch self {
         case .json: value.serialized
-        case .betweenTags: value.serialized.split(separator: "<", omittingEmptySubsequences: false)
-            .joined(separator: "\\u003c")
+        case .betweenTags:
+            value.serialized.split(separator: "<", omittingEmptySubsequences: false)
+                .joined(separator: "\\u003c")
         case .python: python(value)
         }
     }

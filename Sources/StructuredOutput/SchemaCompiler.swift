@@ -182,9 +182,10 @@ extension SchemaCompiler {
         let all = Expression.many(.scalars(.all))
         let place = place(facts)
         let holding = try Automaton(.sequence([all, .text(end), all]), limits: limits, place: place)
-        let texts = try texts(facts) ?? Automaton(all, limits: limits, place: place)
+        var allowed = try Automaton(all, limits: limits, place: place)
+        if let texts = try texts(facts) { allowed = texts }
         let result = Expression.automaton(
-            try texts.subtracting(holding, limits: limits, place: place), escaping: .none)
+            try allowed.subtracting(holding, limits: limits, place: place), escaping: .none)
         try charge(result, facts)
         return result
     }

@@ -118,7 +118,8 @@ private struct CallWriter {
         for tool in tools {
             guard names.insert(tool.name).inserted else {
                 throw StructuredOutputError(
-                    .invalid, at: "tools", expected: "tools of different names", found: "\"\(tool.name)\" twice")
+                    .invalid, at: "tools", expected: "tools of different names",
+                    found: "\"\(tool.name)\" twice")
             }
             options.append(try call(of: tool))
         }

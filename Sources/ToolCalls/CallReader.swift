@@ -1,4 +1,5 @@
-import JSON
+public import JSON
+import OrderedCollections
 
 /// Reads one call of a tool byte by byte, and tells its name and its arguments, as JSON, as they come.
 protocol CallReader: Sendable {

@@ -12,7 +12,8 @@ import ToolCalls
         let pieces =
             format.markers + [
                 "{\"name", "\": \"", "\", \"", "\"}", "}}", "true", "None", "False", "[{", "}]", ", ", "=\"",
-                "abc", "12", "é", "日本", "</parameter", "</arg_value", "\n</", "<fun", ">\n", "\\n", "\\u00", "<",
+                "abc", "12", "é", "日本", "</parameter", "</arg_value", "\n</", "<fun", ">\n", "\\n", "\\u00",
+                "<",
                 "](", "\\\"",
             ]
         return TokenTrie(
@@ -30,11 +31,14 @@ import ToolCalls
         for step in 0..<4000 {
             try matcher.allowedTokens(into: &mask)
             if matcher.isComplete, matcher.mustEnd || Int.random(in: 0..<3, using: &random) == 0 {
-                return try #require(String(validating: bytes, as: UTF8.self))
+                let text: String = try #require(String(validating: bytes, as: UTF8.self))
+                return text
             }
             var choices = mask.tokens.filter { $0 != 0 }
             // A tired model closes what it opened.
-            let closing = choices.filter { token in "\"]})\n<".utf8.contains { grammar.tokens.bytes(of: token) == [$0] } }
+            let closing = choices.filter { token in
+                "\"]})\n<".utf8.contains { grammar.tokens.bytes(of: token) == [$0] }
+            }
             if step % patience > patience / 2, !closing.isEmpty { choices = closing }
             let token = try #require(choices.randomElement(using: &random))
             let isTaken = matcher.advance(token)
@@ -105,7 +109,10 @@ import ToolCalls
             // Plain text and forced calls are both such answers.
             #expect(throws: Never.self) { try constraint.validate("No tool is needed (1 < 2).") }
             let forced = try CompiledConstraint(
-                .forcedCalls(of: tools.map { ToolDefinition(name: $0.name, parameters: $0.parameters, isStrict: true) }, format, allowsSeveral: false), tokens: trie)
+                .forcedCalls(
+                    of: tools.map {
+                        ToolDefinition(name: $0.name, parameters: $0.parameters, isStrict: true)
+                    }, format, allowsSeveral: false), tokens: trie)
             guard let call = try Self.answer(forced.grammar, &maker.random) else { continue }
             #expect(throws: Never.self, "\(call)") { try constraint.validate(call) }
         }
@@ -114,29 +121,36 @@ import ToolCalls
 
     @Test func whatCannotBeWrittenIsRefused() {
         func code(_ tools: [ToolDefinition], _ family: ToolCallFormat.Family) -> StructuredOutputError.Code? {
-            do {
+            do throws(StructuredOutputError) {
                 _ = try CompiledConstraint(
                     .forcedCalls(of: tools, ToolCallFormat(family)),
                     tokens: Self.tokens(ToolCallFormat(family)))
                 return nil
             } catch {
-                return (error as? StructuredOutputError)?.code
+                return error.code
             }
         }
         let unique: JSONValue = ["properties": ["a": ["type": "array", "uniqueItems": true]]]
         #expect(code([], .hermes) == .invalid)
         #expect(code([ToolDefinition(name: "a\"b", parameters: nil)], .hermes) == .unsupported)
-        #expect(code([ToolDefinition(name: String(repeating: "n", count: 1 << 20), parameters: nil)], .hermes) == .unsupported)
+        #expect(
+            code([ToolDefinition(name: String(repeating: "n", count: 1 << 20), parameters: nil)], .hermes)
+                == .unsupported)
         #expect(code([ToolDefinition(name: "a-b", parameters: nil)], .hermes) == nil)
         #expect(code([ToolDefinition(name: "a-b", parameters: nil)], .pythonic) == .unsupported)
-        #expect(code([ToolDefinition(name: "f", parameters: unique, isStrict: true)], .hermes) == .unsupported)
+        #expect(
+            code([ToolDefinition(name: "f", parameters: unique, isStrict: true)], .hermes) == .unsupported)
         #expect(code([ToolDefinition(name: "f", parameters: unique)], .hermes) == nil)
-        #expect(code([ToolDefinition(name: "f", parameters: ["type": "string"], isStrict: true)], .glm) == .unsatisfiable)
+        #expect(
+            code([ToolDefinition(name: "f", parameters: ["type": "string"], isStrict: true)], .glm)
+                == .unsatisfiable)
         #expect(
             code(Array(repeating: ToolDefinition(name: "f", parameters: nil), count: 2), .hermes) == .invalid)
         let many = (0..<10_000).map { ToolDefinition(name: "f\($0)", parameters: nil) }
         #expect(code(many, .hermes) == .tooComplex)
-        let some = (0..<200).map { ToolDefinition(name: "f\($0)", parameters: ["properties": ["x": ["type": "integer"]]]) }
+        let some = (0..<200).map {
+            ToolDefinition(name: "f\($0)", parameters: ["properties": ["x": ["type": "integer"]]])
+        }
         #expect(code(some, .hermes) == nil)
     }
 }
