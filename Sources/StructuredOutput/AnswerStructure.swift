@@ -10,7 +10,7 @@ public indirect enum AnswerStructure: Sendable {
     /// Any text that has none of these in it.
     case lacking([String])
     /// A JSON document that satisfies the schema.
-    case jsonSchema(JSONValue)
+    case jsonSchema(JSONValue, JSONSpelling = .json)
     /// The members of an object that satisfies the schema, without braces, in the schema's order.
     case members(JSONValue, MemberStyle)
     case sequence([AnswerStructure])
@@ -28,7 +28,7 @@ public indirect enum AnswerStructure: Sendable {
         case .regex(let pattern): ["regex", pattern]
         case .otherThan(let pattern): ["other", pattern]
         case .lacking(let texts): ["lacking", "\(texts.count)"] + texts
-        case .jsonSchema(let schema): ["schema", schema.serialized]
+        case .jsonSchema(let schema, let spelling): ["schema", "\(spelling)", schema.serialized]
         case .members(let schema, let style): ["members", schema.serialized] + style.key
         case .sequence(let parts): ["sequence", "\(parts.count)"] + parts.flatMap(\.key)
         case .choice(let options): ["choice", "\(options.count)"] + options.flatMap(\.key)

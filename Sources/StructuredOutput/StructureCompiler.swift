@@ -34,8 +34,8 @@ struct StructureCompiler {
             return .automaton(
                 try anything().subtracting(matched, limits: limits, place: place), escaping: .none)
         case .lacking(let texts): return .automaton(try lacking(texts), escaping: .none)
-        case .jsonSchema(let schema):
-            return try schemaPart(schema, .json) { (compiler) throws(StructuredOutputError) in
+        case .jsonSchema(let schema, let spelling):
+            return try schemaPart(schema, spelling) { (compiler) throws(StructuredOutputError) in
                 try compiler.parts()
             }
         case .members(let schema, let style):

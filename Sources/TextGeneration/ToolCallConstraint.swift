@@ -193,7 +193,7 @@ private struct CallWriter {
                 .repetition(member, separator: "", atLeast: 0, atMost: nil), .literal(end),
             ])
         case .python:
-            let member = AnswerStructure.sequence([.regex("[A-Za-z_]\\w{0,63}="), .jsonSchema([:])])
+            let member = AnswerStructure.sequence([.regex("[A-Za-z_]\\w{0,63}="), .jsonSchema([:], .python)])
             return .repetition(member, separator: ", ", atLeast: 0, atMost: nil)
         }
     }

@@ -134,7 +134,7 @@ extension AnswerSplitter {
                 if !hasStarted, scanner.isTelling, isOffered(isBare) { start() }
                 continue
             case .done: finishCall(isBare)
-            case .malformed: abandon()
+            case .malformed: abandon(takingBack: unread())
             }
             return true
         }
@@ -177,21 +177,32 @@ extension AnswerSplitter {
         state = .calls
     }
 
-    private mutating func endCall(isComplete: Bool) {
-        let source = String(decoding: scanner.source, as: UTF8.self)
+    private mutating func endCall(isComplete: Bool, takingBack count: Int = 0) {
+        let source = String(decoding: scanner.source.dropLast(count), as: UTF8.self)
         events.append(.callEnded(index: callCount, source: source, isComplete: isComplete))
         callCount += 1
         hasCalls = true
         (scanner, hasStarted, toldArguments) = (CallScanner(), false, 0)
     }
 
+    /// The character that went wrong may begin something else: its bytes are taken back. Pieces are of whole
+    /// characters, so that all of them are in the buffer.
+    private mutating func unread() -> Int {
+        var count = 1
+        while count < 4, buffer[position - count] & 0xC0 == 0x80 { count += 1 }
+        position -= count
+        return count
+    }
+
     /// The object went wrong, or the answer ended within it.
-    mutating func abandon() {
+    ///
+    /// - Parameter count: How many of its bytes are none of its own.
+    mutating func abandon(takingBack count: Int = 0) {
         if hasStarted {
             tell()
-            endCall(isComplete: false)
+            endCall(isComplete: false, takingBack: count)
         } else {
-            let source = scanner.source
+            let source = scanner.source.dropLast(count)
             scanner = CallScanner()
             emit(held + source, AnswerEvent.content)
             held = []
