@@ -30,14 +30,18 @@ extension AnswerConstraint {
     ///
     /// A tool that is not strict, and whose schema cannot be kept, is called with any arguments.
     ///
-    /// - Parameter allowsSeveral: Whether there may be more than one call.
+    /// - Parameters:
+    ///   - allowsSeveral: Whether there may be more than one call.
+    ///   - reasoning: What the model may say to itself first, between these markers; nil when it may not, or
+    ///     when the prompt has begun it.
     /// Errors: `invalid` without tools, `unsupported` for names that the format cannot write; those of a strict
     /// tool's schema.
     public static func forcedCalls(
-        of tools: [ToolDefinition], _ format: ToolCallFormat, allowsSeveral: Bool = true
+        of tools: [ToolDefinition], _ format: ToolCallFormat, allowsSeveral: Bool = true,
+        reasoning: ReasoningFormat? = nil
     ) throws(StructuredOutputError) -> AnswerConstraint {
         let writer = CallWriter(format: format, tools: tools, checksAll: true)
-        return .structure(try writer.calls(allowsSeveral: allowsSeveral))
+        return .structure(writer.reasoned(try writer.calls(allowsSeveral: allowsSeveral), reasoning))
     }
 
     /// Free text with calls of tools, whose names are those offered and whose arguments, of strict tools, satisfy
@@ -45,10 +49,12 @@ extension AnswerConstraint {
     ///
     /// Errors: as of `forcedCalls`.
     public static func freeCalls(
-        of tools: [ToolDefinition], _ format: ToolCallFormat, allowsSeveral: Bool = true
+        of tools: [ToolDefinition], _ format: ToolCallFormat, allowsSeveral: Bool = true,
+        reasoning: ReasoningFormat? = nil
     ) throws(StructuredOutputError) -> AnswerConstraint {
         let writer = CallWriter(format: format, tools: tools, checksAll: false)
-        return .structure(try writer.textWithCalls(allowsSeveral: allowsSeveral))
+        return .structure(
+            writer.reasoned(try writer.textWithCalls(allowsSeveral: allowsSeveral), reasoning))
     }
 }
 
@@ -84,6 +90,16 @@ private struct CallWriter {
         return .triggered(
             by: layout.triggers, then: rest, never: beginnings.filter { !layout.triggers.contains($0) },
             isRepeated: allowsSeveral)
+    }
+
+    /// The answer, or reasoning and then the answer.
+    func reasoned(_ answer: AnswerStructure, _ reasoning: ReasoningFormat?) -> AnswerStructure {
+        guard let reasoning else { return answer }
+        let thought = AnswerStructure.sequence([
+            .literal(reasoning.opening), .lacking([reasoning.closing]), .literal(reasoning.closing),
+            .regex("\\n{0,2}"),
+        ])
+        return .sequence([.repetition(thought, separator: "", atLeast: 0, atMost: 1), answer])
     }
 
     /// A regular expression that matches the text alone.

@@ -119,6 +119,23 @@ import ToolCalls
         #expect(texts > 5, "\(texts) texts, \(calls) calls")
     }
 
+    @Test func reasoningMayComeFirst() throws {
+        let format = ToolCallFormat(.hermes), tools = [ToolDefinition(name: "clock", parameters: nil)]
+        let call = "<tool_call>\n{\"name\": \"clock\", \"arguments\": {}}\n</tool_call>"
+        let text = "<think>\nWhat <tool_call> would help?\n</think>\n\n" + call
+        for constraint in [
+            try AnswerConstraint.forcedCalls(of: tools, format, reasoning: .think),
+            try .freeCalls(of: tools, format, reasoning: .think),
+        ] {
+            let compiled = try CompiledConstraint(constraint, tokens: Self.tokens(format))
+            try compiled.validate(call)
+            try compiled.validate(text)
+        }
+        let compiled = try CompiledConstraint(
+            .forcedCalls(of: tools, format), tokens: Self.tokens(format))
+        #expect(throws: StructuredOutputError.self) { try compiled.validate(text) }
+    }
+
     @Test func whatCannotBeWrittenIsRefused() {
         func code(_ tools: [ToolDefinition], _ family: ToolCallFormat.Family) -> StructuredOutputError.Code? {
             do throws(StructuredOutputError) {
