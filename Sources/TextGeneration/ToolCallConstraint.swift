@@ -146,14 +146,16 @@ private struct CallWriter {
         let isPython = layout.arguments == .python
         let isPlain = tool.name.utf8.allSatisfy { byte in
             switch byte {
-            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, UInt8(ascii: "_"), UInt8(ascii: "."): true
-            default: !isPython && (byte == 0x2D || byte == 0x2F || byte == 0x3A)
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, UInt8(ascii: "_"), UInt8(ascii: "."),
+                UInt8(ascii: "-"):
+                true
+            default: !isPython && (byte == UInt8(ascii: "/") || byte == UInt8(ascii: ":"))
             }
         }
         guard isPlain, (1...256).contains(tool.name.utf8.count) else {
             throw StructuredOutputError(
                 .unsupported, at: "tools",
-                expected: "names of 1 to 256 letters, digits, _ and ." + (isPython ? "" : ", -, / and :"),
+                expected: "names of 1 to 256 letters, digits, _, . and -" + (isPython ? "" : ", / and :"),
                 found: "\"\(tool.name)\"")
         }
         let arguments = try arguments(of: tool)

@@ -154,7 +154,7 @@ import ToolCalls
             code([ToolDefinition(name: String(repeating: "n", count: 1 << 20), parameters: nil)], .hermes)
                 == .unsupported)
         #expect(code([ToolDefinition(name: "a-b", parameters: nil)], .hermes) == nil)
-        #expect(code([ToolDefinition(name: "a-b", parameters: nil)], .pythonic) == .unsupported)
+        #expect(code([ToolDefinition(name: "a/b", parameters: nil)], .pythonic) == .unsupported)
         #expect(
             code([ToolDefinition(name: "f", parameters: unique, isStrict: true)], .hermes) == .unsupported)
         #expect(code([ToolDefinition(name: "f", parameters: unique)], .hermes) == nil)
