@@ -108,18 +108,19 @@ extension SchemaCompiler {
                 if isRequired { return nil }
                 continue
             }
-            let text = try member(name.string, Array(schemas), style, facts)
+            let text = try member(name, Array(schemas), style, facts)
             members.append(Member(text: text, isRequired: isRequired))
         }
         return members
     }
 
     private mutating func member(
-        _ name: String, _ schemas: [SchemaNode.Index], _ style: MemberStyle?, _ facts: SchemaFacts
+        _ key: JSONKey, _ schemas: [SchemaNode.Index], _ style: MemberStyle?, _ facts: SchemaFacts
     ) throws(StructuredOutputError) -> Expression {
+        let (name, refused) = (key.string, facts.refused[key] ?? [])
         guard let style else {
             let key = json.spelling.text(.string(name)) + ":"
-            return .sequence([.text(key), json.space, value(schemas)])
+            return .sequence([.text(key), json.space, value(schemas, refusing: refused)])
         }
         guard style.canWrite(name) else {
             throw StructuredOutputError(
@@ -129,7 +130,12 @@ extension SchemaCompiler {
                 found: "\"\(name)\"")
         }
         let isBare = style.bareMembers.contains(name)
-        let value = isBare ? try bareString(schemas, lacking: style.bareEnd) : value(schemas)
+        guard !isBare || refused.isEmpty else {
+            throw unsupported(facts, "not", "no opposites for strings without quotes")
+        }
+        let value =
+            isBare
+            ? try bareString(schemas, lacking: style.bareEnd) : value(schemas, refusing: refused)
         return .sequence([
             .text(style.beforeName + name + style.afterName), value, .text(style.afterValue),
         ])
