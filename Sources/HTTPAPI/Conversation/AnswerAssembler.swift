@@ -94,7 +94,9 @@ struct AssembledAnswer {
 struct CallIDs: Sendable {
     private let isShort: Bool
 
-    init(_ format: ToolCallFormat?) { isShort = format?.family == .mistral }
+    init(_ format: ToolCallFormat?) {
+        isShort = format?.family == .mistral || format?.family == .mistralNamed
+    }
 
     /// Mistral's templates take nine letters and digits and nothing else.
     func next() -> String {
