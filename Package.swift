@@ -100,7 +100,7 @@ let package = Package(
             "LightLLM",
             [
                 "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
-                "CUDABackend",
+                "CUDABackend", "ToolCalls",
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
@@ -125,7 +125,7 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Tensors", "Weights", "GPUCheck", "CUDARuntime", "CUDABackend",
+                "Tensors", "Weights", "ToolCalls", "GPUCheck", "CUDARuntime", "CUDABackend",
                 "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
                 nioHTTP1,
                 yaml, nioSSL,

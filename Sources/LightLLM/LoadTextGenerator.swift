@@ -6,6 +6,7 @@ import Serving
 import Tensors
 public import TextGeneration
 public import Tokenizers
+public import ToolCalls
 public import Weights
 
 /// How a model is loaded for text.
@@ -15,6 +16,10 @@ public struct TextOptions: Sendable {
     public var endTokens: [Int32]?
     /// Replaces the checkpoint's chat template.
     public var chatTemplate: String?
+    /// How the model writes calls of tools; by default as its chat template shows.
+    public var toolCallFormat: ToolCallFormat?
+    /// How it marks what it says to itself; by default as its chat template shows.
+    public var reasoningFormat: ReasoningFormat?
 
     public init() {}
 }
@@ -46,7 +51,8 @@ public struct LoadedTextModel: Sendable {
             engine: engine, tokenizer: text.tokenizer, chatTemplate: text.chatTemplate,
             endTokens: text.endTokens,
             bosToken: text.bosToken, eosToken: text.eosToken,
-            standardSampling: SamplingParameters(generationConfiguration: checkpoint.generationConfiguration))
+            standardSampling: SamplingParameters(generationConfiguration: checkpoint.generationConfiguration),
+            answerFormat: text.answerFormat(options))
         modelType = checkpoint.configuration["model_type"]?.string ?? "unknown"
         (backendName, phases) = (model.backend.name, clock.phases)
     }
@@ -85,6 +91,14 @@ private struct TextParts {
         }
         chatTemplate = try (options.chatTemplate ?? source).map { (text) throws in try ChatTemplate(text) }
         endTokens = options.endTokens.map(Set.init) ?? Self.endTokens(checkpoint)
+    }
+
+    /// How answers are put together: what the options say, or else the template.
+    func answerFormat(_ options: TextOptions) -> AnswerFormat {
+        var format = chatTemplate.map { AnswerFormat($0) } ?? AnswerFormat()
+        format.tools = options.toolCallFormat ?? format.tools
+        format.reasoning = options.reasoningFormat ?? format.reasoning
+        return format
     }
 
     /// The end tokens of config.json, generation_config.json or the GGUF header together.

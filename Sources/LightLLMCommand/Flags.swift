@@ -37,7 +37,7 @@ private let servingFlags = [
     "disable_dynamic_prompt_cache", "no_enable_prefix_caching",
     "default_max_tokens", "chat_template", "threads", "device", "profile", "kv_cache_dtype", "mode",
     "quant_type",
-    "use_reward_model",
+    "use_reward_model", "tool_call_parser", "reasoning_parser",
     "api_key",
     "api_key_file", "queue_timeout", "stall_timeout", "help", "version",
 ]
@@ -55,7 +55,7 @@ private let unsupportedFlags: Set<String> = [
     "visual_nccl_ports", "enable_monitor_auth", "disable_cudagraph", "graph_max_batch_size",
     "graph_max_len_in_batch", "quant_cfg", "static_quant", "max_req_input_len",
     "httpserver_workers",
-    "tool_call_parser", "nnodes", "node_rank",
+    "nnodes", "node_rank",
 ]
 
 /// Refuses a flag's value unless the condition holds.

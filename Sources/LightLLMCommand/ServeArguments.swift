@@ -50,6 +50,7 @@ struct ServeArguments: ParsableArguments {
     var cacheType = "auto"
 
     @OptionGroup var quantization: QuantizationArguments
+    @OptionGroup var answers: AnswerArguments
 
     @Option(
         name: .customLong("mode"), parsing: .upToNextOption,
@@ -220,6 +221,7 @@ struct ServeArguments: ParsableArguments {
         options.engine.weightFormat = quantization.format
         (options.engine.device, options.engine.threads) = (device, threads)
         options.engine.trace = try profile.map { try StepTrace(path: $0) }
+        answers.apply(to: &options)
         if !endTokens.isEmpty { options.endTokens = endTokens }
         if let chatTemplate {
             guard let data = FileManager.default.contents(atPath: chatTemplate) else {

@@ -10,6 +10,9 @@ public struct TextRequest: Sendable {
         /// What a chat template made, with `LiteralText.mark` in special tokens that are only text.
         case rendered(String)
         case tokens([Int32])
+
+        /// The text that a chat template made.
+        public var rendered: String? { if case .rendered(let text) = self { text } else { nil } }
     }
 
     public var prompt: Prompt
