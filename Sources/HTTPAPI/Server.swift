@@ -24,6 +24,8 @@ public struct Server: Sendable {
         public var queueTimeout: Duration?
         /// How long a step may take before the server calls itself unready.
         public var stallTimeout = Duration.seconds(60)
+        /// How LightLLM's own routes behave.
+        public var native = NativeOptions()
 
         public init() {}
     }
@@ -72,6 +74,8 @@ public struct Server: Sendable {
         addGenerateRoutes(router)
         addOpenAIRoutes(router)
         addScoreRoute(router)
+        addTokenizeRoutes(router)
+        addEmbeddingRoute(router)
         return router
     }
 
@@ -89,7 +93,8 @@ public struct Server: Sendable {
                         status: .contentTooLarge,
                         message: "the body is larger than \(configuration.largestBody) bytes")
                 }
-                return try await handler(try JSONValue(parsing: Array(buffer.readableBytesView)), context)
+                return try await handler(
+                    try JSONValue(parsing: Array(buffer.readableBytesView), maximumDepth: 64), context)
             } catch {
                 let error = APIError(error)
                 metrics.countFailure()

@@ -74,7 +74,7 @@ extension Server {
     ]
 
     /// The conversation for the template: texts in parts are joined, other parts refused.
-    private func conversation(_ fields: inout RequestFields) throws(APIError) -> ChatTemplate.Input {
+    func conversation(_ fields: inout RequestFields) throws(APIError) -> ChatTemplate.Input {
         guard let value = fields.value("messages") else {
             throw .invalid("messages is missing", parameter: "messages")
         }
