@@ -24,6 +24,8 @@ public struct GenerationRequest: Sendable {
     public var terms = QueueTerms()
     /// Only requests of the same salt share what was computed of their prompts.
     public var cacheSalt: CacheSalt?
+    /// What its tokens may be; nil for anything.
+    public var constraint: (any TokenConstraint)?
 
     public init(prompt: [Int32], maxNewTokens: Int) {
         (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)
@@ -46,7 +48,7 @@ public struct GenerationRequest: Sendable {
     /// Whether it asks for nothing but what a reward model says.
     var asksForScore: Bool {
         reportsLogits && maxNewTokens == 1 && !scoresPrompt && pooling == nil && topLogProbabilities == 0
-            && sampling == SamplingParameters()
+            && sampling == SamplingParameters() && constraint == nil
     }
 }
 
@@ -124,6 +126,8 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
     case wrongKind(generates: Bool)
     /// The model turns texts into vectors.
     case embedsOnly
+    /// No token can go on with an answer under its constraint, or finding one costs too much.
+    case constraintFailed(String)
 
     public var description: String {
         switch self {
@@ -139,6 +143,7 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
         case .expired: "the request waited longer than it may"
         case .engineStopped: "the engine has stopped"
         case .embedsOnly: "this server gives embeddings and generates none; start it without --embedding"
+        case .constraintFailed(let reason): "the answer cannot go on: \(reason)"
         case .wrongKind(let generates):
             generates
                 ? "this model generates text and scores none" : "this model scores text and generates none"

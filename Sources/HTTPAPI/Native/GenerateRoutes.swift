@@ -36,6 +36,8 @@ extension Server {
         let request: TextRequest
         let count: Int
         let reply: NativeReply
+        /// What answers must be like.
+        let form: CompiledForm
         /// The fields that nothing understood.
         let ignored: [String]
     }
@@ -55,6 +57,7 @@ extension Server {
         return NativeRequest(
             request: request, count: parameters.count,
             reply: NativeReply(options: options, returnsDetails: parameters.returnsDetails),
+            form: parameters.form,
             ignored: fields.ignored + inner.ignored.map(inner.name))
     }
 
@@ -82,6 +85,7 @@ extension Server {
         var requests = Self.repeated(asked.request, count: asked.count)
         requests[0].scoresPrompt = configuration.native.scoresPrompts
         let answers = try await collect(try start(requests, context))
+        for answer in answers { try asked.form.validate(answer.text, answer.finish, of: asked.request) }
         return .json(asked.reply.whole(answers), ignored: asked.ignored)
     }
 

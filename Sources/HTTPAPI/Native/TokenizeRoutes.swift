@@ -36,7 +36,10 @@ extension Server {
                 text, addsSpecialTokens: try fields.bool("add_special_tokens") ?? true,
                 parsesSpecialTokens: try fields.bool("parse_special_tokens") ?? true)
         } else {
-            prompt = try generator.prompt(try conversation(&fields))
+            let turn = try turn(&fields).prepared(generator) {
+                TextRequest(prompt: .tokens($0), maxNewTokens: 1)
+            }
+            prompt = turn.request.prompt
             // A template has them already.
             try fields.refuse("add_special_tokens") { $0.bool == false }
         }
