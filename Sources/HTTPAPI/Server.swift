@@ -115,7 +115,8 @@ public struct Server: Sendable {
         do {
             for request in requests {
                 streams.append(
-                    try generator.generate(request.of(context.tenant, timeout: configuration.queueTimeout)))
+                    try generator.generate(
+                        constrained(request).of(context.tenant, timeout: configuration.queueTimeout)))
             }
         } catch {
             for stream in streams { stream.cancel() }

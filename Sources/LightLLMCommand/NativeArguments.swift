@@ -21,11 +21,48 @@ struct NativeArguments: ParsableArguments {
     )
     var isDiverse = false
 
+    @Flag(
+        name: .customLong("beam_mode"),
+        help: "/generate answers with the best_of likeliest answers that a beam search finds.")
+    var searchesBeams = false
+
+    @Flag(
+        name: .customLong("token_healing_mode"),
+        help: "The last tokens of prompts may be cut otherwise; for /generate and /generate_stream.")
+    var healsTokens = false
+
+    @Flag(
+        name: .customLong("first_token_constraint_mode"),
+        help: "The first token of an answer is one of FIRST_ALLOWED_TOKENS, an environment variable: \"1,2\"."
+    )
+    var constrainsFirstToken = false
+
     /// The modes that are on; they exclude each other.
-    private var modes: [(flag: String, mode: GroupMode)] { isDiverse ? [("diverse_mode", .diverse)] : [] }
+    private func modes(_ environment: [String: String]) -> [(flag: String, mode: GroupMode)] {
+        [
+            (isDiverse, "diverse_mode", .diverse), (searchesBeams, "beam_mode", .beam),
+            (healsTokens, "token_healing_mode", .tokenHealing),
+            (
+                constrainsFirstToken, "first_token_constraint_mode",
+                .firstToken(Self.firstTokens(environment) ?? [])
+            ),
+        ].filter(\.0).map { ($0.1, $0.2) }
+    }
+
+    private static func firstTokens(_ environment: [String: String]) -> [Int32]? {
+        let parts = (environment["FIRST_ALLOWED_TOKENS"] ?? "").split(separator: ",")
+        let tokens = parts.compactMap { Int32($0.trimmingCharacters(in: .whitespaces)) }
+        return tokens.count == parts.count && !tokens.isEmpty ? tokens : nil
+    }
 
     func validate() throws {
-        let flags = modes.map(\.flag) + (scoresPrompts ? ["return_all_prompt_logprobs"] : [])
+        let environment = ProcessInfo.processInfo.environment
+        if constrainsFirstToken, Self.firstTokens(environment) == nil {
+            throw ValidationError(
+                "--first_token_constraint_mode needs FIRST_ALLOWED_TOKENS in the environment, token ids as \"1,2\"; found \"\(environment["FIRST_ALLOWED_TOKENS"] ?? "")\""
+            )
+        }
+        let flags = modes(environment).map(\.flag) + (scoresPrompts ? ["return_all_prompt_logprobs"] : [])
         guard flags.count <= 1 else {
             throw ValidationError(flags.map { "--" + $0 }.joined(separator: " and ") + " exclude each other")
         }
@@ -40,7 +77,7 @@ struct NativeArguments: ParsableArguments {
         }
         configuration.native.usesTGI = usesTGI
         configuration.native.scoresPrompts = scoresPrompts
-        configuration.native.group = modes.first?.mode ?? .independent
+        configuration.native.group = modes(environment).first?.mode ?? .independent
         configuration.native.skipsSpecialTokens = isOn("SKIP_SPECIAL_TOKENS") ?? true
     }
 }

@@ -55,6 +55,11 @@ public struct TextGenerator: Sendable {
         return TextStream(events, promptTokens: tokens, request, self)
     }
 
+    /// Throws `RequestError` when `generate` would, for these tokens of the prompt.
+    public func validate(_ request: TextRequest, prompt: [Int32]) throws(RequestError) {
+        try engine.validate(engineRequest(request, prompt: prompt))
+    }
+
     /// What a reward model says of `tokens`.
     public func score(of tokens: [Int32]) async throws -> Float {
         guard engine.scoresTexts else { throw RequestError.wrongKind(generates: true) }

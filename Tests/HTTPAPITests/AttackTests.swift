@@ -41,7 +41,8 @@ import Testing
     }
 
     private static let native = ["/generate", "/generate_stream"]
-    private static let everywhere = [completions, chat] + native
+    private static let openAI = [completions, chat]
+    private static let everywhere = openAI + native
 
     private static func prompt(
         _ name: String, _ text: @autoclosure @escaping @Sendable () -> String, allowed: Set<Int> = [400]
@@ -68,97 +69,94 @@ import Testing
         }
     }
 
-    static let numbers: [Attack] = [
-        ["100000", "0", "-1", "1.5", #""1""#, "true", "1e300"].flatMap { member("n", $0) },
-        ["1000000000", "0", "-1", "true"].flatMap { member("best_of", $0, [completions] + native) },
-        ["1000000", "-1", "21", "1.5"].flatMap { member("logprobs", $0, [completions]) },
-        ["-1", "21", "1000000", "true"].flatMap { member("top_logprobs", $0, [chat]) },
-        ["-1", "0", "9223372036854775808", "1e400", "NaN", "1.5", "true"].flatMap {
-            member("max_tokens", $0) + member("max_new_tokens", $0, native)
-        },
-        ["-1", "1e-320", "1e308", "1e400", "NaN", "true"].flatMap {
-            member("temperature", $0, everywhere)
-        },
-        ["0", "-1", "2", "1e-320"].flatMap { member("top_p", $0, everywhere) },
-        ["2", "-0.1"].flatMap { member("min_p", $0, everywhere) },
-        ["0", "-1", "1e308"].flatMap { member("repetition_penalty", $0, everywhere) },
-        ["18446744073709551616", "1e300", "1.5", #""a""#].flatMap { member("seed", $0, everywhere) },
-        member("seed", "-1", everywhere, allowed: [200]),
-        member("n_discard", "-1", everywhere, allowed: [200]),
-        [#"{"99999999":100}"#, #"{"-1":1}"#, #"{"x":1}"#, #"{"1":1e308}"#, "[1]"].flatMap {
-            member("logit_bias", $0, everywhere)
-        },
-    ].flatMap { $0 }
+    /// A field, what it may not be, and where.
+    private static let badNumbers: [(field: String, values: [String], paths: [String])] = [
+        ("n", ["100000", "0", "-1", "1.5", #""1""#, "true", "1e300"], openAI),
+        ("best_of", ["1000000000", "0", "-1", "true"], [completions] + native),
+        ("logprobs", ["1000000", "-1", "21", "1.5"], [completions]),
+        ("top_logprobs", ["-1", "21", "1000000", "true"], [chat]),
+        ("max_tokens", lengths, openAI), ("max_new_tokens", lengths, native),
+        ("temperature", ["-1", "1e-320", "1e308", "1e400", "NaN", "true"], everywhere),
+        ("top_p", ["0", "-1", "2", "1e-320"], everywhere), ("min_p", ["2", "-0.1"], everywhere),
+        ("repetition_penalty", ["0", "-1", "1e308"], everywhere),
+        ("seed", ["18446744073709551616", "1e300", "1.5", #""a""#], everywhere),
+        (
+            "logit_bias",
+            [#"{"99999999":100}"#, #"{"-1":1}"#, #"{"x":1}"#, #"{"1":1e308}"#, "[1]", manyBiases], everywhere
+        ),
+    ]
+    private static let lengths = ["-1", "0", "9223372036854775808", "1e400", "NaN", "1.5", "true"]
+    private static let manyBiases =
+        "{" + (0..<400_000).map { "\"\($0)\":1" }.joined(separator: ",") + "}"
 
-    static let texts: [Attack] = [
-        prompt("empty", #""""#, allowed: [200, 400]),
-        prompt("no tokens", "[]"),
-        [
+    static let numbers: [Attack] =
+        badNumbers.flatMap { row in row.values.flatMap { member(row.field, $0, row.paths) } }
+        + member("seed", "-1", everywhere, allowed: [200])
+        + member("n_discard", "-1", everywhere, allowed: [200])
+
+    private static let badTokens = [
+        "[]", "[-1]", "[318]", "[4294967296]", "[1.5]", "[true]", "[9223372036854775808]",
+        "[" + String(repeating: "5,", count: 409_599) + "5]",
+    ]
+    private static let longTexts: [(name: String, unit: String, bytes: Int, status: Int)] = [
+        ("7 MB of words", "a ", 7 << 20, 400), ("7 MB of one letter", "a", 7 << 20, 400),
+        ("1 MB of one letter", "a", 1_000_000, 400),
+        ("1 MB of joined emoji", "\u{1F469}\u{200D}\u{1F469}\u{200D}\u{1F467}", 1_000_000, 400),
+        ("10 MB of one letter", "a", 10 << 20, 413),
+    ]
+
+    static let prompts: [Attack] =
+        badTokens.flatMap { prompt("tokens \($0.prefix(40))", $0) }
+        + longTexts.flatMap { prompt($0.name, text($0.unit, $0.bytes), allowed: [$0.status]) }
+        + prompt("empty", "\"\"", allowed: [200, 400])
+        + [
             Attack(name: "no texts", path: completions, body: { #"{"prompt":[[]]}"# }),
             Attack(
                 name: "an empty text", path: completions, body: { #"{"prompt":[""]}"# }, allowed: [200, 400]),
-        ],
-        ["[-1]", "[318]", "[4294967296]", "[1.5]", "[true]", "[9223372036854775808]"].flatMap {
-            prompt("tokens \($0)", $0)
-        },
-        prompt("tokens of 100 contexts", "[" + String(repeating: "5,", count: 409_599) + "5]"),
-        prompt("7 MB of words", text("a ", 7 << 20)),
-        prompt("7 MB of one letter", text("a", 7 << 20)),
-        prompt("1 MB of one letter", text("a", 1_000_000)),
-        prompt("1 MB of joined emoji", text("👩‍👩‍👧‍👦", 1_000_000)),
-        prompt("10 MB of one letter", text("a", 10 << 20), allowed: [413]),
-        [
             Attack(
                 name: "1 MB of one letter", path: "/tokenize",
                 body: { #"{"prompt":\#(text("a", 1_000_000))}"# }, allowed: [200]),
             Attack(
                 name: "7 MB of one letter", path: "/tokenize",
                 body: { #"{"prompt":\#(text("a", 7 << 20))}"# }),
-        ],
-        everywhere.flatMap { path in
-            let field = path.hasPrefix("/v1") ? "stop" : "stop_sequences"
-            return [
-                ("empty stops", #"["",""]"#, [200]), ("a lone surrogate", #""\ud800""#, [200]),
-                ("10000 stops", "[" + String(repeating: #""a","#, count: 9999) + #""a"]"#, [400]),
-                ("a stop of 7 MB", text("a", 7 << 20), [400]), ("a stop that is a number", "[1]", [400]),
-            ].flatMap { name, value, allowed -> [Attack] in
-                member(field, value, [path], allowed: Set(allowed)).map { attack in
-                    Attack(name: name, path: path, body: attack.body, allowed: attack.allowed)
-                }
-            }
-        },
-        member(
-            "logit_bias", "{" + (0..<400_000).map { #""\#($0)":1"# }.joined(separator: ",") + "}", everywhere),
-    ].flatMap { $0 }
+        ]
 
-    static let documents: [Attack] = [
-        raw("100000 brackets", { String(repeating: "[", count: 100_000) }),
-        raw(
-            "65 levels", { String(repeating: #"{"a":"#, count: 65) + "1" + String(repeating: "}", count: 65) }
-        ),
-        raw("a number of 5 MB", { #"{"prompt":"x","n":"# + String(repeating: "9", count: 5 << 20) + "}" }),
-        raw("a fraction of 5 MB", { #"{"n":0."# + String(repeating: "9", count: 5 << 20) + "}" }),
-        raw("an exponent of 5 MB", { #"{"n":1e"# + String(repeating: "9", count: 5 << 20) + "}" }),
-        raw("NUL", { "\u{0}" }), raw("a NUL inside", { "{\"prompt\":\"a\u{0}b\"}" }),
-        raw("cut short", { #"{"a":"# }), raw("nothing", { "" }),
-        raw("two documents", { "{}{}" }), raw("no object", { "[1,2]" }),
-        raw(
-            "100000 members",
-            {
-                "{" + (0..<100_000).map { #""k\#($0)":0"# }.joined(separator: ",") + "}"
-            }),
-        [
+    private static let badStops: [(value: String, status: Int)] = [
+        (#"["",""]"#, 200), (#""\ud800""#, 200), (text("a", 7 << 20), 400), ("[1]", 400), ("5", 400),
+        ("[" + String(repeating: #""a","#, count: 9999) + #""a"]"#, 400),
+    ]
+
+    static let stops: [Attack] = badStops.flatMap { value, status in
+        member("stop", value, openAI, allowed: [status])
+            + member("stop_sequences", value, native, allowed: [status])
+    }
+
+    static let documents: [Attack] =
+        raw("100000 brackets") { String(repeating: "[", count: 100_000) }
+        + raw("65 levels") {
+            String(repeating: #"{"a":"#, count: 65) + "1" + String(repeating: "}", count: 65)
+        }
+        + raw("a number of 5 MB") { #"{"n":"# + String(repeating: "9", count: 5 << 20) + "}" }
+        + raw("a fraction of 5 MB") { #"{"n":0."# + String(repeating: "9", count: 5 << 20) + "}" }
+        + raw("an exponent of 5 MB") { #"{"n":1e"# + String(repeating: "9", count: 5 << 20) + "}" }
+        + raw("100000 members") {
+            "{" + (0..<100_000).map { "\"k\($0)\":0" }.joined(separator: ",") + "}"
+        }
+        + ["\u{0}", "{\"prompt\":\"a\u{0}b\"}", #"{"a":"#, "", "{}{}", "[1,2]"].flatMap { text in
+            raw("broken") { text }
+        }
+        + [
             Attack(
                 name: "the same member twice", path: completions,
                 body: { #"{"prompt":"x","max_tokens":1,"max_tokens":2}"# }, allowed: [200]),
             Attack(
                 name: "a byte order mark", path: completions,
                 body: { "\u{FEFF}" + #"{"prompt":"x","max_tokens":1}"# }, allowed: [200]),
-        ],
-    ].flatMap { $0 }
+        ]
 
     @Test func numbersOutOfRange() async throws { try await withstand(Self.numbers) }
-    @Test func endlessTexts() async throws { try await withstand(Self.texts) }
+    @Test func endlessPrompts() async throws { try await withstand(Self.prompts) }
+    @Test func endlessStops() async throws { try await withstand(Self.stops) }
     @Test func brokenDocuments() async throws { try await withstand(Self.documents) }
 
     @Test func textThatIsNoUTF8() async throws {

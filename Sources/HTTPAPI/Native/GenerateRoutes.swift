@@ -42,7 +42,7 @@ extension Server {
         let ignored: [String]
     }
 
-    private func nativeRequest(_ body: JSONValue) throws(APIError) -> NativeRequest {
+    private func nativeRequest(_ body: JSONValue) throws -> NativeRequest {
         let options = configuration.native
         var fields = try RequestFields(body)
         try fields.refuseImages()
@@ -54,9 +54,11 @@ extension Server {
         // LazyLLM puts the ends of tool calls here, beside those among the parameters.
         request.stopTexts += (try fields.strings("stop") ?? []).filter { !$0.isEmpty }
         try OpenAIParameters.limit(request.stopTexts.map(\.utf8.count), "stop")
+        let beginning = options.group == .tokenHealing ? try heal(&request) : nil
         return NativeRequest(
             request: request, count: parameters.count,
-            reply: NativeReply(options: options, returnsDetails: parameters.returnsDetails),
+            reply: NativeReply(
+                options: options, returnsDetails: parameters.returnsDetails, beginning: beginning),
             form: parameters.form,
             ignored: fields.ignored + inner.ignored.map(inner.name))
     }
@@ -82,6 +84,10 @@ extension Server {
 
     private func generate(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
         let asked = try nativeRequest(body)
+        if configuration.native.group == .beam, asked.count > 1 {
+            let answers = try await searchBeams(asked.request, count: asked.count, context)
+            return .json(asked.reply.whole(answers), ignored: asked.ignored)
+        }
         var requests = Self.repeated(asked.request, count: asked.count)
         requests[0].scoresPrompt = configuration.native.scoresPrompts
         let answers = try await collect(try start(requests, context))

@@ -11,10 +11,3 @@ public struct NativeOptions: Sendable {
 
     public init() {}
 }
-
-/// What LightLLM's group modes do with the answers of a request.
-public enum GroupMode: Sendable, Equatable {
-    case independent
-    /// As `independent`; tokens also carry the sum of the log probabilities up to them.
-    case diverse
-}

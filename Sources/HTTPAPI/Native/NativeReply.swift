@@ -7,13 +7,15 @@ import TextGeneration
 struct NativeReply: Sendable {
     let options: NativeOptions
     let returnsDetails: Bool
+    /// The text that answers begin with and which is the prompt's, where that is healed.
+    var beginning: String?
 
     /// The answer to `/generate`.
     func whole(_ answers: [Answer]) -> JSONValue {
         if options.usesTGI { return .array(answers.map { .object(tgiAnswer($0, answers.first)) }) }
         func one(_ values: [JSONValue]) -> JSONValue { values.count == 1 ? values[0] : .array(values) }
         var result: JSONValue.Members = [
-            "generated_text": .array(answers.map { .string($0.text) }),
+            "generated_text": .array(answers.map(text)),
             "count_output_tokens": one(answers.map { .integer($0.chunks.count) }),
             "finish_reason": one(answers.map(finish)),
             "prompt_tokens": .integer(answers.first?.promptTokens.count ?? 0),
@@ -25,7 +27,7 @@ struct NativeReply: Sendable {
 
     private func tgiAnswer(_ answer: Answer, _ first: Answer?) -> JSONValue.Members {
         var result: JSONValue.Members = [
-            "generated_text": .string(answer.text), "count_output_tokens": .integer(answer.chunks.count),
+            "generated_text": text(answer), "count_output_tokens": .integer(answer.chunks.count),
             "finish_reason": finish(answer),
         ]
         if returnsDetails {
@@ -36,6 +38,10 @@ struct NativeReply: Sendable {
         }
         result.merge(promptScores(first)) { $1 }
         return result
+    }
+
+    private func text(_ answer: Answer) -> JSONValue {
+        .string(String(decoding: answer.text.utf8.dropFirst(beginning?.utf8.count ?? 0), as: UTF8.self))
     }
 
     private func finish(_ answer: Answer) -> JSONValue { .string(answer.finish?.rawValue ?? "") }
@@ -73,14 +79,22 @@ struct NativeReply: Sendable {
         private(set) var count = 0
         private var logProbability = 0.0
         private var text = ""
+        /// Bytes of the text to come that are the prompt's.
+        private var hidden: Int
 
-        init(_ reply: NativeReply, promptCount: Int) { (self.reply, self.promptCount) = (reply, promptCount) }
+        init(_ reply: NativeReply, promptCount: Int) {
+            (self.reply, self.promptCount) = (reply, promptCount)
+            hidden = reply.beginning?.utf8.count ?? 0
+        }
 
         /// What is said of a token wherever it stands.
         mutating func token(_ chunk: TextChunk) -> JSONValue.Members {
             count += 1
+            let shown = String(decoding: chunk.text.utf8.dropFirst(hidden), as: UTF8.self)
+            hidden = max(0, hidden - chunk.text.utf8.count)
+            text += shown
             var token: JSONValue.Members = [
-                "id": .integer(Int(chunk.token.token)), "text": .string(chunk.text),
+                "id": .integer(Int(chunk.token.token)), "text": .string(shown),
                 "logprob": chunk.token.logProbability.map { JSONValue($0) } ?? .null,
                 "special": .bool(chunk.isSpecial), "count_output_tokens": .integer(count),
                 "prompt_tokens": .integer(promptCount),
@@ -89,6 +103,7 @@ struct NativeReply: Sendable {
                 logProbability += Double(chunk.token.logProbability ?? 0)
                 token["cumlogprob"] = .number(logProbability)
             }
+            if let beginning = reply.beginning { token["prefix_str"] = .string(beginning) }
             return token
         }
 
@@ -103,7 +118,6 @@ struct NativeReply: Sendable {
             guard reply.options.usesTGI else { return .object(event) }
             token["prompt_tokens"] = nil
             event["token"] = .object(token)
-            text += chunk.text
             if chunk.finish != nil {
                 event["generated_text"] = .string(text)
                 if reply.returnsDetails {
