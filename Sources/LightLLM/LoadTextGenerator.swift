@@ -1,6 +1,7 @@
 import ChatTemplates
 import Foundation
 import JSON
+import Layers
 import OrderedCollections
 public import Serving
 import Tensors

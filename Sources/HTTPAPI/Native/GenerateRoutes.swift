@@ -24,7 +24,7 @@ extension Server {
             })
         router.post(
             "/pd_generate_stream",
-            use: answering(native: true) { _, _ in
+            use: answering(style: .native) { _, _ in
                 throw APIError(
                     status: .notFound,
                     message: "prefill and decode run in one server here, which /generate_stream asks")

@@ -10,8 +10,8 @@ import Tokenizers
 // Text to tokens and back, in the shapes of vLLM and of llama.cpp.
 extension Server {
     func addTokenizeRoutes(_ router: Router<ServerContext>) {
-        router.post("/tokenize", use: answering(native: false, tokenize))
-        router.post("/detokenize", use: answering(native: false, detokenize))
+        router.post("/tokenize", use: answering(style: .openAI, tokenize))
+        router.post("/detokenize", use: answering(style: .openAI, detokenize))
         router.get("/tokenizer_info") { _, _ in tokenizerInformation }
     }
 

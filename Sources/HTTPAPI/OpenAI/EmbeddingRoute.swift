@@ -8,7 +8,7 @@ import TextGeneration
 
 extension Server {
     func addEmbeddingRoute(_ router: Router<ServerContext>) {
-        router.post("/v1/embeddings", use: answering(native: false, embed))
+        router.post("/v1/embeddings", use: answering(style: .openAI, embed))
     }
 
     /// The most texts of a request, as OpenAI has it.
