@@ -125,7 +125,7 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Tensors", "Weights", "GPUCheck", "CUDARuntime", "CUDABackend",
+                "Layers", "Tensors", "Weights", "GPUCheck", "CUDARuntime", "CUDABackend",
                 "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
                 nioHTTP1,
                 yaml, nioSSL,
@@ -159,7 +159,8 @@ let package = Package(
         tests(
             "HTTPAPITests",
             [
-                "HTTPAPI", "LightLLM", "Serving", "StructuredOutput", "ToolCalls", "TextGeneration", "JSON",
+                "HTTPAPI", "LightLLM", "Layers", "Serving", "StructuredOutput", "ToolCalls", "TextGeneration",
+                "JSON",
                 collections, hummingbird, httpTypes, httpClient, nio, nioSSL, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),

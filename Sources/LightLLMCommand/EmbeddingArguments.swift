@@ -1,4 +1,5 @@
 import ArgumentParser
+import Layers
 import LightLLM
 import Serving
 import TextGeneration

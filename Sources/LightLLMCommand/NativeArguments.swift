@@ -39,14 +39,15 @@ struct NativeArguments: ParsableArguments {
 
     /// The modes that are on; they exclude each other.
     private func modes(_ environment: [String: String]) -> [(flag: String, mode: GroupMode)] {
-        [
-            (isDiverse, "diverse_mode", .diverse), (searchesBeams, "beam_mode", .beam),
-            (healsTokens, "token_healing_mode", .tokenHealing),
-            (
-                constrainsFirstToken, "first_token_constraint_mode",
-                .firstToken(Self.firstTokens(environment) ?? [])
-            ),
-        ].filter(\.0).map { ($0.1, $0.2) }
+        var modes: [(flag: String, mode: GroupMode)] = []
+        if isDiverse { modes.append(("diverse_mode", .diverse)) }
+        if searchesBeams { modes.append(("beam_mode", .beam)) }
+        if healsTokens { modes.append(("token_healing_mode", .tokenHealing)) }
+        if constrainsFirstToken {
+            let tokens = Self.firstTokens(environment) ?? []
+            modes.append(("first_token_constraint_mode", .firstToken(tokens)))
+        }
+        return modes
     }
 
     private static func firstTokens(_ environment: [String: String]) -> [Int32]? {

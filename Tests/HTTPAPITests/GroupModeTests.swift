@@ -119,7 +119,7 @@ import TextGeneration
             let streamed = try events(
                 try await client.postText(
                     "/generate_stream",
-                    JSONValue(["inputs": .string(text), "parameters": parameters]).serialized
+                    JSONValue.object(["inputs": .string(text), "parameters": parameters]).serialized
                 ).text)
             #expect(streamed.compactMap { $0["token"]?["text"]?.string }.joined() == answer)
             // One token alone stays.

@@ -124,7 +124,8 @@ import Testing
             ]
             try await client.execute(
                 uri: "/generate", method: .post,
-                body: .init(string: JSONValue(["inputs": "x", "parameters": internalFields]).serialized)
+                body: .init(
+                    string: JSONValue.object(["inputs": "x", "parameters": internalFields]).serialized)
             ) { response in
                 #expect(response.status == .ok)
                 #expect(response.headers[.init("x-ignored-fields")!] == nil)
