@@ -2,6 +2,7 @@ import HTTPTypes
 import HummingbirdTesting
 import JSON
 import LightLLM
+import NIOCore
 import OrderedCollections
 import Serving
 import Testing
