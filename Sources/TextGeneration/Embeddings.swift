@@ -21,19 +21,16 @@ public struct EmbeddingStyle: Sendable, Equatable {
     }
 }
 
-extension TextGenerator {
-    /// The vectors of texts, in order. All wait for their turns together. Throws `RequestError` when the model has a
-    /// head, or one of the texts cannot be computed; then none is.
-    public func embeddings(
-        of texts: [[Int32]], dimensions: Int? = nil, terms: QueueTerms = QueueTerms(),
-        cacheSalt: CacheSalt? = nil
-    ) async throws -> [[Float]] {
-        let streams = try engine.submit(
-            texts.map { text in
-                var request = GenerationRequest.embedding(text, embeddingStyle.pooling)
-                (request.terms, request.cacheSalt) = (terms, cacheSalt)
-                return request
-            })
+/// Texts whose vectors are being computed. Their requests end with `cancel()`, or when this goes.
+public struct PendingEmbeddings: Sendable {
+    fileprivate let streams: [GenerationStream]
+    fileprivate let style: EmbeddingStyle
+    fileprivate let dimensions: Int?
+
+    public func cancel() { for stream in streams { stream.cancel() } }
+
+    /// The vectors in the order of the texts; call once. Throws `RequestError` when the engine gives one up.
+    public func vectors() async throws -> [[Float]] {
         var vectors: [[Float]] = []
         for stream in streams {
             var pooled: [Float]?
@@ -42,8 +39,26 @@ extension TextGenerator {
                 if case .failed(let error) = event { throw error }
             }
             guard let pooled else { throw RequestError.engineStopped }
-            vectors.append(embeddingStyle.finished(pooled, dimensions: dimensions))
+            vectors.append(style.finished(pooled, dimensions: dimensions))
         }
         return vectors
+    }
+}
+
+extension TextGenerator {
+    /// Begins to compute the vectors of texts, which wait for their turns together; of each the first `dimensions`
+    /// numbers, or all. Throws `RequestError` when the model has a head, or one of the texts cannot be computed;
+    /// then none is.
+    public func embed(
+        _ texts: [[Int32]], dimensions: Int? = nil, terms: QueueTerms = QueueTerms(),
+        cacheSalt: CacheSalt? = nil
+    ) throws(RequestError) -> PendingEmbeddings {
+        let streams = try engine.submit(
+            texts.map { text in
+                var request = GenerationRequest.embedding(text, embeddingStyle.pooling)
+                (request.terms, request.cacheSalt) = (terms, cacheSalt)
+                return request
+            })
+        return PendingEmbeddings(streams: streams, style: embeddingStyle, dimensions: dimensions)
     }
 }

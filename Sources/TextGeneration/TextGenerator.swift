@@ -82,7 +82,7 @@ public struct TextGenerator: Sendable {
         if engine.scoresTexts {
             _ = try await score(of: tokens(of: .text(text)))
         } else if engine.embedsTexts {
-            _ = try await embeddings(of: [tokens(of: .text(text))])
+            _ = try await embed([tokens(of: .text(text))]).vectors()
         } else {
             var isFinished = false
             for await event in try generate(TextRequest(prompt: .text(text), maxNewTokens: newTokens)) {

@@ -29,8 +29,10 @@ extension Server {
         var request = TextRequest(prompt: .tokens([]), maxNewTokens: 1)
         try fields.readTerms(into: &request)
         request = request.of(context.tenant, timeout: configuration.queueTimeout)
-        let vectors = try await generator.embeddings(
-            of: texts, dimensions: dimensions, terms: request.terms, cacheSalt: request.cacheSalt)
+        let pending = try generator.embed(
+            texts, dimensions: dimensions, terms: request.terms, cacheSalt: request.cacheSalt)
+        context.onDisconnect(pending.cancel)
+        let vectors = try await pending.vectors()
         let count = JSONValue.integer(texts.reduce(0) { $0 + $1.count })
         return .json(
             [
