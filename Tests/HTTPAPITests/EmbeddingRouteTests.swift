@@ -63,6 +63,21 @@ import Testing
         }
     }
 
+    @Test func clientsThatLeaveEndTheirWork() async throws {
+        let server = try server()
+        try await server.run { client in
+            let port = try #require(client.port)
+            let text = (0..<250).map { "\($0)" }.joined(separator: ",")
+            let body =
+                "{\"input\":[" + (0..<500).map { "[\($0 % 300),\(text)]" }.joined(separator: ",") + "]}"
+            for _ in 0..<4 { try leave(port: port, path: "/v1/embeddings", body: body) }
+            for _ in 0..<1000 where server.generator.engine.statistics.cancelledRequests < 100 {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            #expect(server.generator.engine.statistics.cancelledRequests >= 100)
+        }
+    }
+
     @Test func refusesWhatItCannotDo() async throws {
         try await server().run { client in
             let most: JSONValue = .array(Array(repeating: "a", count: 2049))
