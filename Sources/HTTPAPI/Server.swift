@@ -24,6 +24,8 @@ public struct Server: Sendable {
         public var queueTimeout: Duration?
         /// How long a step may take before the server calls itself unready.
         public var stallTimeout = Duration.seconds(60)
+        /// How LightLLM's own routes behave.
+        public var native = NativeOptions()
 
         public init() {}
     }
@@ -74,6 +76,8 @@ public struct Server: Sendable {
         addResponsesRoute(router)
         addAnthropicRoutes(router)
         addScoreRoute(router)
+        addTokenizeRoutes(router)
+        addEmbeddingRoute(router)
         return router
     }
 
@@ -91,7 +95,8 @@ public struct Server: Sendable {
                         status: .contentTooLarge,
                         message: "the body is larger than \(configuration.largestBody) bytes")
                 }
-                return try await handler(try JSONValue(parsing: Array(buffer.readableBytesView)), context)
+                return try await handler(
+                    try JSONValue(parsing: Array(buffer.readableBytesView), maximumDepth: 64), context)
             } catch {
                 let error = APIError(error)
                 metrics.countFailure()
@@ -112,7 +117,8 @@ public struct Server: Sendable {
         do {
             for request in requests {
                 streams.append(
-                    try generator.generate(request.of(context.tenant, timeout: configuration.queueTimeout)))
+                    try generator.generate(
+                        constrained(request).of(context.tenant, timeout: configuration.queueTimeout)))
             }
         } catch {
             for stream in streams { stream.cancel() }

@@ -1,8 +1,9 @@
 import ChatTemplates
 import Foundation
 import JSON
+import Layers
 import OrderedCollections
-import Serving
+public import Serving
 import Tensors
 public import TextGeneration
 public import Tokenizers
@@ -20,6 +21,8 @@ public struct TextOptions: Sendable {
     public var toolCallFormat: ToolCallFormat?
     /// How it marks what it says to itself; by default as its chat template shows.
     public var reasoningFormat: ReasoningFormat?
+    /// Replaces what the checkpoint says of how texts become vectors.
+    public var pooling: Pooling?
 
     public init() {}
 }
@@ -43,16 +46,21 @@ public struct LoadedTextModel: Sendable {
         let model = try LoadedModel(
             checkpoint: checkpoint,
             backend: makeBackend(options.engine.device, threads: options.engine.threads),
-            weightFormat: options.engine.weightFormat)
+            weightFormat: options.engine.weightFormat, head: options.engine.head)
         clock.end("model")
         let engine = try model.makeEngine(options.engine)
         clock.end("engine")
-        generator = TextGenerator(
+        var generator = TextGenerator(
             engine: engine, tokenizer: text.tokenizer, chatTemplate: text.chatTemplate,
             endTokens: text.endTokens,
             bosToken: text.bosToken, eosToken: text.eosToken,
             standardSampling: SamplingParameters(generationConfiguration: checkpoint.generationConfiguration),
             answerFormat: text.answerFormat(options))
+        if options.engine.head == .none {
+            generator.embeddingStyle = try EmbeddingStyle(folder: checkpoint.path)
+            if let pooling = options.pooling { generator.embeddingStyle.pooling = pooling }
+        }
+        self.generator = generator
         modelType = checkpoint.configuration["model_type"]?.string ?? "unknown"
         (backendName, phases) = (model.backend.name, clock.phases)
     }

@@ -12,6 +12,8 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var arguments: ServeArguments
     @OptionGroup var operation: OperationArguments
+    @OptionGroup var native: NativeArguments
+    @OptionGroup var embedding: EmbeddingArguments
 
     func run() async throws {
         let start = ContinuousClock.now
@@ -19,7 +21,8 @@ struct Serve: AsyncParsableCommand {
         if arguments.trustsRemoteCode {
             write("--trust_remote_code: architectures are part of this program; no code of a model runs\n")
         }
-        let options = try arguments.options()
+        var options = try arguments.options()
+        embedding.apply(to: &options)
         let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: options)
         let generator = loaded.generator
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
@@ -38,6 +41,7 @@ struct Serve: AsyncParsableCommand {
             arguments.servedName, arguments.defaultMaxTokens
         )
         try operation.apply(to: &configuration)
+        native.apply(to: &configuration)
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
         try await server.run { port in announce(host, port, model) }

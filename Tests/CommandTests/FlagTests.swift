@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "--enable_multimodal", "--use_tgi_api", "--splitfuse-mode", "--nccl_port",
+        "--enable_multimodal", "--splitfuse-mode", "--nccl_port",
     ])
     func knownButUnsupportedFlagsAreNamed(_ flag: String) {
         #expect { try normalizedFlags(["--model_dir", "x", flag]) } throws: { error in

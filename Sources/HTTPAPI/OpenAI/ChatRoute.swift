@@ -65,7 +65,7 @@ extension Server {
     }
 
     /// The conversation, and what is asked of the answer.
-    private func turn(_ fields: inout RequestFields) throws(APIError) -> ConversationTurn {
+    func turn(_ fields: inout RequestFields) throws(APIError) -> ConversationTurn {
         var turn = ConversationTurn(messages: try Messages.read(&fields, for: generator))
         turn.offer = try ToolOffer(openAI: &fields)
         turn.form = try AnswerForm(openAI: &fields)
