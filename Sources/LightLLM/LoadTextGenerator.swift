@@ -15,6 +15,8 @@ public struct TextOptions: Sendable {
     public var endTokens: [Int32]?
     /// Replaces the checkpoint's chat template.
     public var chatTemplate: String?
+    /// How prompts that are too long are shortened; by default they are refused.
+    public var truncation = PromptTruncation()
 
     public init() {}
 }
@@ -42,11 +44,13 @@ public struct LoadedTextModel: Sendable {
         clock.end("model")
         let engine = try model.makeEngine(options.engine)
         clock.end("engine")
-        generator = TextGenerator(
+        var generator = TextGenerator(
             engine: engine, tokenizer: text.tokenizer, chatTemplate: text.chatTemplate,
             endTokens: text.endTokens,
             bosToken: text.bosToken, eosToken: text.eosToken,
             standardSampling: SamplingParameters(generationConfiguration: checkpoint.generationConfiguration))
+        generator.truncation = options.truncation
+        self.generator = generator
         modelType = checkpoint.configuration["model_type"]?.string ?? "unknown"
         (backendName, phases) = (model.backend.name, clock.phases)
     }

@@ -92,7 +92,7 @@ public final class Engine: Sendable {
         if let stray = request.prompt.first(where: { $0 < 0 || Int($0) >= vocabularySize }) {
             throw .tokenOutOfRange(stray, vocabulary: vocabularySize)
         }
-        let most = min(configuration.maxRequestTokens, configuration.slots)
+        let most = configuration.longestRequest
         guard request.maxNewTokens <= most, request.prompt.count <= most - request.maxNewTokens else {
             throw .tooLong(prompt: request.prompt.count, newTokens: request.maxNewTokens, most: most)
         }

@@ -15,7 +15,9 @@ public struct TextGenerator: Sendable {
     public let bosToken: String?
     public let eosToken: String?
     /// How answers are sampled unless a request says otherwise (generation_config.json).
-    public let standardSampling: SamplingParameters
+    public var standardSampling: SamplingParameters
+    /// How prompts that are too long are shortened; by default not at all.
+    public var truncation = PromptTruncation()
 
     public init(
         engine: Engine, tokenizer: Tokenizer, chatTemplate: ChatTemplate?, endTokens: Set<Int32>,
@@ -29,9 +31,13 @@ public struct TextGenerator: Sendable {
     /// Begins to generate. Throws `TokenizerError` or `RequestError` when the request can never run; nothing
     /// fails after that.
     public func generate(_ request: TextRequest) throws -> TextStream {
-        let tokens = try tokens(of: request.prompt)
+        let whole = try tokens(of: request.prompt)
+        let tokens = try truncation.applied(
+            to: whole, newTokens: request.maxNewTokens, most: engine.configuration.longestRequest,
+            keeping: request.keptPrompt)
         let events = try engine.submit(engineRequest(request, prompt: tokens))
-        return TextStream(events, promptTokens: tokens, request, self)
+        return TextStream(
+            events, promptTokens: tokens, truncatedTokens: whole.count - tokens.count, request, self)
     }
 
     /// What a reward model says of `tokens`.

@@ -33,6 +33,9 @@ public struct TextRequest: Sendable {
     /// Only requests of the same salt share what was computed of their prompts.
     public var cacheSalt: CacheSalt?
 
+    /// What the request wants to be left of its prompt, before the server's own limits.
+    public var keptPrompt: PromptTruncation.Kept?
+
     public init(prompt: Prompt, maxNewTokens: Int) {
         (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)
     }

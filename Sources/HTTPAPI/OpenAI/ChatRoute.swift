@@ -27,7 +27,7 @@ extension Server {
             "id": .string(configuration.modelName), "object": "model",
             "created": .integer(Int(metrics.startTime)),
             "owned_by": "lightllm",
-            "max_model_len": .integer(generator.engine.configuration.maxRequestTokens),
+            "max_model_len": .integer(generator.engine.configuration.longestRequest),
         ]
     }
 
@@ -57,7 +57,7 @@ extension Server {
         request.topLogProbabilities = top
         let streams = try start(Self.repeated(request, count: parameters.count), context)
         let reply = ChatReply(
-            model: parameters.model ?? configuration.modelName, promptCount: tokens.count,
+            model: parameters.model ?? configuration.modelName, promptCount: streams[0].promptTokens.count,
             reportsLogProbabilities: reportsLogProbabilities, generator: generator)
         guard parameters.streams else {
             return .json(reply.completion(try await collect(streams)), ignored: fields.ignored)
