@@ -76,7 +76,7 @@ extension FlagRule {
             return
                 "`--max_total_token_num`, and `--max_req_total_len` the same divided by `-np` (undivided with `-kvu`)"
         case .parallel: return "`--running_max_req_size`; divides `-c`"
-        case .choices(let choices, let otherwise):
+        case .choices(let choices, let others):
             let words = choices.keys.sorted().map { value in
                 switch choices[value] {
                 case .flag(let target, let ours)?:
@@ -85,7 +85,11 @@ extension FlagRule {
                 case nil: ""
                 }
             }
-            return words.joined(separator: "; ") + "; other values are refused: \(otherwise)"
+            return words.joined(separator: "; ")
+                + switch others {
+                case .refused(let reason): "; other values are refused: \(reason)"
+                case .noted(let reason): "; other values do nothing: \(reason)"
+                }
         }
     }
 }

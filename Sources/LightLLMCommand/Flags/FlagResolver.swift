@@ -62,7 +62,7 @@ struct FlagResolver {
             try set(target, values, use, rank: rank)
         case .sets(let target, let value): try set(target, [value], use, rank: 1)
         case .noted(let reason): note(use, reason)
-        case .choices(let choices, let otherwise):
+        case .choices(let choices, let others):
             switch choices[use.values.first ?? ""] {
             case .nothing(let reason)?: note(use, reason)
             case .flag(let target, let value)?:
@@ -70,7 +70,11 @@ struct FlagResolver {
                     return try refuse(rule, "--\(target) is not supported yet", use)
                 }
                 try set(target, value.map { [$0] } ?? [], use)
-            case nil: try refuse(rule, otherwise, use)
+            case nil:
+                switch others {
+                case .refused(let reason): try refuse(rule, reason, use)
+                case .noted(let reason): note(use, reason)
+                }
             }
         case .sharedContext, .parallel: break
         case .refused(let reason): try refuse(rule, reason, use)

@@ -18,6 +18,12 @@ struct FlagRow: Sendable {
         case flag(String, String?)
     }
 
+    /// What becomes of values that no choice names.
+    enum Others: Sendable {
+        case refused(String)
+        case noted(String)
+    }
+
     enum Meaning: Sendable {
         /// A flag of ours with the same values, but for those named here. Of several that set the same flag the one
         /// with the lowest rank has the say; those of the same rank may not contradict each other.
@@ -26,8 +32,8 @@ struct FlagRow: Sendable {
         case sets(String, String)
         /// It does nothing, and why.
         case noted(String)
-        /// It depends on the value; for others, why they are refused.
-        case choices([String: Choice], otherwise: String)
+        /// It depends on the value.
+        case choices([String: Choice], others: Others)
         /// A number of the cache's tokens, which parallel requests share evenly.
         case sharedContext
         /// How many requests share it.
@@ -72,11 +78,11 @@ struct FlagRow: Sendable {
         -> FlagRow
     {
         let choices = Dictionary(uniqueKeysWithValues: values.map { ($0, Choice.nothing(reason)) })
-        return FlagRow(.choices(choices, otherwise: otherwise), spellings.map { ($0, .one) })
+        return FlagRow(.choices(choices, others: .refused(otherwise)), spellings.map { ($0, .one) })
     }
 
-    static func choices(_ choices: [String: Choice], otherwise: String, _ spellings: String...) -> FlagRow {
-        FlagRow(.choices(choices, otherwise: otherwise), spellings.map { ($0, .one) })
+    static func choices(_ choices: [String: Choice], others: Others, _ spellings: String...) -> FlagRow {
+        FlagRow(.choices(choices, others: others), spellings.map { ($0, .one) })
     }
 
     static func sharedContext(_ spellings: String...) -> FlagRow {

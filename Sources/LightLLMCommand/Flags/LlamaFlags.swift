@@ -24,12 +24,8 @@ let llamaFlags: [FlagRow] = [
         "-lv", "verbosity", "log_verbosity"),
     .sets("log_level", "debug", "-v", "verbose", "log_verbose"),
     .choices(
-        [
-            "0": .flag("device", "cpu"), "auto": .nothing(whole), "all": .nothing(whole),
-            "99": .nothing(whole),
-            "999": .nothing(whole), "-1": .nothing(whole),
-        ],
-        otherwise: "a model is computed on one device, whole: expected 0 or all; see --device",
+        ["0": .flag("device", "cpu")],
+        others: .noted("a model is computed on one device, whole; see --device"),
         "-ngl", "gpu_layers", "n_gpu_layers"),
     .accepts(
         ["none", "layer", "row"], because: "one device computes everything", otherwise: "expected none",
@@ -60,7 +56,7 @@ let llamaFlags: [FlagRow] = [
             "auto": .nothing(reasoning), "deepseek": .nothing(reasoning),
             "deepseek-legacy": .nothing(reasoning),
         ],
-        otherwise: "expected auto or deepseek", "reasoning_format"),
+        others: .refused("expected auto or deepseek"), "reasoning_format"),
     .accepts(
         ["-1"], because: "reasoning ends when the model ends it",
         otherwise: "reasoning ends when the model ends it",
@@ -116,5 +112,4 @@ let llamaFlags: [FlagRow] = [
         values: ["slot_save_path", "path", "api_prefix", "log_file", "media_path"]),
 ]
 
-private let whole = "the model is computed on one device, whole; see --device"
 private let reasoning = "the model's template says how its reasoning is told apart"

@@ -108,7 +108,7 @@ let vLLMFlags: [FlagRow] =
                 "draft": .nothing("the checkpoint says what the model does"),
                 "pooling": .flag("embedding", nil), "embed": .flag("embedding", nil),
                 "embedding": .flag("embedding", nil), "reward": .flag("use_reward_model", nil),
-            ], otherwise: "expected auto, generate, embed or reward", "task", "runner"),
+            ], others: .refused("expected auto, generate, embed or reward"), "task", "runner"),
         .noted("requests may ask for the 20 likeliest tokens", values: ["max_logprobs"]),
         .noted("a request's seed decides what is drawn, and an unseeded one draws anew", values: ["seed"]),
         .accepts(
