@@ -85,11 +85,12 @@ extension FlagRule {
                 case nil: ""
                 }
             }
-            return words.joined(separator: "; ")
-                + switch others {
-                case .refused(let reason): "; other values are refused: \(reason)"
-                case .noted(let reason): "; other values do nothing: \(reason)"
+            let rest =
+                switch others {
+                case .refused(let reason): "other values are refused: \(reason)"
+                case .noted(let reason): "other values do nothing: \(reason)"
                 }
+            return (words + [rest]).joined(separator: "; ")
         }
     }
 }
