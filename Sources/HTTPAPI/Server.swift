@@ -26,6 +26,10 @@ public struct Server: Sendable {
         public var stallTimeout = Duration.seconds(60)
         /// How LightLLM's own routes behave.
         public var native = NativeOptions()
+        /// How often the log says what runs; nil: never.
+        public var statisticsInterval: Duration?
+        /// Whether `/health` fails whatever holds, to try out what watches it.
+        public var failsHealthChecks = false
 
         public init() {}
     }
@@ -59,15 +63,26 @@ public struct Server: Sendable {
         // Stopped from the last to the first: the engine lets go of its requests, then the server of its
         // connections.
         let group = ServiceGroup(
-            services: [application(onRunning: onRunning), EngineShutdown(engine: generator.engine)],
+            services: services(onRunning: onRunning),
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         try await group.run()
+    }
+
+    private func services(onRunning: @escaping @Sendable (Int) async -> Void) -> [any Service] {
+        var services: [any Service] = [
+            application(onRunning: onRunning), EngineShutdown(engine: generator.engine),
+        ]
+        if let interval = configuration.statisticsInterval {
+            services.append(StatisticsLog(engine: generator.engine, interval: interval, logger: logger))
+        }
+        return services
     }
 
     /// What answers requests.
     func router() -> Router<ServerContext> {
         let router = Router(context: ServerContext.self)
         router.add(middleware: RequestIdentity())
+        router.add(middleware: ReportHeaders())
         router.add(middleware: Authentication(keys: configuration.keys))
         router.add(middleware: UnknownPath())
         addInformationRoutes(router)
@@ -124,6 +139,7 @@ public struct Server: Sendable {
             for stream in streams { stream.cancel() }
             throw error
         }
+        context.report.addTruncated(streams)
         context.cancelOnDisconnect(streams)
         return streams
     }

@@ -7,6 +7,8 @@ import TextGeneration
 struct ServerContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     private let channel: any Channel
+    /// What the answer's headers say beside its body.
+    let report = AnswerReport()
     /// Whose key the request shows, where keys are needed.
     var tenant: String?
 

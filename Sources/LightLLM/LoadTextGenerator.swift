@@ -23,6 +23,8 @@ public struct TextOptions: Sendable {
     public var reasoningFormat: ReasoningFormat?
     /// Replaces what the checkpoint says of how texts become vectors.
     public var pooling: Pooling?
+    /// How prompts that are too long are shortened; by default they are refused.
+    public var truncation = PromptTruncation()
 
     public init() {}
 }
@@ -60,6 +62,7 @@ public struct LoadedTextModel: Sendable {
             generator.embeddingStyle = try EmbeddingStyle(folder: checkpoint.path)
             if let pooling = options.pooling { generator.embeddingStyle.pooling = pooling }
         }
+        generator.truncation = options.truncation
         self.generator = generator
         modelType = checkpoint.configuration["model_type"]?.string ?? "unknown"
         (backendName, phases) = (model.backend.name, clock.phases)

@@ -25,7 +25,7 @@ struct Chat: AsyncParsableCommand {
             var input = ChatTemplate.Input(messages: .array(messages))
             input.addsGenerationPrompt = true
             let tokens = try generator.tokens(of: generator.prompt(input))
-            let room = generator.engine.configuration.maxRequestTokens - tokens.count
+            let room = generator.engine.configuration.longestRequest - tokens.count
             guard room >= 1 else {
                 print("The conversation is longer than the model's context; start again.")
                 return

@@ -39,7 +39,7 @@ struct Score: AsyncParsableCommand {
         let prompt = try parsedPrompt()
         let loaded = try LoadedModel(
             path: model.modelDirectory, device: model.device, threads: model.threads,
-            weightFormat: quantization.format)
+            weightFormat: quantization.format())
         var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
         (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
         var options = EngineOptions()

@@ -38,6 +38,9 @@ public struct TextRequest: Sendable {
     /// What the answer's tokens may be; nil for anything.
     public var constraint: (any TokenConstraint)?
 
+    /// What the request wants to be left of its prompt, before the server's own limits.
+    public var keptPrompt: PromptTruncation.Kept?
+
     public init(prompt: Prompt, maxNewTokens: Int) {
         (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)
     }
