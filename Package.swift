@@ -21,6 +21,7 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
@@ -108,7 +109,9 @@ let package = Package(
             "HTTPAPI",
             [
                 "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput",
-                "ToolCalls", "JSON", collections, hummingbird, hummingbirdTLS, httpTypes, httpClient, nio,
+                "ToolCalls", "JSON", collections, hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes,
+                httpClient,
+                nio,
                 nioHTTP1, nioSSL, crypto, lifecycle, signals, logging, tracing,
             ]),
         // Checks and measurements for a machine with a GPU.
@@ -163,7 +166,7 @@ let package = Package(
             [
                 "HTTPAPI", "LightLLM", "Layers", "Serving", "StructuredOutput", "ToolCalls", "TextGeneration",
                 "JSON",
-                collections, hummingbird, httpTypes, httpClient, nio, nioSSL, logging,
+                collections, hummingbird, httpTypes, httpClient, nio, nioHTTP1, nioSSL, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),
         tests(

@@ -88,6 +88,9 @@ struct AnswerForm {
         ("grammar", "a grammar", { $0.string.map { .grammar($0) } }),
     ]
 
+    /// What may be asked for.
+    static var kindNames: [String] { kinds.map(\.field) + ["json_object"] }
+
     /// A schema as itself or as text.
     private static func schema(_ value: JSONValue) -> AnswerConstraint? {
         guard let text = value.string else { return value.object != nil ? .jsonSchema(value) : nil }

@@ -52,7 +52,8 @@ struct Serve: AsyncParsableCommand {
         environment.apply(to: &configuration)
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
-        try await server.run { port in announce(host, port, model) }
+        let scheme = configuration.tls == nil ? "http" : "https"
+        try await server.run { port in announce(scheme, host, port, model) }
         options.engine.trace?.flush()
     }
 
@@ -67,14 +68,14 @@ struct Serve: AsyncParsableCommand {
 }
 
 /// The lines that scripts wait for, and one to try.
-private func announce(_ host: String, _ port: Int, _ model: String) {
+private func announce(_ scheme: String, _ host: String, _ port: Int, _ model: String) {
     write("INFO:     Application startup complete.\n")
-    write("INFO:     Uvicorn running on http://\(host):\(port) (Press CTRL+C to quit)\n\n")
+    write("INFO:     Uvicorn running on \(scheme)://\(host):\(port) (Press CTRL+C to quit)\n\n")
     let address = host == "0.0.0.0" ? "127.0.0.1" : host
     write(
         """
         Try it:
-          curl http://\(address):\(port)/v1/chat/completions -H 'Content-Type: application/json' \\
+          curl \(scheme)://\(address):\(port)/v1/chat/completions -H 'Content-Type: application/json' \\
             -d '{"model": "\(model)", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "temperature": 0}'
 
 
