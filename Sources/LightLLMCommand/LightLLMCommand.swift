@@ -8,7 +8,8 @@ struct LightLLMCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Serve.self, Generate.self, Chat.self, Score.self, Tokenize.self, Render.self, Plan.self,
-            Bench.self, Simulate.self, DoctorCommand.self, CubinsCommand.self, GPUCheckCommand.self,
+            Pull.self, Bench.self, Simulate.self, DoctorCommand.self, CubinsCommand.self,
+            GPUCheckCommand.self,
         ],
         defaultSubcommand: Serve.self)
 

@@ -20,7 +20,8 @@ struct Serve: AsyncParsableCommand {
             write("--trust_remote_code: architectures are part of this program; no code of a model runs\n")
         }
         let options = try arguments.options()
-        let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: options)
+        let loaded = try LoadedTextModel(
+            path: await localModel(arguments.modelDirectory), options: options)
         let generator = loaded.generator
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
             throw ValidationError("--use_reward_model: \(loaded.modelType) is no reward model")

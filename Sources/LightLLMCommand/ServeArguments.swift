@@ -7,7 +7,8 @@ import Tensors
 
 /// LightLLM's flags. Those whose feature does not exist here yet are refused by name.
 struct ServeArguments: ParsableArguments {
-    @Option(name: .customLong("model_dir"), help: "A Hugging Face folder or a GGUF file.")
+    @Option(
+        name: .customLong("model_dir"), help: "A Hugging Face folder, a GGUF file, or OWNER/NAME of a hub.")
     var modelDirectory: String
 
     @Option(name: .customLong("host"), help: "The address to listen on.")
@@ -196,7 +197,7 @@ struct ServeArguments: ParsableArguments {
     }
 
     var servedName: String {
-        modelName ?? URL(fileURLWithPath: modelDirectory).deletingPathExtension().lastPathComponent
+        modelName ?? ModelSource(modelDirectory).modelName
     }
 
     /// As in LightLLM a ratio above 0 asks for the aggressive policy.
