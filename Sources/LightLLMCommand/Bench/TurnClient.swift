@@ -9,8 +9,6 @@ import OrderedCollections
 struct TurnAnswer: Sendable, Equatable {
     let promptTokens: Int
     let tokens: [Int32]
-    /// Tokens of the prompt that the server had computed before; nil where it does not say.
-    let cachedTokens: Int?
     /// Seconds to the first token, and to the last.
     let firstToken: Double
     let latency: Double
@@ -21,7 +19,6 @@ struct TurnRecord {
     private let sent: ContinuousClock.Instant
     private var lines = EventLines()
     private var tokens: [Int32] = []
-    private var cached: Int?
     private var times: (first: ContinuousClock.Instant, last: ContinuousClock.Instant)?
     private var failure: LoadFailure?
 
@@ -36,7 +33,6 @@ struct TurnRecord {
                 continue
             }
             tokens.append(id)
-            cached = event?["token"]?["prompt_cache_len"]?.int ?? cached
             times = (times?.first ?? now, now)
         }
     }
@@ -48,7 +44,7 @@ struct TurnRecord {
             throw LoadFailure("expected \(newTokens) tokens, found \(tokens.count)")
         }
         return TurnAnswer(
-            promptTokens: promptTokens, tokens: tokens, cachedTokens: cached,
+            promptTokens: promptTokens, tokens: tokens,
             firstToken: (times.first - sent) / .seconds(1), latency: (times.last - sent) / .seconds(1))
     }
 }
@@ -86,10 +82,9 @@ struct TurnReport {
     private var requests: Int { turns.reduce(0) { $0 + $1.count } }
     private var outputTokens: Int { turns.joined().reduce(0) { $0 + $1.tokens.count } }
 
-    private func figures(_ answers: [TurnAnswer]) -> (prompt: Double?, cached: Double?, [Distribution]) {
+    private func figures(_ answers: [TurnAnswer]) -> (prompt: Double?, times: [Distribution]) {
         (
             Distribution(answers.map { Double($0.promptTokens) }).mean,
-            Distribution(answers.compactMap(\.cachedTokens).map(Double.init)).mean,
             [
                 Distribution(answers.map { 1000 * $0.firstToken }),
                 Distribution(answers.map { 1000 * $0.latency }),
@@ -105,10 +100,9 @@ struct TurnReport {
             "output_tokens_per_s": JSONValue(rounding: Double(outputTokens) / seconds),
             "turns": .array(
                 turns.map { answers in
-                    let (prompt, cached, times) = figures(answers)
+                    let (prompt, times) = figures(answers)
                     var object: JSONValue.Members = [
                         "requests": .integer(answers.count), "prompt_tokens": JSONValue(rounding: prompt),
-                        "cached_tokens": JSONValue(rounding: cached),
                     ]
                     for (key, values) in zip(["ttft_ms", "latency_ms"] as [JSONKey], times) {
                         object[key] = [
@@ -123,16 +117,16 @@ struct TurnReport {
     }
 
     var text: String {
-        let widths = [4, 13, 13, 10, 10, 10, 12, 12, 12]
+        let widths = [4, 13, 10, 10, 10, 12, 12, 12]
         let names = [
-            "turn", "prompt tokens", "cached tokens", "ttft mean", "median", "p99", "answer mean", "median",
+            "turn", "prompt tokens", "ttft mean", "median", "p99", "answer mean", "median",
             "p99",
         ]
         let rows = turns.enumerated().map { turn, answers in
-            let (prompt, cached, times) = figures(answers)
+            let (prompt, times) = figures(answers)
             let cells = times.flatMap { [$0.mean, $0.percentile(50), $0.percentile(99)] }
             return tableRow(
-                ["\(turn + 1)", formatted(prompt, 1), formatted(cached, 1)] + cells.map { formatted($0, 1) },
+                ["\(turn + 1)", formatted(prompt, 1)] + cells.map { formatted($0, 1) },
                 widths: widths)
         }
         return """
