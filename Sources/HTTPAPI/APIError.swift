@@ -4,6 +4,7 @@ import Hummingbird
 import JSON
 import OrderedCollections
 import Serving
+import StructuredOutput
 import Tokenizers
 
 /// A request that is answered with an error.
@@ -29,22 +30,39 @@ struct APIError: Error {
             if status == .tooManyRequests { retryAfter = 1 }
         case let error as TokenizerError: self = .invalid(error.description)
         case let error as ChatTemplateError: self = .invalid(error.description, parameter: "messages")
+        case let error as StructuredOutputError: self.init(error)
         case let error as JSONError: self = .invalid("the body is not JSON: \(error)")
         default: self.init(status: .internalServerError, message: "\(error)")
         }
+    }
+
+    /// What is wrong with what `parameter` asks of the form of the answer; or, where that is at fault, with the
+    /// answer.
+    init(_ error: StructuredOutputError, parameter: String? = nil) {
+        let isAnswers = error.code == .violated
+        self.init(
+            status: isAnswers ? .internalServerError : .badRequest, message: error.description,
+            parameter: parameter)
+        code = error.code.rawValue
     }
 
     private static func status(of error: RequestError) -> HTTPResponse.Status {
         switch error {
         case .engineStopped: .serviceUnavailable
         case .queueFull, .expired: .tooManyRequests
+        case .constraintFailed: .unprocessableContent
         default: .badRequest
         }
     }
 
+    /// Does what may fail in other ways.
+    static func typed<Result>(_ body: () throws -> Result) throws(APIError) -> Result {
+        do { return try body() } catch { throw APIError(error) }
+    }
+
     /// The answer itself.
-    func response(native: Bool) -> Response {
-        var response = Response.json(body(native: native), status: status)
+    func response(_ style: ErrorStyle) -> Response {
+        var response = Response.json(body(style), status: status)
         if let retryAfter { response.headers[.retryAfter] = "\(retryAfter)" }
         return response
     }
@@ -53,14 +71,39 @@ struct APIError: Error {
         (self.status, self.message, self.parameter) = (status, message, parameter)
     }
 
-    /// OpenAI's error object; LightLLM's routes also have the message beside it.
-    func body(native: Bool) -> JSONValue {
+    func body(_ style: ErrorStyle) -> JSONValue {
         let error: JSONValue = [
             "message": .string(message),
             "type": status.code >= 500 ? "server_error" : "invalid_request_error",
             "param": parameter.map { .string($0) } ?? .null,
             "code": code.map { .string($0) } ?? .integer(status.code),
         ]
-        return native ? ["error": error, "message": .string(message)] : ["error": error]
+        return switch style {
+        case .openAI: ["error": error]
+        case .native: ["error": error, "message": .string(message)]
+        case .anthropic:
+            ["type": "error", "error": ["type": .string(anthropicType), "message": .string(message)]]
+        }
     }
+
+    private var anthropicType: String {
+        switch status.code {
+        case 401: "authentication_error"
+        case 403: "permission_error"
+        case 404: "not_found_error"
+        case 413: "request_too_large"
+        case 429: "rate_limit_error"
+        case 503: "overloaded_error"
+        case 500...: "api_error"
+        default: "invalid_request_error"
+        }
+    }
+}
+
+/// Whose clients read an error.
+enum ErrorStyle: Sendable {
+    case openAI
+    /// LightLLM's, which have the message at the top too.
+    case native
+    case anthropic
 }

@@ -1,4 +1,5 @@
 public import ChatTemplates
+import Foundation
 import JSON
 import OrderedCollections
 public import Serving
@@ -16,11 +17,23 @@ public struct TextGenerator: Sendable {
     public let eosToken: String?
     /// How answers are sampled unless a request says otherwise (generation_config.json).
     public let standardSampling: SamplingParameters
+    /// How its answers are put together.
+    public let answerFormat: AnswerFormat
+    /// What may be asked of the form of answers.
+    public let constraints: ConstraintCompiler
+    /// Special tokens that mark parts of an answer.
+    let markers: Set<Int32>
 
+    /// - Parameter answerFormat: By default what the chat template shows.
     public init(
         engine: Engine, tokenizer: Tokenizer, chatTemplate: ChatTemplate?, endTokens: Set<Int32>,
-        bosToken: String?, eosToken: String?, standardSampling: SamplingParameters = SamplingParameters()
+        bosToken: String?, eosToken: String?, standardSampling: SamplingParameters = SamplingParameters(),
+        answerFormat: AnswerFormat? = nil
     ) {
+        self.answerFormat = answerFormat ?? chatTemplate.map { AnswerFormat($0) } ?? AnswerFormat()
+        markers = self.answerFormat.markers(in: tokenizer)
+        constraints = ConstraintCompiler(
+            tokenizer, endTokens: endTokens, markers: markers, vocabularySize: engine.vocabularySize)
         (self.engine, self.tokenizer, self.chatTemplate) = (engine, tokenizer, chatTemplate)
         (self.endTokens, self.bosToken, self.eosToken) = (endTokens, bosToken, eosToken)
         self.standardSampling = standardSampling
@@ -72,6 +85,7 @@ public struct TextGenerator: Sendable {
             request.stopTokens + request.stopTexts.compactMap { specialToken($0).map { [$0] } }
         (result.endTokens, result.ignoresEndTokens) = (endTokens, request.ignoresEndTokens)
         (result.terms, result.cacheSalt) = (request.terms, request.cacheSalt)
+        result.constraint = request.constraint
         (result.topLogProbabilities, result.scoresPrompt) = (
             request.topLogProbabilities, request.scoresPrompt
         )
@@ -85,8 +99,11 @@ public struct TextGenerator: Sendable {
         return tokenizer.id(of: name).flatMap { tokenizer.isSpecial($0) ? $0 : nil }
     }
 
-    /// The prompt for a conversation: its template's text, whose special tokens count.
-    public func prompt(_ conversation: ChatTemplate.Input) throws(ChatTemplateError) -> TextRequest.Prompt {
+    /// The prompt for a conversation: its template's text, whose special tokens count. With
+    /// `continuesFinalMessage` it ends where the last message's content does.
+    public func prompt(
+        _ conversation: ChatTemplate.Input, continuesFinalMessage: Bool = false
+    ) throws(ChatTemplateError) -> TextRequest.Prompt {
         guard let chatTemplate else {
             throw .failed(
                 "this model has no chat template; use a plain prompt, or name one with --chat_template")
@@ -96,7 +113,16 @@ public struct TextGenerator: Sendable {
         input.tools = LiteralText(tokenizer).marked(input.tools)
         input.bosToken = input.bosToken ?? bosToken
         input.eosToken = input.eosToken ?? eosToken
-        return .rendered(try chatTemplate.render(input))
+        guard continuesFinalMessage else { return .rendered(try chatTemplate.render(input)) }
+        input.addsGenerationPrompt = false
+        let text = try chatTemplate.render(input)
+        let content = input.messages.array?.last?["content"]?.string ?? ""
+        // Templates trim contents as they like.
+        let trimmed = content.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard !trimmed.isEmpty, let end = text.range(of: trimmed, options: .backwards)?.upperBound else {
+            throw .failed("the chat template does not show the final message's content")
+        }
+        return .rendered(String(text[..<end]))
     }
 }
 

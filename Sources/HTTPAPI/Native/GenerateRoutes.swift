@@ -7,11 +7,11 @@ import TextGeneration
 
 extension Server {
     func addGenerateRoutes(_ router: Router<ServerContext>) {
-        router.post("/generate", use: answering(native: true, generate))
-        router.post("/generate_stream", use: answering(native: true, generateStream))
+        router.post("/generate", use: answering(style: .native, generate))
+        router.post("/generate_stream", use: answering(style: .native, generateStream))
         router.post(
             "/",
-            use: answering(native: true) { body, context in
+            use: answering(style: .native) { body, context in
                 var fields = try RequestFields(body)
                 let streams = try fields.bool("stream") ?? false
                 guard case .object(var members) = body else {
@@ -50,6 +50,7 @@ extension Server {
     private func generate(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
         let (parameters, request, ignored) = try nativeRequest(body)
         let answers = try await collect(try start(Self.repeated(request, count: parameters.count), context))
+        for answer in answers { try parameters.form.validate(answer.text, answer.finish, of: request) }
         func one(_ values: [JSONValue]) -> JSONValue { values.count == 1 ? values[0] : .array(values) }
         let promptCount = answers.first?.promptTokens.count ?? 0
         var result: JSONValue.Members = [
