@@ -94,9 +94,9 @@ public struct ModelHub: Sendable {
         let paths = files.map(\.path.description)
         let chosen = try selection.choose(from: paths, of: name.id)
         let left = FileSelection.programs(paths).filter { !chosen.paths.contains($0) }
-        if !left.isEmpty { onEvent(.leftOut(programs: left)) }
         let wanted = Set(chosen.paths)
         let plan = files.filter { wanted.contains($0.path.description) }
+        if !left.isEmpty, !plan.allSatisfy(cache.holds) { onEvent(.leftOut(programs: left)) }
         try cache.prepare(commit: commit)
         try await fetch(plan, commit, name, cache, transport)
         // Only now, so that a revision never leads to a part of a model.

@@ -7,6 +7,7 @@ import JSON
 import Logging
 import NIOCore
 import OrderedCollections
+import ServiceLifecycle
 import Synchronization
 
 /// A hub on this machine that serves one repository, with the faults that a test asks for.
@@ -65,7 +66,7 @@ final class LocalHub: Sendable {
 
     /// Serves while `body` runs; it is told the port.
     func run<Result: Sendable>(_ body: @Sendable (Int) async throws -> Result) async throws -> Result {
-        let (ports, port) = AsyncStream.makeStream(of: Int.self)
+        let (ports, opened) = AsyncStream.makeStream(of: Int.self)
         var logger = Logger(label: "hub")
         logger.logLevel = .critical
         let application = Application(
@@ -73,11 +74,21 @@ final class LocalHub: Sendable {
                 try await answer(request)
             },
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
-            onServerRunning: { port.yield($0.localAddress?.port ?? 0) }, logger: logger)
-        let serving = Task { try await application.run() }
-        defer { serving.cancel() }
+            onServerRunning: { opened.yield($0.localAddress?.port ?? 0) }, logger: logger)
+        // Connections that are just being accepted must not be cut off by a cancelled task.
+        let group = ServiceGroup(services: [application], logger: logger)
+        let serving = Task { try await group.run() }
         var iterator = ports.makeAsyncIterator()
-        return try await body(await iterator.next() ?? 0)
+        let port = await iterator.next() ?? 0
+        let result: Result
+        do { result = try await body(port) } catch {
+            await group.triggerGracefulShutdown()
+            _ = await serving.result
+            throw error
+        }
+        await group.triggerGracefulShutdown()
+        _ = await serving.result
+        return result
     }
 
     private func answer(_ request: Request) async throws -> Response {

@@ -42,7 +42,8 @@ struct ProgressBar {
         case .items: return "\(done)/\(total)  \(formatted(seconds, 0)) s"
         case .bytes:
             let rate = seconds > 0 ? Double(done - alreadyDone) / seconds : 0
-            let left = rate > 0 ? Double(total - done) / rate : nil
+            // The first moments foretell nothing.
+            let left = rate > 0 && seconds > 1 ? Double(total - done) / rate : nil
             return "\(formatted(Double(done) / 1e6, 0))/\(formatted(Double(total) / 1e6, 0)) MB  "
                 + "\(formatted(rate / 1e6, 1)) MB/s  \(formatted(left, 0)) s left"
         }
