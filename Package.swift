@@ -156,7 +156,9 @@ let package = Package(
         tests(
             "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
-        tests("TextGenerationTests", ["TextGeneration", "StructuredOutput", "Tokenizers", "JSON"]),
+        tests(
+            "TextGenerationTests",
+            ["TextGeneration", "StructuredOutput", "ToolCalls", "Tokenizers", "JSON", collections]),
         tests(
             "HTTPAPITests",
             [
