@@ -156,7 +156,8 @@ let package = Package(
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests("StructuredOutputTests", ["StructuredOutput", "JSON", collections]),
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
-        tests("HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, nio, logging]),
+        tests(
+            "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
         tests(
             "TextGenerationTests",

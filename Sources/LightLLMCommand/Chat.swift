@@ -17,7 +17,7 @@ struct Chat: AsyncParsableCommand {
     var system: String?
 
     func run() async throws {
-        let generator = try LoadedTextModel(path: model.modelDirectory, options: model.options).generator
+        let generator = try await model.load().generator
         var messages: [JSONValue] = system.map { [message("system", $0)] } ?? []
         while let line = nextLine() {
             guard !line.isEmpty else { continue }

@@ -9,7 +9,7 @@ struct LightLLMCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Serve.self, Generate.self, Chat.self, Score.self, Tokenize.self, Render.self, Plan.self,
-            Bench.self, Simulate.self, FlagListing.self, DoctorCommand.self, CubinsCommand.self,
+            Pull.self, Bench.self, Simulate.self, FlagListing.self, DoctorCommand.self, CubinsCommand.self,
             GPUCheckCommand.self,
         ],
         defaultSubcommand: Serve.self)

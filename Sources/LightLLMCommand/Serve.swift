@@ -28,7 +28,8 @@ struct Serve: AsyncParsableCommand {
         var options = try arguments.options()
         embedding.apply(to: &options)
         options.truncation = startup.truncation
-        let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: options)
+        let loaded = try LoadedTextModel(
+            path: await localModel(arguments.modelDirectory), options: options)
         var generator = loaded.generator
         environment.apply(to: &generator)
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {

@@ -7,7 +7,8 @@ import Tensors
 
 /// LightLLM's flags for the model and its engine. `Flags` has those that mean nothing here.
 struct ServeArguments: ParsableArguments {
-    @Option(name: .customLong("model_dir"), help: "A Hugging Face folder or a GGUF file.")
+    @Option(
+        name: .customLong("model_dir"), help: "A Hugging Face folder, a GGUF file, or OWNER/NAME of a hub.")
     var modelDirectory: String
 
     @Option(name: .customLong("host"), help: "The address to listen on.")
@@ -202,7 +203,7 @@ struct ServeArguments: ParsableArguments {
     }
 
     var servedName: String {
-        modelName ?? URL(fileURLWithPath: modelDirectory).deletingPathExtension().lastPathComponent
+        modelName ?? ModelSource(modelDirectory).modelName
     }
 
     /// The template in a file; or the text itself, if it is one.
