@@ -15,13 +15,13 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         ca-certificates libgcc-s1 libpcre2-8-0 libstdc++6 python-is-python3 python3-pip zlib1g \
-    && pip install --break-system-packages --no-cache-dir nvidia-cuda-nvrtc-cu12 \
+    && pip install --no-cache-dir --target /usr/local/lib/nvrtc nvidia-cuda-nvrtc-cu12 \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/lightllm /usr/local/bin/lightllm
 COPY python /lightllm/python
 COPY tools /lightllm/tools
 COPY test /lightllm/test
-ENV PYTHONPATH=/lightllm/python
+ENV PYTHONPATH=/lightllm/python LIGHTLLM_CUDA_LIB=/usr/local/lib/nvrtc/nvidia/cuda_nvrtc/lib
 WORKDIR /lightllm
 EXPOSE 8080
 CMD ["lightllm", "serve", "--help"]
