@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Computes tasks/reference.json: what llama.cpp makes of the tasks, with the weights that the suite serves.
+
+    make_reference.py LLAMA_SERVER MODEL.gguf          (Scripts/compare-llamacpp.sh builds llama-server)
+
+For each choice of local_mc: the sum of log p(token | what is before it) over the choice's tokens. For each question
+of local_gen: the text up to the first line feed, and the least distance between the first and the second
+log probability on the way.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import requests
+
+from tokenizer import export
+
+TASKS = pathlib.Path(__file__).resolve().parent / "tasks"
+URL = "http://127.0.0.1:18599"
+
+
+def lines(name):
+    return [json.loads(line) for line in (TASKS / name).read_text().splitlines()]
+
+
+def next_tokens(prompt, count):
+    """The `count` likeliest next tokens of a prompt of ids: [(id, log probability)]."""
+    body = {"prompt": prompt, "n_predict": 1, "n_probs": count, "temperature": 0, "cache_prompt": True,
+            "samplers": [], "return_tokens": True}
+    answer = requests.post(f"{URL}/completion", json=body, timeout=120)
+    answer.raise_for_status()
+    first = answer.json()["completion_probabilities"][0]
+    return [(entry["id"], entry["logprob"]) for entry in first["top_logprobs"]]
+
+
+def choices(tokenizer):
+    for document in lines("local_mc.jsonl"):
+        context = tokenizer.encode(document["question"], add_special_tokens=False)
+        sums = []
+        for choice in document["choices"]:
+            whole = tokenizer.encode(document["question"] + choice, add_special_tokens=False)
+            assert whole[:len(context)] == context, document
+            sums.append(sum(
+                dict(next_tokens(whole[:end], len(tokenizer)))[whole[end]] for end in range(len(context), len(whole))))
+        yield {"question": document["question"], "loglikelihoods": [round(value, 5) for value in sums]}
+
+
+def texts(tokenizer):
+    for document in lines("local_gen.jsonl"):
+        prompt = tokenizer.encode(document["question"], add_special_tokens=False)
+        (produced, margin) = ([], 100.0)
+        while len(produced) < 8 and "\n" not in tokenizer.decode(produced):
+            (best, first), (_, second) = next_tokens(prompt + produced, 2)
+            margin = min(margin, first - second)
+            if best == tokenizer.eos_token_id:
+                break
+            produced.append(best)
+        text = tokenizer.decode(produced).split("\n")[0]
+        yield {"question": document["question"], "text": text, "margin": round(margin, 4)}
+
+
+def main(server, model):
+    process = subprocess.Popen(
+        [server, "-m", model, "--port", URL.rsplit(":", 1)[1], "-c", "512", "-np", "1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                if requests.get(f"{URL}/health", timeout=5).ok:
+                    break
+            except requests.ConnectionError:
+                assert process.poll() is None, "llama-server ended"
+            time.sleep(0.5)
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer = export(model, folder)
+        version = subprocess.run([server, "--version"], capture_output=True, text=True)
+        result = {
+            "model": pathlib.Path(model).name,
+            "llama.cpp": (version.stdout + version.stderr).splitlines()[0].removeprefix("version: "),
+            "local_mc": list(choices(tokenizer)), "local_gen": list(texts(tokenizer))}
+    finally:
+        process.terminate()
+        process.wait()
+    (TASKS / "reference.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
