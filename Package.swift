@@ -90,7 +90,11 @@ let package = Package(
         // Tier 4
         layer(
             "TextGeneration",
-            ["Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput", "JSON", collections]),
+            [
+                "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput", "ToolCalls",
+                "JSON",
+                collections,
+            ]),
         // Tier 5: neither sees the other; the library never drags in a server.
         layer(
             "LightLLM",

@@ -68,6 +68,7 @@ private struct LogitRow {
         (x, count) = (logits.row(query.row), logits.columns)
         (self.kernels, self.scratch) = (kernels, scratch)
         for edit in query.edits { x[edit.column] = edit.applied(to: x[edit.column]) }
+        if let allowed = query.allowed { Self.exclude(all: x, count, but: allowed) }
         temperature = query.temperature
         // The inverse of a very small temperature is not finite.
         scale = min(1 / temperature, .greatestFiniteMagnitude)
@@ -79,6 +80,16 @@ private struct LogitRow {
             sum += Double(part)
         }
         (self.sum, normalizer) = (sum, Float(log(sum)))
+    }
+
+    /// Makes every column impossible whose bit is clear.
+    private static func exclude(all x: UnsafeMutablePointer<Float>, _ count: Int, but allowed: [UInt64]) {
+        for start in stride(from: 0, to: count, by: 64) {
+            let word = start / 64 < allowed.count ? allowed[start / 64] : 0
+            guard word != .max else { continue }
+            let end = min(start + 64, count)
+            for column in start..<end where word >> UInt64(column - start) & 1 == 0 { x[column] = -.infinity }
+        }
     }
 
     func answer(_ query: LogitQuery, into answer: inout LogitAnswer) {

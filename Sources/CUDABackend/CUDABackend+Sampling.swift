@@ -7,6 +7,7 @@ extension CUDABackend {
         answers.removeAll(keepingCapacity: true)
         guard !queries.isEmpty else { return }
         edit(queries, logits)
+        mask(queries, logits)
         let questions = queries.map { Question($0, columns: logits.columns) }
         let most = max(1, questions.map { Int($0.wanted) }.max() ?? 1)
         let asked = upload(questions)
@@ -51,6 +52,27 @@ extension CUDABackend {
         var values: [Float] = []
         read(logits, row: row, into: &values)
         return values
+    }
+
+    /// Makes the columns impossible that queries do not allow.
+    private func mask(_ queries: [LogitQuery], _ logits: Matrix) {
+        let masked = queries.filter { $0.allowed != nil }
+        guard !masked.isEmpty else { return }
+        let words = (logits.columns + 63) / 64
+        var bits: [UInt64] = []
+        for query in masked {
+            let allowed = (query.allowed ?? []).prefix(words)
+            bits += allowed
+            bits += repeatElement(0, count: words - allowed.count)
+        }
+        let (list, rows) = (upload(bits), upload(masked.map { Int32($0.row) }))
+        launch(
+            "mask_logits", Extent((logits.columns + 255) / 256, masked.count), Extent(256),
+            [
+                .address(target(logits)), .long(logits.rowStride), .address(rows.address),
+                .address(list.address),
+                .int(2 * words), .int(logits.columns),
+            ])
     }
 
     private func edit(_ queries: [LogitQuery], _ logits: Matrix) {

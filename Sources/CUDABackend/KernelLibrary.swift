@@ -47,7 +47,7 @@ final class KernelLibrary: Sendable {
             ["rotate_store_float", "rotate_store_bf16", "rotate_store_f16", "rotate_store_i8", "rotate"]
         ),
         ("attention.cu", ["attend_float", "attend_bf16", "attend_f16", "attend_i8", "merge_states"]),
-        ("sampling.cu", ["edit_logits", "answer_questions"]),
+        ("sampling.cu", ["edit_logits", "mask_logits", "answer_questions"]),
     ]
 
     /// What `lightllm cubins` exports for devices of an architecture: sources with their definitions. Heads of other

@@ -5,11 +5,13 @@ public import OrderedCollections
 ///
 /// Rendering reaches nothing but the values it is given, and ends: steps, depth and output are limited.
 public struct ChatTemplate: Sendable {
+    public let source: String
     private let statements: [Statement]
 
     /// Throws `ChatTemplateError.syntax` for what is not understood.
     public init(_ source: String) throws(ChatTemplateError) {
         guard source.utf8.count <= 4 << 20 else { throw .limitReached("the template is too long") }
+        self.source = source
         statements = try Parser.statements(source)
     }
 

@@ -4,6 +4,7 @@ import Hummingbird
 import JSON
 import OrderedCollections
 import Serving
+import StructuredOutput
 import Tokenizers
 
 /// A request that is answered with an error.
@@ -29,17 +30,34 @@ struct APIError: Error {
             if status == .tooManyRequests { retryAfter = 1 }
         case let error as TokenizerError: self = .invalid(error.description)
         case let error as ChatTemplateError: self = .invalid(error.description, parameter: "messages")
+        case let error as StructuredOutputError: self.init(error)
         case let error as JSONError: self = .invalid("the body is not JSON: \(error)")
         default: self.init(status: .internalServerError, message: "\(error)")
         }
+    }
+
+    /// What is wrong with what `parameter` asks of the form of the answer; or, where that is at fault, with the
+    /// answer.
+    init(_ error: StructuredOutputError, parameter: String? = nil) {
+        let isAnswers = error.code == .violated
+        self.init(
+            status: isAnswers ? .internalServerError : .badRequest, message: error.description,
+            parameter: parameter)
+        code = error.code.rawValue
     }
 
     private static func status(of error: RequestError) -> HTTPResponse.Status {
         switch error {
         case .engineStopped: .serviceUnavailable
         case .queueFull, .expired: .tooManyRequests
+        case .constraintFailed: .unprocessableContent
         default: .badRequest
         }
+    }
+
+    /// Does what may fail in other ways.
+    static func typed<Result>(_ body: () throws -> Result) throws(APIError) -> Result {
+        do { return try body() } catch { throw APIError(error) }
     }
 
     /// The answer itself.

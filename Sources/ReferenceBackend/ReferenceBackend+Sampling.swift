@@ -6,6 +6,12 @@ extension ReferenceBackend {
         answers = queries.map { query in
             var values = logits[query.row]
             for edit in query.edits { values[edit.column] = edit.applied(to: values[edit.column]) }
+            if let allowed = query.allowed {
+                for column in values.indices
+                where column / 64 >= allowed.count || allowed[column / 64] >> UInt64(column % 64) & 1 == 0 {
+                    values[column] = -.infinity
+                }
+            }
             logits[query.row] = values
             return answer(query, values)
         }

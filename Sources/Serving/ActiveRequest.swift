@@ -18,6 +18,8 @@ final class ActiveRequest {
     private var logits: [Float]?
     private var token: ScoredToken?
     private var finish: FinishReason?
+    /// Why the request cannot go on.
+    private(set) var failure: RequestError?
 
     init(_ ticket: SequenceTicket, _ model: any LanguageModel) {
         let request = ticket.request
@@ -29,7 +31,7 @@ final class ActiveRequest {
             terms: request.terms)
         sampler = Sampler(
             request.sampling, endTokens: request.endTokens, prompt: request.prompt,
-            vocabularySize: vocabularySize)
+            vocabularySize: vocabularySize, constraint: request.constraint)
     }
 
     /// Prefixes are shared among requests at all of whose lengths the model computes the same.
@@ -56,7 +58,11 @@ final class ActiveRequest {
             logits.backend.read(logits, row: last, into: &values)
             self.logits = values
         }
-        queries.append(sampler.ask(row: last, top: request.topLogProbabilities))
+        do {
+            queries.append(try sampler.ask(row: last, top: request.topLogProbabilities))
+        } catch {
+            failure = .constraintFailed("\(error)")
+        }
     }
 
     /// Takes the answers to `ask`.
@@ -73,7 +79,12 @@ final class ActiveRequest {
             promptScores = scores
             scored = max(scored, item.scoredTokens.upperBound)
         }
-        if item.isLast, let last = answers.last { token = sampler.take(last) }
+        guard item.isLast, failure == nil, let last = answers.last else { return }
+        do {
+            token = try sampler.take(last)
+        } catch {
+            failure = .constraintFailed("\(error)")
+        }
     }
 
     private var unpredicted: ScoredToken { ScoredToken(token: sequence.tokens[0], logProbability: nil) }
@@ -103,6 +114,7 @@ final class ActiveRequest {
             if sequence.tokens.suffix(stop.count).elementsEqual(stop) { return .stop }
         }
         if !request.ignoresEndTokens, request.endTokens.contains(token) { return .stop }
+        if sampler.mustEnd { return .stop }
         return generated >= request.maxNewTokens ? .length : nil
     }
 }

@@ -106,6 +106,9 @@ struct EngineLoop: ~Copyable {
         clock?.end(.sample, rows: logits.rows)
         settle(step, since: start)
         outbox.send(parts.map { $0.request.takeDelivery() })
+        for part in parts {
+            if let failure = part.request.failure { outbox.fail([part.request.events], failure) }
+        }
         clock?.end(.publish, rows: parts.count)
         // Finished requests go now, not with the next step.
         parts.removeAll(keepingCapacity: true)
@@ -144,6 +147,12 @@ struct EngineLoop: ~Copyable {
             if sequence.tokens.count == sequence.promptCount { statistics.promptTokens += item.range.count }
             let token = part.request.chosenToken
             scheduler.record(item, sampled: token)
+            if part.request.failure != nil {
+                scheduler.remove(sequence.id)
+                requests[sequence.id] = nil
+                statistics.failedRequests += 1
+                continue
+            }
             guard let token else { continue }
             statistics.generatedTokens += 1
             if part.request.conclude(with: token) {

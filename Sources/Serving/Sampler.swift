@@ -13,11 +13,14 @@ struct Sampler {
     /// How often each token counts as seen; kept for the penalties only.
     private var counts: [Int32: Int] = [:]
     private var generated = 0
+    private var constraint: (any TokenConstraint)?
     private var query = LogitQuery(row: 0)
 
     init(
-        _ parameters: SamplingParameters, endTokens: Set<Int32>, prompt: [Int32], vocabularySize: Int
+        _ parameters: SamplingParameters, endTokens: Set<Int32>, prompt: [Int32], vocabularySize: Int,
+        constraint: (any TokenConstraint)? = nil
     ) {
+        self.constraint = constraint
         (self.parameters, self.endTokens, self.vocabularySize) = (parameters, endTokens, vocabularySize)
         random = SeededGenerator(seed: parameters.seed ?? UInt64.random(in: .min ... .max))
         if parameters.penalizesPrompt, parameters.penalizesTokens {
@@ -26,9 +29,11 @@ struct Sampler {
         if let temperature = parameters.temperature, !parameters.isGreedy { query.temperature = temperature }
     }
 
-    /// What to ask about `row` to choose the next token and to report the `top` likeliest.
-    mutating func ask(row: Int, top: Int) -> LogitQuery {
+    /// What to ask about `row` to choose the next token and to report the `top` likeliest. Throws when the
+    /// constraint leaves nothing to choose.
+    mutating func ask(row: Int, top: Int) throws -> LogitQuery {
         (query.row, query.leading) = (row, top)
+        query.allowed = try constraint?.allowedTokens()
         findEdits()
         guard !parameters.isGreedy else { return query }
         let point = random.nextUnit()
@@ -41,13 +46,17 @@ struct Sampler {
     }
 
     /// The token that was chosen, which counts as seen from now on.
-    mutating func take(_ answer: LogitAnswer) -> ScoredToken {
+    mutating func take(_ answer: LogitAnswer) throws -> ScoredToken {
         let token = Int32(answer.choice.index)
+        try constraint?.advance(with: token)
         if parameters.penalizesTokens { counts[token, default: 0] += 1 }
         generated += 1
         return ScoredToken(
             token: token, logProbability: answer.choice.logProbability, top: tokenScores(answer.leading))
     }
+
+    /// Whether the constraint lets nothing follow.
+    var mustEnd: Bool { constraint?.mustEnd ?? false }
 
     private mutating func findEdits() {
         query.edits.removeAll(keepingCapacity: true)
@@ -63,8 +72,17 @@ struct Sampler {
         guard growth != nil || isTooShort else { return }
         for token in endTokens {
             if let growth { edit(token, .grow(growth)) }
-            if isTooShort { edit(token, .exclude) }
+            // Where a constraint allows nothing but the end, the answer is long enough.
+            if isTooShort, !allowsOnlyEnd { edit(token, .exclude) }
         }
+    }
+
+    private var allowsOnlyEnd: Bool {
+        guard var rest = query.allowed else { return false }
+        for token in endTokens where rest.indices.contains(Int(token) / 64) {
+            rest[Int(token) / 64] &= ~(1 << UInt64(token % 64))
+        }
+        return rest.allSatisfy { $0 == 0 }
     }
 
     private mutating func edit(_ token: Int32, _ change: LogitEdit.Change) {
@@ -73,9 +91,10 @@ struct Sampler {
     }
 }
 
-/// Columns of logits as tokens.
+/// Columns of logits as tokens, without those that are impossible.
 func tokenScores(_ columns: [LogitAnswer.Column]) -> [TokenScore] {
-    columns.map { TokenScore(token: Int32($0.index), logProbability: $0.logProbability) }
+    columns.filter { $0.logProbability > -.infinity }
+        .map { TokenScore(token: Int32($0.index), logProbability: $0.logProbability) }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, the same everywhere.

@@ -18,6 +18,8 @@ public struct EngineStatistics: Sendable, Equatable {
     public var generatedTokens = 0
     public var finishedRequests = 0
     public var cancelledRequests = 0
+    /// Requests whose constraint left no token to choose.
+    public var failedRequests = 0
     /// Requests whose deadline was over before their turn came.
     public var expiredRequests = 0
     public var steps = 0

@@ -10,6 +10,18 @@ public struct TokenMask: Sendable, Equatable {
         self.vocabularySize = max(vocabularySize, 0)
     }
 
+    /// The set of `tokens`; those beyond the vocabulary are left out.
+    public init(_ tokens: some Sequence<Int>, vocabularySize: Int) {
+        self.init(vocabularySize: vocabularySize)
+        for token in tokens where (0..<self.vocabularySize).contains(token) { insert(token) }
+    }
+
+    /// The tokens that are not in it.
+    public var complement: TokenMask {
+        TokenMask(
+            (0..<vocabularySize).lazy.filter { !self.contains($0) }, vocabularySize: vocabularySize)
+    }
+
     public func contains(_ token: Int) -> Bool {
         (0..<vocabularySize).contains(token) && words[token >> 6] >> UInt64(token & 63) & 1 == 1
     }

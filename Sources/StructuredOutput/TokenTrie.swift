@@ -4,7 +4,7 @@ public final class TokenTrie: Sendable {
     static let longestRun = 32
 
     let bytes: [[UInt8]]
-    let endTokens: [Int]
+    public let endTokens: [Int]
     /// All tokens.
     let all: PrefixTree
     /// Tokens that are no plain text of at most `longestRun` characters.
@@ -13,6 +13,9 @@ public final class TokenTrie: Sendable {
     let plain: [TokenMask]
 
     public var vocabularySize: Int { bytes.count }
+
+    /// The bytes that the token adds to a text; none for one beyond the vocabulary.
+    public func bytes(of token: Int) -> [UInt8] { bytes.indices.contains(token) ? bytes[token] : [] }
 
     /// - Parameters:
     ///   - vocabulary: For each token the bytes that it adds to a text; empty for those that add none or are

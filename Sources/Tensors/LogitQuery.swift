@@ -19,6 +19,9 @@ public struct LogitQuery: Sendable {
     public var temperature: Float = 1
     /// Made in the row, in order, before anything else.
     public var edits: [LogitEdit] = []
+    /// The only columns that are not impossible, as bit `column % 64` of word `column / 64`; nil for all.
+    /// Applies after the edits. Columns beyond the words are impossible.
+    public var allowed: [UInt64]?
 
     public init(row: Int) { self.row = row }
 }

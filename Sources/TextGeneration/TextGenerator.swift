@@ -16,11 +16,23 @@ public struct TextGenerator: Sendable {
     public let eosToken: String?
     /// How answers are sampled unless a request says otherwise (generation_config.json).
     public let standardSampling: SamplingParameters
+    /// How its answers are put together.
+    public let answerFormat: AnswerFormat
+    /// What may be asked of the form of answers.
+    public let constraints: ConstraintCompiler
+    /// Special tokens that mark parts of an answer.
+    let markers: Set<Int32>
 
+    /// - Parameter answerFormat: By default what the chat template shows.
     public init(
         engine: Engine, tokenizer: Tokenizer, chatTemplate: ChatTemplate?, endTokens: Set<Int32>,
-        bosToken: String?, eosToken: String?, standardSampling: SamplingParameters = SamplingParameters()
+        bosToken: String?, eosToken: String?, standardSampling: SamplingParameters = SamplingParameters(),
+        answerFormat: AnswerFormat? = nil
     ) {
+        self.answerFormat = answerFormat ?? chatTemplate.map { AnswerFormat($0) } ?? AnswerFormat()
+        markers = self.answerFormat.markers(in: tokenizer)
+        constraints = ConstraintCompiler(
+            tokenizer, endTokens: endTokens, markers: markers, vocabularySize: engine.vocabularySize)
         (self.engine, self.tokenizer, self.chatTemplate) = (engine, tokenizer, chatTemplate)
         (self.endTokens, self.bosToken, self.eosToken) = (endTokens, bosToken, eosToken)
         self.standardSampling = standardSampling
@@ -72,6 +84,7 @@ public struct TextGenerator: Sendable {
             request.stopTokens + request.stopTexts.compactMap { specialToken($0).map { [$0] } }
         (result.endTokens, result.ignoresEndTokens) = (endTokens, request.ignoresEndTokens)
         (result.terms, result.cacheSalt) = (request.terms, request.cacheSalt)
+        result.constraint = request.constraint
         (result.topLogProbabilities, result.scoresPrompt) = (
             request.topLogProbabilities, request.scoresPrompt
         )

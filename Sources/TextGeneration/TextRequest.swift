@@ -32,6 +32,8 @@ public struct TextRequest: Sendable {
     public var terms = QueueTerms()
     /// Only requests of the same salt share what was computed of their prompts.
     public var cacheSalt: CacheSalt?
+    /// What the answer's tokens may be; nil for anything.
+    public var constraint: (any TokenConstraint)?
 
     public init(prompt: Prompt, maxNewTokens: Int) {
         (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)
@@ -47,6 +49,8 @@ public struct Detokenization: Sendable, Equatable {
     public var showsEndToken = false
     /// Whether the answer continues a text, so that a leading space belongs to it.
     public var continuesText = false
+    /// Whether special tokens that mark parts of the answer are part of its text.
+    public var showsMarkers = false
 
     public init() {}
 }

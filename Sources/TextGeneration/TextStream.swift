@@ -91,6 +91,7 @@ struct AnswerText {
     private let style: Detokenization
     private let tokenizer: Tokenizer
     private let endTokens: Set<Int32>
+    private let markers: Set<Int32>
     private var decoder: StreamingDecoder
     private var stops: StopMatcher
     private var hasText = false
@@ -98,7 +99,7 @@ struct AnswerText {
 
     init(_ request: TextRequest, _ generator: TextGenerator) {
         (style, tokenizer) = (request.detokenization, generator.tokenizer)
-        endTokens = generator.endTokens
+        (endTokens, markers) = (generator.endTokens, generator.markers)
         decoder = tokenizer.makeStreamingDecoder(
             skipsSpecialTokens: false, continuing: request.detokenization.continuesText)
         stops = StopMatcher(request.stopTexts, keepsStop: request.keepsStopText)
@@ -107,7 +108,8 @@ struct AnswerText {
     mutating func append(_ token: ScoredToken, _ finish: FinishReason?) -> TextChunk {
         let isSpecial = tokenizer.isSpecial(token.token)
         let isEnd = endTokens.contains(token.token)
-        let isHidden = isEnd ? !style.showsEndToken : isSpecial && style.skipsSpecialTokens
+        let isMarker = style.showsMarkers && markers.contains(token.token)
+        let isHidden = isEnd ? !style.showsEndToken : isSpecial && style.skipsSpecialTokens && !isMarker
         let decoded = isHidden ? "" : spaced(decoder.append(token.token), isSpecial: isSpecial)
         var (text, isStopped) = stops.append(decoded)
         if finish != nil, !isStopped { text += stops.finish() }

@@ -57,6 +57,11 @@ public struct ToolCallFormat: Sendable, Equatable {
         }
     }
 
+    /// All that it writes beside names and arguments. A tokenizer may have tokens of their own for these.
+    public var markers: [String] {
+        (opening + closing + inner + afterName).map { String(decoding: $0, as: UTF8.self) }
+    }
+
     /// The format that a chat template shows; nil when it shows none that is known.
     public init?(template: String) {
         func has(_ text: String) -> Bool { template.contains(text) }

@@ -52,11 +52,22 @@ import Testing
         ]
         (queries[5].leading, queries[5].temperature) = (50, 0.01)
         if width == 1 { queries[4].edits.removeFirst() }
+        // Every third column, then none of the last.
+        let words = (width + 63) / 64
+        queries[0].allowed = (0..<words).map { word in
+            (0..<64).reduce(0) { ($1 + word * 64).isMultiple(of: 3) ? $0 | 1 << UInt64($1) : $0 }
+        }
+        queries[3].allowed = [.max]
         return queries
     }
 
     private func edited(_ row: [Float], _ query: LogitQuery) -> [Float] {
-        query.edits.reduce(into: row) { $0[$1.column] = $1.applied(to: $0[$1.column]) }
+        let edited = query.edits.reduce(into: row) { $0[$1.column] = $1.applied(to: $0[$1.column]) }
+        guard let allowed = query.allowed else { return edited }
+        return edited.enumerated().map { column, value in
+            let word = column / 64 < allowed.count ? allowed[column / 64] : 0
+            return word >> UInt64(column % 64) & 1 == 1 ? value : -.infinity
+        }
     }
 
     private func probabilities(_ answer: LogitAnswer) -> [Float] {

@@ -38,6 +38,6 @@ extern "C" int cuda_host_launch(
     GEMM_SHAPES(bf16) GEMM_SHAPES(f16) KERNEL(gemm_reduce) KERNEL(gemm_float)
     FOR_TYPES(rotate_store_) KERNEL(rotate_store_i8) KERNEL(rotate)
     FOR_TYPES(attend_) KERNEL(attend_i8) KERNEL(merge_states)
-    KERNEL(edit_logits) KERNEL(answer_questions)
+    KERNEL(edit_logits) KERNEL(mask_logits) KERNEL(answer_questions)
     return 500;
 }

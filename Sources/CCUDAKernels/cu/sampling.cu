@@ -47,6 +47,16 @@ extern "C" __global__ void edit_logits(float *logits, i64 stride, const Edit *ed
     }
 }
 
+// Makes the columns impossible whose bit is clear; one block row for each row that has a mask of `words` words.
+extern "C" __global__ void mask_logits(float *logits, i64 stride, const i32 *rows, const u32 *masks, int words,
+                                       int columns) {
+    const int column = blockIdx.x * blockDim.x + threadIdx.x;
+    if (column >= columns) return;
+    const int word = column / 32;
+    const u32 bits = word < words ? masks[(i64)blockIdx.y * words + word] : 0;
+    if (!(bits >> (column % 32) & 1)) logits[rows[blockIdx.y] * stride + column] = -INFINITY;
+}
+
 // Larger numbers have larger keys, and 0 is -0. No number has key 0, which is left for what is none.
 static __device__ __forceinline__ u32 sort_key(float x) {
     if (x != x) return 0;

@@ -50,6 +50,7 @@ extension Server {
     private func generate(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
         let (parameters, request, ignored) = try nativeRequest(body)
         let answers = try await collect(try start(Self.repeated(request, count: parameters.count), context))
+        for answer in answers { try parameters.form.validate(answer.text, answer.finish, of: request) }
         func one(_ values: [JSONValue]) -> JSONValue { values.count == 1 ? values[0] : .array(values) }
         let promptCount = answers.first?.promptTokens.count ?? 0
         var result: JSONValue.Members = [

@@ -10,11 +10,10 @@ struct NativeParameters {
     private let request: TextRequest
     private let addsSpecialTokens: Bool
     private let parsesSpecialTokens: Bool
+    /// What answers must be like.
+    let form: CompiledForm
 
-    private static let unsupported = [
-        "regular_constraint", "allowed_token_ids", "guided_grammar", "guided_json", "move_kv_to_decode_node",
-        "image_max_patch_num",
-    ]
+    private static let unsupported = ["move_kv_to_decode_node", "image_max_patch_num"]
 
     init(_ fields: inout RequestFields, _ generator: TextGenerator) throws(APIError) {
         for field in Self.unsupported { try fields.refuse(field) { $0.isNothing || $0.int == -1 } }
@@ -37,6 +36,8 @@ struct NativeParameters {
         request.detokenization.spacesAroundSpecialTokens =
             try fields.bool("add_spaces_between_special_tokens") ?? true
         request.detokenization.showsEndToken = try fields.bool("print_eos_token") ?? false
+        form = try APIError.typed { try AnswerForm(native: &fields).compiled(generator) }
+        form.apply(to: &request)
         self.request = request
     }
 
