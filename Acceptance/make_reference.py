@@ -3,7 +3,7 @@
 
     make_reference.py LLAMA_SERVER MODEL.gguf          (Scripts/compare-llamacpp.sh builds llama-server)
 
-For each choice of local_mc: the sum of log p(token | what is before it) over the choice's tokens. For each question
+The weights are those of MODEL in 16 bits, as test_lm_eval.py serves them. For each choice of local_mc: the sum of log p(token | what is before it) over the choice's tokens. For each question
 of local_gen: the text up to the first line feed, and the least distance between the first and the second
 log probability on the way.
 """
@@ -16,7 +16,7 @@ import time
 
 import requests
 
-from tokenizer import export
+from gguf_files import export_tokenizer, write_half_precision
 
 TASKS = pathlib.Path(__file__).resolve().parent / "tasks"
 URL = "http://127.0.0.1:18599"
@@ -62,7 +62,15 @@ def texts(tokenizer):
         yield {"question": document["question"], "text": text, "margin": round(margin, 4)}
 
 
-def main(server, model):
+def main(server, quantised):
+    with tempfile.TemporaryDirectory() as folder:
+        model = pathlib.Path(folder) / "model.gguf"
+        write_half_precision(quantised, model)
+        result = {"model": pathlib.Path(quantised).name, **reference(server, model, folder)}
+    (TASKS / "reference.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def reference(server, model, folder):
     process = subprocess.Popen(
         [server, "-m", model, "--port", URL.rsplit(":", 1)[1], "-c", "512", "-np", "1"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -74,17 +82,14 @@ def main(server, model):
             except requests.ConnectionError:
                 assert process.poll() is None, "llama-server ended"
             time.sleep(0.5)
-        with tempfile.TemporaryDirectory() as folder:
-            tokenizer = export(model, folder)
+        tokenizer = export_tokenizer(model, folder)
         version = subprocess.run([server, "--version"], capture_output=True, text=True)
-        result = {
-            "model": pathlib.Path(model).name,
+        return {
             "llama.cpp": (version.stdout + version.stderr).splitlines()[0].removeprefix("version: "),
             "local_mc": list(choices(tokenizer)), "local_gen": list(texts(tokenizer))}
     finally:
         process.terminate()
         process.wait()
-    (TASKS / "reference.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ import tempfile
 import unittest
 
 from support import MODEL_NAME, model, url
-from tokenizer import export
+from gguf_files import export_tokenizer
 
 
 class LoadTests(unittest.TestCase):
     def profile(self, folder, *arguments):
         """Runs AIPerf and reads what it measured."""
         tokenizer = folder / "tokenizer"
-        export(model(), tokenizer)
+        export_tokenizer(model(), tokenizer)
         command = [
             os.environ["AIPERF"], "profile", "--model", MODEL_NAME, "--url", url(), "--tokenizer", tokenizer,
             "--concurrency", "2", "--request-count", "8", "--ui", "none", "--artifact-dir", folder / "artifacts",

@@ -7,6 +7,8 @@ from anthropic import Anthropic
 from support import MODEL_NAME, TINY_MODEL, post, server, url
 
 CHAT = [{"role": "user", "content": "Name a colour."}]
+# The SDK has no argument for it any more; the API has the field.
+GREEDY = {"extra_body": {"temperature": 0}}
 
 WEATHER = {
     "name": "get_weather", "description": "The weather of a city.",
@@ -22,7 +24,7 @@ class AnthropicTests(unittest.TestCase):
         cls.addClassCleanup(cls.client.close)
 
     def ask(self, **fields):
-        defaults = {"model": MODEL_NAME, "messages": CHAT, "max_tokens": 12, "temperature": 0}
+        defaults = {"model": MODEL_NAME, "messages": CHAT, "max_tokens": 12, **GREEDY}
         return self.client.messages.create(**{**defaults, **fields})
 
     def test_message(self):
@@ -35,7 +37,7 @@ class AnthropicTests(unittest.TestCase):
 
     def test_stream(self):
         with self.client.messages.stream(
-            model=MODEL_NAME, messages=CHAT, max_tokens=12, temperature=0
+            model=MODEL_NAME, messages=CHAT, max_tokens=12, **GREEDY
         ) as stream:
             text = "".join(stream.text_stream)
             final = stream.get_final_message()
@@ -72,7 +74,7 @@ class AnthropicTests(unittest.TestCase):
 
     def test_tools_stream(self):
         with self.client.messages.stream(
-            model=MODEL_NAME, messages=CHAT, max_tokens=64, temperature=0, tools=[WEATHER],
+            model=MODEL_NAME, messages=CHAT, max_tokens=64, **GREEDY, tools=[WEATHER],
             tool_choice={"type": "tool", "name": "get_weather"}
         ) as stream:
             final = stream.get_final_message()
