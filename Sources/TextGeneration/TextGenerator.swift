@@ -1,4 +1,5 @@
 public import ChatTemplates
+import Foundation
 import JSON
 import OrderedCollections
 public import Serving
@@ -98,8 +99,11 @@ public struct TextGenerator: Sendable {
         return tokenizer.id(of: name).flatMap { tokenizer.isSpecial($0) ? $0 : nil }
     }
 
-    /// The prompt for a conversation: its template's text, whose special tokens count.
-    public func prompt(_ conversation: ChatTemplate.Input) throws(ChatTemplateError) -> TextRequest.Prompt {
+    /// The prompt for a conversation: its template's text, whose special tokens count. With
+    /// `continuesFinalMessage` it ends where the last message's content does.
+    public func prompt(
+        _ conversation: ChatTemplate.Input, continuesFinalMessage: Bool = false
+    ) throws(ChatTemplateError) -> TextRequest.Prompt {
         guard let chatTemplate else {
             throw .failed(
                 "this model has no chat template; use a plain prompt, or name one with --chat_template")
@@ -109,7 +113,16 @@ public struct TextGenerator: Sendable {
         input.tools = LiteralText(tokenizer).marked(input.tools)
         input.bosToken = input.bosToken ?? bosToken
         input.eosToken = input.eosToken ?? eosToken
-        return .rendered(try chatTemplate.render(input))
+        guard continuesFinalMessage else { return .rendered(try chatTemplate.render(input)) }
+        input.addsGenerationPrompt = false
+        let text = try chatTemplate.render(input)
+        let content = input.messages.array?.last?["content"]?.string ?? ""
+        // Templates trim contents as they like.
+        let trimmed = content.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard !trimmed.isEmpty, let end = text.range(of: trimmed, options: .backwards)?.upperBound else {
+            throw .failed("the chat template does not show the final message's content")
+        }
+        return .rendered(String(text[..<end]))
     }
 }
 

@@ -10,11 +10,11 @@ extension Server {
     func complete(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
         var fields = try RequestFields(body)
         try fields.refuse("suffix") { $0.isNothing }
-        try fields.refuse("response_format") { $0["type"]?.string == "text" }
         let parameters = try OpenAIParameters(&fields, generator)
         guard try fields.int("best_of") ?? parameters.count == parameters.count else {
             throw APIError.invalid("best_of must equal n", parameter: "best_of")
         }
+        let form = try AnswerForm(openAI: &fields).compiled(generator)
         let top = try fields.int("logprobs", in: 0...20)
         let echoes = try fields.bool("echo") ?? false
         let addsSpecialTokens = try fields.bool("add_special_tokens") ?? true
@@ -31,6 +31,7 @@ extension Server {
             request.detokenization.continuesText = true
             // A prompt is scored on the way to a token, which is then left out.
             request.maxNewTokens = max(request.maxNewTokens, echoes ? 1 : request.maxNewTokens)
+            form.apply(to: &request)
             requests += Self.repeated(request, count: parameters.count)
         }
         let streams = try start(requests, context)
@@ -39,13 +40,16 @@ extension Server {
             reportsLogProbabilities: top != nil,
             generatesNothing: parameters.maxTokens == 0, choicesOfPrompt: parameters.count,
             generator: generator)
-        guard parameters.streams else {
-            return .json(reply.completion(try await collect(streams)), ignored: fields.ignored)
+        guard let usage = parameters.streamedUsage else {
+            let answers = try await collect(streams)
+            for (answer, request) in zip(answers, requests) {
+                try form.validate(answer.text, answer.finish, of: request)
+            }
+            return .json(reply.completion(answers), ignored: fields.ignored)
         }
         return .events(prefix: "data: ", ignored: fields.ignored) { events in
             try await reply.stream(
-                merged(streams), prompts: streams.map(\.promptTokens), usage: parameters.reportsUsage,
-                to: &events)
+                merged(streams), prompts: streams.map(\.promptTokens), usage: usage, to: &events)
         }
     }
 
@@ -108,19 +112,21 @@ private struct CompletionReply: Sendable {
         var result = object(choices)
         // The choices of one prompt share it.
         let firsts = stride(from: 0, to: answers.count, by: choicesOfPrompt).map { answers[$0] }
-        result["usage"] = OpenAIParameters.usage(
-            prompt: firsts.reduce(0) { $0 + $1.promptTokens.count },
-            cached: firsts.reduce(0) { $0 + $1.cachedTokens },
-            completion: generatesNothing ? 0 : answers.reduce(0) { $0 + $1.chunks.count })
+        var usage = TokenUsage(prompt: firsts.reduce(0) { $0 + $1.promptTokens.count })
+        usage.cached = firsts.reduce(0) { $0 + $1.cachedTokens }
+        usage.completion = generatesNothing ? 0 : answers.reduce(0) { $0 + $1.chunks.count }
+        result["usage"] = usage.value
         return .object(result)
     }
 
     private func echo(_ tokens: [Int32]) -> String { generator.tokenizer.decode(tokens) }
 
     func stream(
-        _ merged: AsyncThrowingStream<(Int, TextEvent), any Error>, prompts: [[Int32]], usage: Bool,
+        _ merged: AsyncThrowingStream<(Int, TextEvent), any Error>, prompts: [[Int32]], usage: StreamedUsage,
         to events: inout EventWriter
     ) async throws {
+        let counts = stride(from: 0, to: prompts.count, by: choicesOfPrompt).map { prompts[$0].count }
+        var total = TokenUsage(prompt: counts.reduce(0, +))
         func choice(_ index: Int, _ text: String, _ logprobs: JSONValue, _ finish: FinishReason?) -> JSONValue
         {
             var result = object([
@@ -129,7 +135,7 @@ private struct CompletionReply: Sendable {
                     "finish_reason": finish.map { .string($0.rawValue) } ?? .null,
                 ]
             ])
-            if usage { result["usage"] = nil as JSONValue }
+            if let usage = usage.each(total) { result["usage"] = usage }
             return .object(result)
         }
         var logs = prompts.map { _ in TokenLog(generator) }
@@ -138,16 +144,15 @@ private struct CompletionReply: Sendable {
                 try await events.send(choice(index, echo(prompt), nil, nil))
             }
         }
-        var (completion, cached) = (0, 0)
         for try await (index, event) in merged {
             switch event {
             case .prompt(let tokens):
                 logs[index].addPrompt(tokens)
                 try await events.send(choice(index, echo(tokens.map(\.token)), logs[index].take(), nil))
-            case .started(let count): cached += index.isMultiple(of: choicesOfPrompt) ? count : 0
+            case .started(let count): total.cached += index.isMultiple(of: choicesOfPrompt) ? count : 0
             case .failed(let error): throw error
             case .chunk(let chunk):
-                completion += generatesNothing ? 0 : 1
+                total.completion += generatesNothing ? 0 : 1
                 if !generatesNothing { logs[index].add(chunk.token) }
                 guard !chunk.text.isEmpty || chunk.finish != nil || reportsLogProbabilities else { continue }
                 try await events.send(
@@ -157,11 +162,9 @@ private struct CompletionReply: Sendable {
                         chunk.finish))
             }
         }
-        if usage {
+        if usage.hasLast {
             var last = object([])
-            let counts = stride(from: 0, to: prompts.count, by: choicesOfPrompt).map { prompts[$0].count }
-            last["usage"] = OpenAIParameters.usage(
-                prompt: counts.reduce(0, +), cached: cached, completion: completion)
+            last["usage"] = total.value
             try await events.send(.object(last))
         }
         try await events.sendDone()

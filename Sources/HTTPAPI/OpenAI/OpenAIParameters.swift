@@ -6,8 +6,8 @@ import TextGeneration
 struct OpenAIParameters {
     let model: String?
     let count: Int
-    let streams: Bool
-    let reportsUsage: Bool
+    /// What a stream tells of usage; nil when the answer is to come in one piece.
+    let streamedUsage: StreamedUsage?
     /// Nil when the request does not say.
     let maxTokens: Int?
     private let request: TextRequest
@@ -15,13 +15,8 @@ struct OpenAIParameters {
     init(_ fields: inout RequestFields, _ generator: TextGenerator) throws(APIError) {
         model = try fields.string("model")
         count = try fields.int("n", in: 1...32) ?? 1
-        streams = try fields.bool("stream") ?? false
-        if let options = fields.value("stream_options") {
-            var inner = try RequestFields(options, path: "stream_options")
-            reportsUsage = try inner.bool("include_usage") ?? false
-        } else {
-            reportsUsage = false
-        }
+        let usage = try StreamedUsage(fields.value("stream_options"))
+        streamedUsage = try fields.bool("stream") ?? false ? usage : nil
         let longer = try fields.int("max_completion_tokens", in: 0...Int.max)
         let shorter = try fields.int("max_tokens", in: 0...Int.max)
         maxTokens = longer ?? shorter
@@ -86,14 +81,5 @@ struct OpenAIParameters {
         let room = min(configuration.maxRequestTokens, configuration.slots) - tokens.count
         request.maxNewTokens = maxTokens ?? max(1, min(room, defaultMaxTokens))
         return request
-    }
-
-    /// `prompt_tokens`, of which some were `cached`, `completion_tokens`, and their sum.
-    static func usage(prompt: Int, cached: Int, completion: Int) -> JSONValue {
-        [
-            "prompt_tokens_details": ["cached_tokens": .integer(cached)],
-            "prompt_tokens": .integer(prompt), "completion_tokens": .integer(completion),
-            "total_tokens": .integer(prompt + completion),
-        ]
     }
 }

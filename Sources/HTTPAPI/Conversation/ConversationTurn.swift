@@ -1,0 +1,112 @@
+import ChatTemplates
+import JSON
+import OrderedCollections
+import TextGeneration
+import ToolCalls
+
+/// A conversation that a model is to go on with, whatever interface it came by.
+struct ConversationTurn {
+    var input: ChatTemplate.Input
+    var offer = ToolOffer()
+    var form = AnswerForm()
+    /// Whether the answer goes on with the last message instead of beginning one.
+    var continuesFinalMessage = false
+    var reasoning = ReasoningUse.separated
+
+    /// What becomes of what a model says to itself.
+    enum ReasoningUse: Sendable {
+        case separated
+        case hidden
+        /// Left in the text, with its marks.
+        case inline
+    }
+
+    init(messages: [JSONValue]) {
+        input = ChatTemplate.Input(messages: .array(messages))
+        input.addsGenerationPrompt = true
+    }
+
+    /// What a request sets by fields of their own, or not at all.
+    private static let reservedVariables = [
+        "messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "bos_token",
+        "eos_token", "chat_template", "tokenize",
+    ]
+
+    /// Takes `chat_template_kwargs`, which may not be what other fields are.
+    mutating func addVariables(_ fields: inout RequestFields) throws(APIError) {
+        guard let value = fields.value("chat_template_kwargs") else { return }
+        guard let members = value.object else {
+            throw fields.wrong("chat_template_kwargs", "an object", value)
+        }
+        for reserved in Self.reservedVariables where members[JSONKey(reserved)] != nil {
+            throw .invalid(
+                "chat_template_kwargs may not set \(reserved)", parameter: "chat_template_kwargs")
+        }
+        input.variables.merge(members) { $1 }
+    }
+
+    /// Takes how much the model is to reason, which only some models can be told.
+    mutating func setEffort(_ effort: String, _ generator: TextGenerator) throws(APIError) {
+        let source = generator.chatTemplate?.source ?? ""
+        if source.contains("reasoning_effort") {
+            input.variables["reasoning_effort"] = .string(effort)
+        } else if source.contains("enable_thinking") {
+            input.variables["enable_thinking"] = .bool(effort != "none" && effort != "minimal")
+        } else if effort != "none" {
+            throw .invalid("this model cannot be told how much to reason", parameter: "reasoning_effort")
+        }
+    }
+
+    /// The turn for `generator`; `makeRequest` makes a request of the prompt's tokens.
+    func prepared(_ generator: TextGenerator, _ makeRequest: ([Int32]) throws -> TextRequest) throws
+        -> PreparedTurn
+    {
+        var input = input
+        let format = generator.answerFormat
+        if !offer.tools.isEmpty {
+            guard format.tools != nil else {
+                throw APIError.invalid(
+                    "this model's chat template shows no way to call tools; --tool_call_parser may name one",
+                    parameter: "tools")
+            }
+            input.tools = .array(offer.tools.map(\.value))
+        }
+        let prompt = try generator.prompt(input, continuesFinalMessage: continuesFinalMessage)
+        var request = try makeRequest(try generator.tokens(of: prompt))
+        var opensInReasoning = false
+        if case .rendered(let text) = prompt {
+            opensInReasoning = format.reasoning?.isOpen(atEndOf: text) ?? false
+        }
+        request.detokenization.showsMarkers = true
+        let form = try form(generator)
+        form.apply(to: &request, after: opensInReasoning ? format.reasoning?.closing : nil)
+        let tools = offer.tools.isEmpty ? nil : format.tools
+        let separated = reasoning == .inline ? nil : format.reasoning
+        let splitter =
+            tools == nil && separated == nil
+            ? nil
+            : AnswerSplitter(
+                tools: tools, toolNames: Set(offer.tools.map(\.name)), reasoning: separated,
+                startsInReasoning: opensInReasoning)
+        return PreparedTurn(
+            request: request, form: form, splitter: splitter, hidesReasoning: reasoning == .hidden,
+            callIDs: CallIDs(tools))
+    }
+
+    private func form(_ generator: TextGenerator) throws -> CompiledForm {
+        let asked = try form.compiled(generator)
+        return asked
+    }
+}
+
+/// A turn whose answers can be generated.
+struct PreparedTurn: Sendable {
+    var request: TextRequest
+    let form: CompiledForm
+    /// At the beginning of an answer; nil when answers have no parts.
+    let splitter: AnswerSplitter?
+    let hidesReasoning: Bool
+    let callIDs: CallIDs
+
+    func assembler() -> AnswerAssembler { AnswerAssembler(self) }
+}
