@@ -61,8 +61,8 @@ struct APIError: Error {
     }
 
     /// The answer itself.
-    func response(native: Bool) -> Response {
-        var response = Response.json(body(native: native), status: status)
+    func response(_ style: ErrorStyle) -> Response {
+        var response = Response.json(body(style), status: status)
         if let retryAfter { response.headers[.retryAfter] = "\(retryAfter)" }
         return response
     }
@@ -71,14 +71,39 @@ struct APIError: Error {
         (self.status, self.message, self.parameter) = (status, message, parameter)
     }
 
-    /// OpenAI's error object; LightLLM's routes also have the message beside it.
-    func body(native: Bool) -> JSONValue {
+    func body(_ style: ErrorStyle) -> JSONValue {
         let error: JSONValue = [
             "message": .string(message),
             "type": status.code >= 500 ? "server_error" : "invalid_request_error",
             "param": parameter.map { .string($0) } ?? .null,
             "code": code.map { .string($0) } ?? .integer(status.code),
         ]
-        return native ? ["error": error, "message": .string(message)] : ["error": error]
+        return switch style {
+        case .openAI: ["error": error]
+        case .native: ["error": error, "message": .string(message)]
+        case .anthropic:
+            ["type": "error", "error": ["type": .string(anthropicType), "message": .string(message)]]
+        }
     }
+
+    private var anthropicType: String {
+        switch status.code {
+        case 401: "authentication_error"
+        case 403: "permission_error"
+        case 404: "not_found_error"
+        case 413: "request_too_large"
+        case 429: "rate_limit_error"
+        case 503: "overloaded_error"
+        case 500...: "api_error"
+        default: "invalid_request_error"
+        }
+    }
+}
+
+/// Whose clients read an error.
+enum ErrorStyle: Sendable {
+    case openAI
+    /// LightLLM's, which have the message at the top too.
+    case native
+    case anthropic
 }

@@ -16,6 +16,14 @@ struct EventWriter {
         try await writer.write(ByteBuffer(bytes: bytes))
     }
 
+    /// Sends an event with a name.
+    mutating func send(_ name: String, _ event: JSONValue) async throws {
+        var bytes = Array("event: \(name)\n\(prefix)".utf8)
+        event.write(to: &bytes)
+        bytes += "\n\n".utf8
+        try await writer.write(ByteBuffer(bytes: bytes))
+    }
+
     mutating func sendDone() async throws {
         try await writer.write(ByteBuffer(string: prefix + "[DONE]\n\n"))
     }
@@ -47,7 +55,7 @@ extension Response {
                     try await body(&events)
                 } catch {
                     // The status is long sent; clients read errors from the stream.
-                    try await events.send(APIError(error).body(native: false))
+                    try await events.send(APIError(error).body(.openAI))
                 }
                 try await events.writer.finish(nil)
             })

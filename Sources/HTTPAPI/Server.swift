@@ -71,13 +71,15 @@ public struct Server: Sendable {
         addInformationRoutes(router)
         addGenerateRoutes(router)
         addOpenAIRoutes(router)
+        addResponsesRoute(router)
+        addAnthropicRoutes(router)
         addScoreRoute(router)
         return router
     }
 
     /// Reads the body and answers, turning errors into the style of the route.
     func answering(
-        native: Bool, _ handler: @escaping @Sendable (JSONValue, ServerContext) async throws -> Response
+        style: ErrorStyle, _ handler: @escaping @Sendable (JSONValue, ServerContext) async throws -> Response
     ) -> @Sendable (Request, ServerContext) async throws -> Response {
         { request, context in
             do {
@@ -96,7 +98,7 @@ public struct Server: Sendable {
                 logger.info(
                     "request refused",
                     metadata: ["status": "\(error.status.code)", "reason": "\(error.message)"])
-                return error.response(native: native)
+                return error.response(style)
             }
         }
     }
@@ -140,7 +142,7 @@ private struct UnknownPath: RouterMiddleware {
             return try await next(request, context)
         } catch let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed {
             let text = error.status == .notFound ? "Not Found" : "Method Not Allowed"
-            var body = APIError(status: error.status, message: text).body(native: false).object ?? [:]
+            var body = APIError(status: error.status, message: text).body(.openAI).object ?? [:]
             body["detail"] = .string(text)
             return .json(.object(body), status: error.status)
         }

@@ -10,20 +10,20 @@ struct StopMatcher {
         (self.stops, self.keepsStop) = (stops.map { Array($0.utf8) }.filter { !$0.isEmpty }, keepsStop)
     }
 
-    /// What may be given out after `text` has come, and whether a stop was found.
-    mutating func append(_ text: String) -> (text: String, isFound: Bool) {
-        guard !stops.isEmpty else { return (text, false) }
+    /// What may be given out after `text` has come, and the stop that was found.
+    mutating func append(_ text: String) -> (text: String, stop: String?) {
+        guard !stops.isEmpty else { return (text, nil) }
         pending += text.utf8
         let found = firstStop()
         if keepsStop {
             let longest = stops.map(\.count).max() ?? 0
             pending = Array(pending.suffix(longest - 1))
-            return (text, found != nil)
+            return (text, found?.stop)
         }
-        if let found { return (String(decoding: pending[..<found], as: UTF8.self), true) }
+        if let found { return (String(decoding: pending[..<found.start], as: UTF8.self), found.stop) }
         let held = heldBack()
         defer { pending = Array(pending.suffix(held)) }
-        return (String(decoding: pending.dropLast(held), as: UTF8.self), false)
+        return (String(decoding: pending.dropLast(held), as: UTF8.self), nil)
     }
 
     /// The text still held back when no more comes.
@@ -32,9 +32,13 @@ struct StopMatcher {
         return keepsStop || stops.isEmpty ? "" : String(decoding: pending, as: UTF8.self)
     }
 
-    /// Where the first stop begins.
-    private func firstStop() -> Int? {
-        pending.indices.first { start in stops.contains { pending[start...].starts(with: $0) } }
+    /// The first stop, and where it begins.
+    private func firstStop() -> (start: Int, stop: String)? {
+        for start in pending.indices {
+            guard let stop = stops.first(where: { pending[start...].starts(with: $0) }) else { continue }
+            return (start, String(decoding: stop, as: UTF8.self))
+        }
+        return nil
     }
 
     /// The length of the longest end of `pending` that a stop begins with.

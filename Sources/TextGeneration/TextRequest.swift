@@ -63,6 +63,8 @@ public struct TextChunk: Sendable {
     public let isSpecial: Bool
     /// Set on the last chunk.
     public let finish: FinishReason?
+    /// The stop text that ended the answer.
+    public let stop: String?
 }
 
 /// A prompt's tokens with their log probabilities, then the answer's chunks.

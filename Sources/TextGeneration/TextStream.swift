@@ -92,6 +92,7 @@ struct AnswerText {
     private let tokenizer: Tokenizer
     private let endTokens: Set<Int32>
     private let markers: Set<Int32>
+    private let stopTexts: [String]
     private var decoder: StreamingDecoder
     private var stops: StopMatcher
     private var hasText = false
@@ -102,6 +103,7 @@ struct AnswerText {
         (endTokens, markers) = (generator.endTokens, generator.markers)
         decoder = tokenizer.makeStreamingDecoder(
             skipsSpecialTokens: false, continuing: request.detokenization.continuesText)
+        stopTexts = request.stopTexts
         stops = StopMatcher(request.stopTexts, keepsStop: request.keepsStopText)
     }
 
@@ -111,9 +113,20 @@ struct AnswerText {
         let isMarker = style.showsMarkers && markers.contains(token.token)
         let isHidden = isEnd ? !style.showsEndToken : isSpecial && style.skipsSpecialTokens && !isMarker
         let decoded = isHidden ? "" : spaced(decoder.append(token.token), isSpecial: isSpecial)
-        var (text, isStopped) = stops.append(decoded)
-        if finish != nil, !isStopped { text += stops.finish() }
-        return TextChunk(token: token, text: text, isSpecial: isSpecial, finish: isStopped ? .stop : finish)
+        var (text, stop) = stops.append(decoded)
+        guard stop == nil, let finish else {
+            return TextChunk(
+                token: token, text: text, isSpecial: isSpecial, finish: stop == nil ? nil : .stop, stop: stop)
+        }
+        text += stops.finish()
+        if finish == .stop { stop = stopToken(token.token) }
+        return TextChunk(token: token, text: text, isSpecial: isSpecial, finish: finish, stop: stop)
+    }
+
+    /// The stop text that is this special token.
+    private func stopToken(_ token: Int32) -> String? {
+        let name = tokenizer.isSpecial(token) ? tokenizer.token(token) : nil
+        return stopTexts.first { $0 == name }
     }
 
     private mutating func spaced(_ text: String, isSpecial: Bool) -> String {

@@ -8,9 +8,9 @@ import Testing
         var matcher = StopMatcher(stops, keepsStop: keeps)
         var (result, rest) = ("", Array(text.utf8)[...])
         while !rest.isEmpty {
-            let (piece, isFound) = matcher.append(String(decoding: rest.prefix(size), as: UTF8.self))
+            let (piece, stop) = matcher.append(String(decoding: rest.prefix(size), as: UTF8.self))
             result += piece
-            if isFound { return (result, true) }
+            if stop != nil { return (result, true) }
             rest = rest.dropFirst(size)
         }
         return (result + matcher.finish(), false)

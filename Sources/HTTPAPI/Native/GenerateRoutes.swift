@@ -7,11 +7,11 @@ import TextGeneration
 
 extension Server {
     func addGenerateRoutes(_ router: Router<ServerContext>) {
-        router.post("/generate", use: answering(native: true, generate))
-        router.post("/generate_stream", use: answering(native: true, generateStream))
+        router.post("/generate", use: answering(style: .native, generate))
+        router.post("/generate_stream", use: answering(style: .native, generateStream))
         router.post(
             "/",
-            use: answering(native: true) { body, context in
+            use: answering(style: .native) { body, context in
                 var fields = try RequestFields(body)
                 let streams = try fields.bool("stream") ?? false
                 guard case .object(var members) = body else {

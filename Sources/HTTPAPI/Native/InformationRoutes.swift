@@ -14,7 +14,7 @@ extension Server {
             router.on("/get_model_name", method: method) { _, _ in
                 Response.json(["model_name": .string(configuration.modelName)])
             }
-            router.on("/tokens", method: method, use: answering(native: true, countTokens))
+            router.on("/tokens", method: method, use: answering(style: .native, countTokens))
         }
         for path: RouterPath in ["/health", "/healthz"] {
             router.get(path) { _, context in await health(context) }

@@ -6,7 +6,7 @@ import TextGeneration
 extension Server {
     /// What a reward model says of a conversation.
     func addScoreRoute(_ router: Router<ServerContext>) {
-        router.post("/get_score", use: answering(native: true, score))
+        router.post("/get_score", use: answering(style: .native, score))
     }
 
     private func score(_ body: JSONValue, _ context: ServerContext) async throws -> Response {

@@ -9,14 +9,14 @@ import Tokenizers
 
 extension Server {
     func addOpenAIRoutes(_ router: Router<ServerContext>) {
-        router.post("/v1/chat/completions", use: answering(native: false, chat))
-        router.post("/v1/completions", use: answering(native: false, complete))
+        router.post("/v1/chat/completions", use: answering(style: .openAI, chat))
+        router.post("/v1/completions", use: answering(style: .openAI, complete))
         router.get("/v1/models") { _, _ in Response.json(["object": "list", "data": [model]]) }
         router.get("/v1/models/:id") { _, context in
             guard context.parameters.get("id") == configuration.modelName else {
                 let error = APIError.invalid(
                     "no such model; this server runs '\(configuration.modelName)'", parameter: "model")
-                return Response.json(error.body(native: false), status: .notFound)
+                return Response.json(error.body(.openAI), status: .notFound)
             }
             return Response.json(model)
         }

@@ -37,7 +37,7 @@ struct Authentication: RouterMiddleware {
             var error = APIError(
                 status: .unauthorized, message: "a valid API key is needed: 'Authorization: Bearer KEY'")
             error.code = "invalid_api_key"
-            var response = Response.json(error.body(native: false), status: error.status)
+            var response = Response.json(error.body(.openAI), status: error.status)
             response.headers[.wwwAuthenticate] = "Bearer"
             return response
         }
