@@ -94,6 +94,13 @@ def server(path, *flags):
             stop(process)
 
 
+def tool_server():
+    """A server of the test's own on the real model, with a chat template that knows tools; its own knows none."""
+    template = pathlib.Path(__file__).resolve().parent / "tools.jinja"
+    return server(
+        model(), "--max_total_token_num", 4000, "--model_name", MODEL_NAME, "--chat_template", template)
+
+
 def kv_slots(address):
     """The slots of the cache: (all, free)."""
     values = {}

@@ -4,7 +4,7 @@ import unittest
 import anthropic
 from anthropic import Anthropic
 
-from support import MODEL_NAME, TINY_MODEL, post, server, url
+from support import MODEL_NAME, TINY_MODEL, post, server, tool_server, url
 
 CHAT = [{"role": "user", "content": "Name a colour."}]
 # The SDK has no argument for it any more; the API has the field.
@@ -20,13 +20,19 @@ WEATHER = {
 class AnthropicTests(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.client = Anthropic(base_url=url(), api_key="none", max_retries=0, timeout=60)
+        cls.connect(url())
+
+    @classmethod
+    def connect(cls, address):
+        cls.client = Anthropic(base_url=address, api_key="none", max_retries=0, timeout=60)
         cls.addClassCleanup(cls.client.close)
 
     def ask(self, **fields):
         defaults = {"model": MODEL_NAME, "messages": CHAT, "max_tokens": 12, **GREEDY}
         return self.client.messages.create(**{**defaults, **fields})
 
+
+class MessageTests(AnthropicTests):
     def test_message(self):
         answer = self.ask()
         self.assertEqual((answer.type, answer.role, answer.stop_reason), ("message", "assistant", "max_tokens"))
@@ -65,6 +71,27 @@ class AnthropicTests(unittest.TestCase):
         usage = self.ask().usage
         self.assertEqual(count, usage.input_tokens + usage.cache_read_input_tokens)
 
+    def test_bad_request(self):
+        with self.assertRaises(anthropic.BadRequestError) as caught:
+            self.ask(messages=[])
+        self.assertEqual(caught.exception.body["type"], "error")
+        self.assertEqual(caught.exception.body["error"]["type"], "invalid_request_error")
+
+    def test_keys(self):
+        with server(TINY_MODEL, "--max_total_token_num", 1000, "--api_key", "secret") as (address, _):
+            def ask(key):
+                client = Anthropic(base_url=address, api_key=key, max_retries=0)
+                return client.messages.create(model="m", max_tokens=1, messages=CHAT)
+            with self.assertRaises(anthropic.AuthenticationError):
+                ask("wrong")
+            self.assertEqual(ask("secret").role, "assistant")
+
+
+class ToolTests(AnthropicTests):
+    @classmethod
+    def setUpClass(cls):
+        cls.connect(cls.enterClassContext(tool_server())[0])
+
     def test_tools(self):
         for choice in ({"type": "tool", "name": "get_weather"}, {"type": "any"}):
             with self.subTest(choice):
@@ -91,18 +118,3 @@ class AnthropicTests(unittest.TestCase):
             {"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": "toolu_1", "content": "20 degrees"}]}])
         self.assertEqual(answer.role, "assistant")
-
-    def test_bad_request(self):
-        with self.assertRaises(anthropic.BadRequestError) as caught:
-            self.ask(messages=[])
-        self.assertEqual(caught.exception.body["type"], "error")
-        self.assertEqual(caught.exception.body["error"]["type"], "invalid_request_error")
-
-    def test_keys(self):
-        with server(TINY_MODEL, "--max_total_token_num", 1000, "--api_key", "secret") as (address, _):
-            def ask(key):
-                client = Anthropic(base_url=address, api_key=key, max_retries=0)
-                return client.messages.create(model="m", max_tokens=1, messages=CHAT)
-            with self.assertRaises(anthropic.AuthenticationError):
-                ask("wrong")
-            self.assertEqual(ask("secret").role, "assistant")

@@ -7,7 +7,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel, Field
 
-from support import MODEL_NAME, post, url
+from support import MODEL_NAME, post, tool_server, url
 
 
 class Colour(BaseModel):
@@ -24,11 +24,17 @@ def get_weather(city: Literal["Paris", "Rome"]) -> str:
 
 
 class LangChainTests(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.address = url()
+
     def model(self, **fields):
-        defaults = {"model": MODEL_NAME, "base_url": url("/v1"), "api_key": "none", "max_retries": 0,
+        defaults = {"model": MODEL_NAME, "base_url": f"{self.address}/v1", "api_key": "none", "max_retries": 0,
                     "max_tokens": 12, "temperature": 0, "timeout": 60}
         return ChatOpenAI(**{**defaults, **fields})
 
+
+class ChatTests(LangChainTests):
     def test_invoke(self):
         answer = self.model(max_tokens=3).invoke([SystemMessage("Be brief."), HumanMessage("Name a colour.")])
         self.assertNotEqual(answer.content, "")
@@ -51,10 +57,18 @@ class LangChainTests(unittest.TestCase):
         self.assertEqual(model.invoke("One, two,"), answer["choices"][0]["text"])
 
     def test_structured_output(self):
-        for method in ("json_schema", "function_calling"):
-            with self.subTest(method):
-                model = self.model(max_tokens=64).with_structured_output(Colour, method=method)
-                self.assertIsInstance(model.invoke("Name a colour."), Colour)
+        model = self.model(max_tokens=64).with_structured_output(Colour, method="json_schema")
+        self.assertIsInstance(model.invoke("Name a colour."), Colour)
+
+
+class ToolTests(LangChainTests):
+    @classmethod
+    def setUpClass(cls):
+        cls.address = cls.enterClassContext(tool_server())[0]
+
+    def test_structured_output_by_a_call(self):
+        model = self.model(max_tokens=64).with_structured_output(Colour, method="function_calling")
+        self.assertIsInstance(model.invoke("Name a colour."), Colour)
 
     def test_tools(self):
         model = self.model(max_tokens=64).bind_tools([get_weather], tool_choice="get_weather")

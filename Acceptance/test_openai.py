@@ -5,7 +5,7 @@ import unittest
 import openai
 from openai import OpenAI
 
-from support import MODEL_NAME, TINY_MODEL, post, server, url
+from support import MODEL_NAME, TINY_MODEL, post, server, tool_server, url
 
 CHAT = [{"role": "user", "content": "Name a colour."}]
 
@@ -23,7 +23,11 @@ WEATHER = {"type": "function", "function": {
 class OpenAITests(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.client = OpenAI(base_url=url("/v1"), api_key="none", max_retries=0, timeout=60)
+        cls.connect(url())
+
+    @classmethod
+    def connect(cls, address):
+        cls.client = OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=60)
         cls.addClassCleanup(cls.client.close)
 
     def chat(self, **fields):
@@ -164,6 +168,10 @@ class StructuredTests(OpenAITests):
 
 
 class ToolTests(OpenAITests):
+    @classmethod
+    def setUpClass(cls):
+        cls.connect(cls.enterClassContext(tool_server())[0])
+
     def check(self, call):
         self.assertEqual((call.type, call.function.name), ("function", "get_weather"))
         arguments = json.loads(call.function.arguments)
