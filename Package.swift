@@ -155,7 +155,9 @@ let package = Package(
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
         tests("HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, nio, logging]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
-        tests("TextGenerationTests", ["TextGeneration", "StructuredOutput", "Tokenizers", "JSON"]),
+        tests(
+            "TextGenerationTests",
+            ["TextGeneration", "StructuredOutput", "ToolCalls", "Tokenizers", "JSON", collections]),
         tests(
             "HTTPAPITests",
             [

@@ -30,7 +30,7 @@ struct APIError: Error {
             if status == .tooManyRequests { retryAfter = 1 }
         case let error as TokenizerError: self = .invalid(error.description)
         case let error as ChatTemplateError: self = .invalid(error.description, parameter: "messages")
-        case let error as StructuredOutputError: self.init(error)
+        case let error as StructuredOutputError: self.init(form: error)
         case let error as JSONError: self = .invalid("the body is not JSON: \(error)")
         default: self.init(status: .internalServerError, message: "\(error)")
         }
@@ -38,7 +38,7 @@ struct APIError: Error {
 
     /// What is wrong with what `parameter` asks of the form of the answer; or, where that is at fault, with the
     /// answer.
-    init(_ error: StructuredOutputError, parameter: String? = nil) {
+    init(form error: StructuredOutputError, parameter: String? = nil) {
         let isAnswers = error.code == .violated
         self.init(
             status: isAnswers ? .internalServerError : .badRequest, message: error.description,

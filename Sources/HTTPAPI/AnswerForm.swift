@@ -67,7 +67,7 @@ struct AnswerForm {
         _ name: String, _ kind: String, _ fields: inout RequestFields,
         _ read: (JSONValue) -> AnswerConstraint?
     ) throws(APIError) {
-        guard let value = fields.value(name), !value.isNothing || name.hasSuffix("json") else { return }
+        guard let value = fields.value(name), value != "", value.bool != false else { return }
         guard let constraint = read(value) else { throw fields.wrong(name, kind, value) }
         try set(constraint, from: fields.name(name))
     }
@@ -129,7 +129,7 @@ struct AnswerForm {
         do throws(StructuredOutputError) {
             return .grammar(try generator.constraints.compiled(constraint))
         } catch {
-            throw APIError(error, parameter: field)
+            throw APIError(form: error, parameter: field)
         }
     }
 }

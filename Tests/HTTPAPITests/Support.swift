@@ -15,7 +15,7 @@ struct TestServer {
 
     init(_ generator: TextGenerator) { self.generator = generator }
 
-    init(slots: Int = 4096, runningRequests: Int = 64, longest: Int = 256) throws {
+    init(slots: Int = 4096, runningRequests: Int = 64, longest: Int = 256, template: String? = nil) throws {
         let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appendingPathComponent("Fixtures/goldens/models/tiny_llama").path
         var options = TextOptions()
@@ -23,6 +23,7 @@ struct TestServer {
             slots, longest, 2
         )
         options.engine.limits.runningSequences = runningRequests
+        options.chatTemplate = template
         generator = try LoadedTextModel(path: path, options: options).generator
     }
 

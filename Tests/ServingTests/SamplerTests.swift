@@ -97,8 +97,13 @@ extension Sampler {
         let matrix = backend.makeMatrix(rows: 1, columns: logits.count)
         matrix[0] = logits
         var answers: [LogitAnswer] = []
-        backend.answer([ask(row: 0, top: top)], on: matrix, into: &answers)
-        logits = matrix[0]
-        return take(answers[0])
+        do {
+            backend.answer([try ask(row: 0, top: top)], on: matrix, into: &answers)
+            logits = matrix[0]
+            return try take(answers[0])
+        } catch {
+            Issue.record(error)
+            return ScoredToken(token: -1, logProbability: nil)
+        }
     }
 }

@@ -78,8 +78,9 @@ struct ConversationTurn {
             opensInReasoning = format.reasoning?.isOpen(atEndOf: text) ?? false
         }
         request.detokenization.showsMarkers = true
-        let form = try form(generator)
-        form.apply(to: &request, after: opensInReasoning ? format.reasoning?.closing : nil)
+        let form = try form.compiled(generator)
+        let marker = opensInReasoning ? format.reasoning?.closing : nil
+        form.apply(to: &request, after: marker)
         let tools = offer.tools.isEmpty ? nil : format.tools
         let separated = reasoning == .inline ? nil : format.reasoning
         let splitter =
@@ -89,13 +90,9 @@ struct ConversationTurn {
                 tools: tools, toolNames: Set(offer.tools.map(\.name)), reasoning: separated,
                 startsInReasoning: opensInReasoning)
         return PreparedTurn(
-            request: request, form: form, splitter: splitter, hidesReasoning: reasoning == .hidden,
+            request: request, form: form, formMarker: marker, splitter: splitter,
+            hidesReasoning: reasoning == .hidden,
             callIDs: CallIDs(tools))
-    }
-
-    private func form(_ generator: TextGenerator) throws -> CompiledForm {
-        let asked = try form.compiled(generator)
-        return asked
     }
 }
 
@@ -103,6 +100,8 @@ struct ConversationTurn {
 struct PreparedTurn: Sendable {
     var request: TextRequest
     let form: CompiledForm
+    /// What the part of the answer that has the form comes after; nil when all of it has.
+    let formMarker: String?
     /// At the beginning of an answer; nil when answers have no parts.
     let splitter: AnswerSplitter?
     let hidesReasoning: Bool
