@@ -29,12 +29,13 @@ CLIENTS = {
     "prometheus": ("Prometheus's Python parser", "prometheus_client"),
     "lazyllm": ("LazyLLM's launch line and calls, replayed", None),
     "shapes": ("The same request in each shape", None),
+    "benchmarks": ("LightLLM's benchmarks, started as its README says", None),
     "anthropic": ("Anthropic's Python SDK", "anthropic"),
     "langchain": ("LangChain", "langchain-openai"),
     "lm_eval": ("EleutherAI's evaluation harness", "lm-eval"),
     "aiperf": ("NVIDIA's AIPerf", "aiperf"),
 }
-FAST = ["curl", "openai", "prometheus", "lazyllm", "shapes"]
+FAST = ["curl", "openai", "prometheus", "lazyllm", "shapes", "benchmarks"]
 
 
 def environment(name, requirements):
