@@ -10,7 +10,8 @@ func require(_ holds: Bool, _ flag: String, _ expected: String, _ found: some An
 
 /// What every command that runs a model wants to know.
 struct ModelArguments: ParsableArguments {
-    @Option(name: .customLong("model_dir"), help: "A Hugging Face folder or a GGUF file.")
+    @Option(
+        name: .customLong("model_dir"), help: "A Hugging Face folder, a GGUF file, or OWNER/NAME of a hub.")
     var modelDirectory: String
 
     @Option(name: .customLong("device"), help: "Where the model computes: auto, cpu or cuda.")
@@ -23,6 +24,10 @@ struct ModelArguments: ParsableArguments {
         var options = TextOptions()
         (options.engine.device, options.engine.threads) = (device, threads)
         return options
+    }
+
+    func load() async throws -> LoadedTextModel {
+        try LoadedTextModel(path: await localModel(modelDirectory), options: options)
     }
 
     func validate() throws {
