@@ -101,7 +101,7 @@ let package = Package(
             "LightLLM",
             [
                 "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
-                "CUDABackend",
+                "CUDABackend", "ToolCalls",
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
@@ -128,7 +128,7 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Tensors", "Weights", "GPUCheck", "CUDARuntime", "CUDABackend",
+                "Layers", "Tensors", "Weights", "ToolCalls", "GPUCheck", "CUDARuntime", "CUDABackend",
                 "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
                 nioHTTP1,
                 yaml, nioSSL,
@@ -156,7 +156,8 @@ let package = Package(
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests("StructuredOutputTests", ["StructuredOutput", "JSON", collections]),
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
-        tests("HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, nio, logging]),
+        tests(
+            "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
         tests(
             "TextGenerationTests",
@@ -164,7 +165,8 @@ let package = Package(
         tests(
             "HTTPAPITests",
             [
-                "HTTPAPI", "LightLLM", "Serving", "StructuredOutput", "ToolCalls", "TextGeneration", "JSON",
+                "HTTPAPI", "LightLLM", "Layers", "Serving", "StructuredOutput", "ToolCalls", "TextGeneration",
+                "JSON",
                 collections, hummingbird, httpTypes, httpClient, nio, nioHTTP1, nioSSL, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),

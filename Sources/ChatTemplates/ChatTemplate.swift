@@ -5,6 +5,7 @@ public import OrderedCollections
 ///
 /// Rendering reaches nothing but the values it is given, and ends: steps, depth and output are limited.
 public struct ChatTemplate: Sendable {
+    /// The template's text.
     public let source: String
     private let statements: [Statement]
 

@@ -28,7 +28,10 @@ struct APIError: Error {
         case let error as RequestError:
             self.init(status: Self.status(of: error), message: error.description)
             if status == .tooManyRequests { retryAfter = 1 }
-        case let error as TokenizerError: self = .invalid(error.description)
+            if case .tooLong = error { code = "context_length_exceeded" }
+        case let error as TokenizerError:
+            self = .invalid(error.description)
+            if case .textTooLong = error { code = "context_length_exceeded" }
         case let error as ChatTemplateError: self = .invalid(error.description, parameter: "messages")
         case let error as StructuredOutputError: self.init(form: error)
         case let error as JSONError: self = .invalid("the body is not JSON: \(error)")

@@ -17,6 +17,10 @@ struct Answer: Sendable {
     /// Nil when the request was cancelled before it was through.
     var finish: FinishReason? { chunks.last?.finish }
 
+    init(promptTokens: [Int32], chunks: [TextChunk]) {
+        (self.promptTokens, self.chunks) = (promptTokens, chunks)
+    }
+
     init(_ stream: TextStream, _ timer: inout RequestTimer, _ metrics: ServerMetrics) async {
         promptTokens = stream.promptTokens
         for await event in stream {

@@ -50,6 +50,37 @@ struct AnswerForm {
 
     init() {}
 
+    /// Whether any text will do.
+    var isFree: Bool { constraint == nil && allowedTokens == nil }
+
+    /// `calls` and nothing else, where no other form was asked for.
+    func replacedAlone(by calls: AnswerConstraint) throws(StructuredOutputError) -> AnswerForm {
+        guard isFree else {
+            throw StructuredOutputError(
+                .invalid, at: "tool_choice", expected: "no form of an answer that is to be a call",
+                found: field.isEmpty ? "allowed_token_ids" : field)
+        }
+        return replaced(by: calls)
+    }
+
+    /// `calls` instead of this form.
+    func replaced(by calls: AnswerConstraint) -> AnswerForm {
+        var form = AnswerForm()
+        (form.constraint, form.field) = (calls, "tools")
+        return form
+    }
+
+    /// Calls of tools, or an answer of this form.
+    func widened(by calls: AnswerConstraint) throws(StructuredOutputError) -> AnswerForm {
+        guard case .structure(let calls) = calls, let own = constraint?.structure else {
+            throw StructuredOutputError(
+                .unsupported, at: "tools", expected: "no such form of the answer beside tools", found: field)
+        }
+        var form = self
+        form.constraint = .structure(.choice([calls, own]))
+        return form
+    }
+
     private static let kinds: [(field: String, kind: String, read: Reading)] = [
         ("json", "a JSON schema", { schema($0) }),
         ("regex", "a regular expression", { $0.string.map { .regex($0) } }),
@@ -163,5 +194,19 @@ enum CompiledForm: Sendable {
             request.stopTokens.isEmpty
         else { return }
         try compiled.validate(answer)
+    }
+}
+
+extension AnswerConstraint {
+    /// The same as a part of an answer; nil for what can only be a whole one.
+    fileprivate var structure: AnswerStructure? {
+        switch self {
+        case .jsonSchema(let schema): .jsonSchema(schema)
+        case .jsonObject: .jsonSchema(["type": "object"])
+        case .regex(let pattern): .regex(pattern)
+        case .choice(let texts): .choice(texts.map { .literal($0) })
+        case .structure(let structure): structure
+        case .grammar: nil
+        }
     }
 }

@@ -8,10 +8,11 @@ struct EventWriter {
     var writer: any ResponseBodyWriter
     /// What comes before the data: LightLLM's own stream has no space there.
     let prefix: String
+    let style: JSONStyle
 
     mutating func send(_ event: JSONValue) async throws {
         var bytes = Array(prefix.utf8)
-        event.write(to: &bytes)
+        event.write(to: &bytes, style)
         bytes += "\n\n".utf8
         try await writer.write(ByteBuffer(bytes: bytes))
     }
@@ -42,7 +43,7 @@ extension Response {
 
     /// A stream of events that `body` sends. An error becomes its last event.
     static func events(
-        prefix: String, ignored: [String],
+        prefix: String, style: JSONStyle = .compact, ignored: [String],
         _ body: @escaping @Sendable (inout EventWriter) async throws -> Void
     ) -> Response {
         var fields = headers("text/event-stream; charset=utf-8", ignored: ignored)
@@ -52,7 +53,7 @@ extension Response {
         return Response(
             status: .ok, headers: fields,
             body: ResponseBody { writer in
-                var events = EventWriter(writer: writer, prefix: prefix)
+                var events = EventWriter(writer: writer, prefix: prefix, style: style)
                 do {
                     try await body(&events)
                 } catch {

@@ -61,8 +61,14 @@ struct RequestFields {
 
     mutating func float(_ field: String) throws(APIError) -> Float? {
         guard let value = value(field) else { return nil }
-        guard let number = value.double, Float(number).isFinite else { throw wrong(field, "a number", value) }
-        return Float(number)
+        guard let number = value.double else { throw wrong(field, "a number", value) }
+        let result = Float(number)
+        guard result.isFinite, result.isNormal || number == 0 else {
+            throw .invalid(
+                "\(name(field)) must be 0 or a number between 1e-37 and 1e38 in magnitude, found \(number)",
+                parameter: field)
+        }
+        return result
     }
 
     mutating func float(_ field: String, in range: ClosedRange<Float>) throws(APIError) -> Float? {

@@ -36,6 +36,12 @@ public struct Server: Sendable {
         public var queueTimeout: Duration?
         /// How long a step may take before the server calls itself unready.
         public var stallTimeout = Duration.seconds(60)
+        /// How LightLLM's own routes behave.
+        public var native = NativeOptions()
+        /// How often the log says what runs; nil: never.
+        public var statisticsInterval: Duration?
+        /// Whether `/health` fails whatever holds, to try out what watches it.
+        public var failsHealthChecks = false
 
         public init() {}
     }
@@ -63,6 +69,7 @@ public struct Server: Sendable {
         router.add(
             middleware: RequestLog(
                 traffic: traffic, logger: configuration.logsAccess ? logger : nil, traces: traces))
+        router.add(middleware: ReportHeaders())
         router.add(middleware: TrustedOrigins(configuration))
         router.add(middleware: Authentication(keys: configuration.keys))
         router.add(middleware: UnknownPath())
@@ -74,6 +81,8 @@ public struct Server: Sendable {
         addResponsesRoute(router)
         addAnthropicRoutes(router)
         addScoreRoute(router)
+        addTokenizeRoutes(router)
+        addEmbeddingRoute(router)
         addCapabilitiesRoute(router)
         refuseOtherMethods(router)
         return router
@@ -93,7 +102,8 @@ public struct Server: Sendable {
                         status: .contentTooLarge,
                         message: "the body is larger than \(configuration.limits.largestBody) bytes")
                 }
-                return try await handler(try JSONValue(parsing: Array(buffer.readableBytesView)), context)
+                return try await handler(
+                    try JSONValue(parsing: Array(buffer.readableBytesView), maximumDepth: 64), context)
             } catch {
                 let error = APIError(error)
                 metrics.countFailure()
@@ -117,13 +127,14 @@ public struct Server: Sendable {
         do {
             for request in requests {
                 let stream = try generator.generate(
-                    request.of(context.tenant, timeout: configuration.queueTimeout))
+                    constrained(request).of(context.tenant, timeout: configuration.queueTimeout))
                 streams.append(context.record.observing(stream))
             }
         } catch {
             for stream in streams { stream.cancel() }
             throw error
         }
+        context.report.addTruncated(streams)
         context.cancelOnDisconnect(streams)
         return streams
     }

@@ -7,6 +7,8 @@ import TextGeneration
 struct ServerContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     private let channel: any Channel
+    /// What the answer's headers say beside its body.
+    let report = AnswerReport()
     let record: RequestRecord
     /// Whose key the request shows, where keys are needed.
     var tenant: String?
@@ -19,7 +21,12 @@ struct ServerContext: RequestContext {
 
     /// Ends `streams` when the client goes away, which nothing else would notice before the next write.
     func cancelOnDisconnect(_ streams: [TextStream]) {
-        channel.pipeline.handler(type: DisconnectDetector.self).whenSuccess { $0.watch(streams) }
+        onDisconnect { for stream in streams { stream.cancel() } }
+    }
+
+    /// Calls `action` when the client goes away, unless another request comes over the connection before.
+    func onDisconnect(_ action: @escaping @Sendable () -> Void) {
+        channel.pipeline.handler(type: DisconnectDetector.self).whenSuccess { $0.watch(action) }
     }
 }
 
@@ -27,12 +34,12 @@ struct ServerContext: RequestContext {
 final class DisconnectDetector: ChannelInboundHandler, RemovableChannelHandler, @unchecked Sendable {
     // Unsafe: used on the channel's event loop only.
     typealias InboundIn = Any
-    /// Those of the connection's latest request: one is answered at a time.
-    private var streams: [TextStream] = []
+    /// That of the connection's latest request: one is answered at a time.
+    private var action: (@Sendable () -> Void)?
     private var isGone = false
 
-    func watch(_ streams: [TextStream]) {
-        self.streams = streams
+    func watch(_ action: @escaping @Sendable () -> Void) {
+        self.action = action
         if isGone { cancel() }
     }
 
@@ -45,7 +52,7 @@ final class DisconnectDetector: ChannelInboundHandler, RemovableChannelHandler, 
 
     private func cancel() {
         isGone = true
-        for stream in streams { stream.cancel() }
-        streams = []
+        action?()
+        action = nil
     }
 }

@@ -1,3 +1,14 @@
+/// What stands between the parts of a document's text.
+public enum JSONStyle: Sendable {
+    /// No spaces.
+    case compact
+    /// A space after commas and colons, as Python's json writes.
+    case spaced
+
+    fileprivate var comma: String.UTF8View { self == .compact ? ",".utf8 : ", ".utf8 }
+    fileprivate var colon: String.UTF8View { self == .compact ? ":".utf8 : ": ".utf8 }
+}
+
 extension JSONValue {
     /// The document as compact text: no spaces, non-ASCII kept, `/` not escaped. A number that JSON cannot
     /// say (infinite or not a number) is written as null.
@@ -8,7 +19,7 @@ extension JSONValue {
     }
 
     /// Appends the document's UTF-8 to `bytes`.
-    public func write(to bytes: inout [UInt8]) {
+    public func write(to bytes: inout [UInt8], _ style: JSONStyle = .compact) {
         switch self {
         case .null: bytes.append(contentsOf: "null".utf8)
         case .bool(let value): bytes.append(contentsOf: (value ? "true" : "false").utf8)
@@ -19,17 +30,17 @@ extension JSONValue {
         case .array(let values):
             bytes.append(UInt8(ascii: "["))
             for (index, value) in values.enumerated() {
-                if index > 0 { bytes.append(UInt8(ascii: ",")) }
-                value.write(to: &bytes)
+                if index > 0 { bytes.append(contentsOf: style.comma) }
+                value.write(to: &bytes, style)
             }
             bytes.append(UInt8(ascii: "]"))
         case .object(let members):
             bytes.append(UInt8(ascii: "{"))
             for (index, member) in members.enumerated() {
-                if index > 0 { bytes.append(UInt8(ascii: ",")) }
+                if index > 0 { bytes.append(contentsOf: style.comma) }
                 Self.write(member.key.string, to: &bytes)
-                bytes.append(UInt8(ascii: ":"))
-                member.value.write(to: &bytes)
+                bytes.append(contentsOf: style.colon)
+                member.value.write(to: &bytes, style)
             }
             bytes.append(UInt8(ascii: "}"))
         }

@@ -1,15 +1,31 @@
 public import Tensors
 
-/// What becomes of the last hidden state: a projection to logits, scaled and bounded where the model says so.
+/// What becomes of the last hidden state: a projection to logits, scaled and bounded where the model says so; a
+/// score; or nothing.
 public struct OutputHead: Sendable {
     let projections: [Linear]
     let scale: Float?
     let softcap: Float?
     let output: ModelOutput
 
-    public init(_ projection: Linear, scale: Float? = nil, softcap: Float? = nil) {
-        (projections, output) = ([projection], .logits)
-        (self.scale, self.softcap) = (scale, softcap)
+    /// The projection at `parameters`, unless they are read for a model without a head; with `bias` instead of what
+    /// the checkpoint has there.
+    public init(
+        _ parameters: Parameters, inputs: Int, outputs: Int, bias: [Float]? = nil, scale: Float? = nil,
+        softcap: Float? = nil
+    ) throws {
+        switch parameters.head {
+        case .ofCheckpoint:
+            let projection =
+                try bias.map { try Linear(parameters, inputs: inputs, bias: $0) }
+                ?? Linear(parameters, inputs: inputs, outputs: outputs)
+            (projections, output) = ([projection], .logits)
+            (self.scale, self.softcap) = (scale, softcap)
+        case .none:
+            for leaf in ["weight", "bias"] { parameters.disregard(leaf) }
+            (projections, output) = ([], .hidden)
+            (self.scale, self.softcap) = (nil, nil)
+        }
     }
 
     /// A score: projections with a ReLU between them, the last of which has one output.
@@ -19,7 +35,8 @@ public struct OutputHead: Sendable {
     }
 
     func callAsFunction(_ x: Matrix) -> Matrix {
-        var y = projections[0](x)
+        guard let first = projections.first else { return x }
+        var y = first(x)
         for projection in projections.dropFirst() {
             y.backend.activate(y, .relu, into: y)
             y = projection(y)
@@ -37,6 +54,13 @@ public struct CausalDecoder: LanguageModel {
     public let vocabularySize: Int
     public let longestSequence: Int?
     public var output: ModelOutput { head.output }
+    public var outputWidth: Int {
+        switch output {
+        case .logits: vocabularySize
+        case .score: 1
+        case .hidden: embedding.table.columns
+        }
+    }
     let embedding: Embedding
     let layers: [any DecoderLayer]
     let norm: any Normalization

@@ -6,17 +6,29 @@ public enum ModelOutput: Sendable {
     case logits
     /// How good the sequence so far is, one number (a reward model).
     case score
+    /// Its last hidden state, normalised.
+    case hidden
 }
 
-/// A network that predicts the next token, or scores what it has read.
+/// Whether a model is built with what follows its last hidden state.
+public enum ModelHead: Sendable {
+    /// As the checkpoint has it.
+    case ofCheckpoint
+    /// Hidden states come out. The checkpoint need not have a head, and what it has is not read.
+    case none
+}
+
+/// A network that predicts the next token, scores what it has read, or says what it makes of it.
 public protocol LanguageModel: Sendable {
     var cacheLayout: CacheLayout { get }
     /// Tokens are numbers below this.
     var vocabularySize: Int { get }
     var output: ModelOutput { get }
+    /// Of how many numbers the output is for a row.
+    var outputWidth: Int { get }
     /// The most tokens that the network has positions for; nil when there is no such limit.
     var longestSequence: Int? { get }
-    /// The output for the rows the pass wants to sample: `sampledRows` x `vocabularySize`, or x 1.
+    /// The output for the rows the pass wants to sample: `sampledRows` x `outputWidth`.
     func callAsFunction(_ pass: ForwardPass) -> Matrix
     /// Whether what was cached while a sequence had `length` tokens still holds when it has `newLength`. It
     /// does not where positions are encoded by the sequence's length; then the sequence is computed anew.
@@ -25,6 +37,7 @@ public protocol LanguageModel: Sendable {
 
 extension LanguageModel {
     public var output: ModelOutput { .logits }
+    public var outputWidth: Int { vocabularySize }
     public var longestSequence: Int? { nil }
     public func keepsCache(from length: Int, to newLength: Int) -> Bool { true }
 }

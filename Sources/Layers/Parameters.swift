@@ -6,13 +6,20 @@ public import Weights
 public struct Parameters: Sendable {
     let scope: WeightScope
     public let backend: any Backend
+    /// Whether the model that is built of them has a head.
+    let head: ModelHead
 
-    public init(_ scope: WeightScope, backend: any Backend) { (self.scope, self.backend) = (scope, backend) }
+    public init(_ scope: WeightScope, backend: any Backend, head: ModelHead = .ofCheckpoint) {
+        (self.scope, self.backend, self.head) = (scope, backend, head)
+    }
 
-    public subscript(_ name: String) -> Parameters { Parameters(scope[name], backend: backend) }
+    public subscript(_ name: String) -> Parameters { Parameters(scope[name], backend: backend, head: head) }
 
     /// Whether the checkpoint has `leaf` ("weight", "bias") here.
     public func contains(_ leaf: String) -> Bool { scope.contains(leaf) }
+
+    /// Counts `leaf` as used, if there is one.
+    func disregard(_ leaf: String) { scope.disregard(leaf) }
 
     /// The matrix `leaf`, `outputs` x `inputs`; throws when it is missing or shaped otherwise.
     func matrix(_ leaf: String, outputs: Int, inputs: Int) throws -> HostWeight {

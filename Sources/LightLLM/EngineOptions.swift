@@ -1,3 +1,4 @@
+public import Layers
 public import Scheduling
 public import Serving
 public import Tensors
@@ -20,6 +21,8 @@ public struct EngineOptions: Sendable {
     public var device = DeviceChoice.auto
     /// How projections are stored; by default as the checkpoint has them.
     public var weightFormat: WeightFormat?
+    /// Whether the model is loaded with its head; one without gives embeddings.
+    public var head = ModelHead.ofCheckpoint
     /// Threads of the CPU backend; by default one per processor.
     public var threads: Int?
     /// Where the engine writes what it spends its time on; by default nowhere.

@@ -13,31 +13,40 @@ public struct LoadedModel: Sendable {
     public let backend: any Backend
     /// How projections are stored; nil: as the checkpoint has them.
     private let weightFormat: WeightFormat?
+    private let head: ModelHead
     /// Of this process, and still to be had, when the model was about to be loaded.
     private let memory: (program: Int, available: Int?)
 
     /// Opens the Hugging Face folder or GGUF file at `path`. Throws an error that names what was expected
     /// and found when anything about it is wrong.
     public init(
-        path: String, device: DeviceChoice = .auto, threads: Int? = nil, weightFormat: WeightFormat? = nil
+        path: String, device: DeviceChoice = .auto, threads: Int? = nil, weightFormat: WeightFormat? = nil,
+        head: ModelHead = .ofCheckpoint
     ) throws {
         try self.init(
             checkpoint: openCheckpoint(path), backend: makeBackend(device, threads: threads),
-            weightFormat: weightFormat)
+            weightFormat: weightFormat, head: head)
     }
 
     public init(
-        checkpoint: any Checkpoint, backend: any Backend, weightFormat: WeightFormat? = nil
+        checkpoint: any Checkpoint, backend: any Backend, weightFormat: WeightFormat? = nil,
+        head: ModelHead = .ofCheckpoint
     ) throws {
-        (self.checkpoint, self.backend, self.weightFormat) = (checkpoint, backend, weightFormat)
+        (self.checkpoint, self.backend) = (checkpoint, backend)
+        (self.weightFormat, self.head) = (weightFormat, head)
         let free = backend.freeMemory
         memory = free == nil ? (MachineMemory.ofProcess ?? 0, MachineMemory.available) : (0, free)
         let size =
-            try weightFormat.map { try MemoryPlan.weightBytes(checkpoint, $0) } ?? checkpoint.byteCount
+            try weightFormat.map { try MemoryPlan.weightBytes(checkpoint, $0, head) } ?? checkpoint.byteCount
         if let available = memory.available, size > available {
             throw EngineError.noRoomForWeights(size, available: available)
         }
-        network = try buildModel(checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) })
+        network = try buildModel(
+            checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) }, head: head)
+        if head == .none, network.output != .hidden {
+            throw EmbeddingError.scoresTexts(
+                checkpoint.configuration["architectures"]?.array?.first?.string ?? "this")
+        }
     }
 
     /// The longest sequence the model was made for; nil when its config does not say.
@@ -47,7 +56,7 @@ public struct LoadedModel: Sendable {
     /// what is asked for. The weights stay in the format in which they were loaded.
     public func makeEngine(_ options: EngineOptions = EngineOptions()) throws -> Engine {
         var options = options
-        options.weightFormat = weightFormat
+        (options.weightFormat, options.head) = (weightFormat, head)
         if backend.freeMemory != nil {
             let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
             try Rehearsal(network: network, backend: backend, longest: longest)

@@ -59,7 +59,8 @@ public struct MemoryPlan: Sendable, Equatable {
         holdsWeights: Bool = false
     ) throws {
         let backend = CPUBackend(threads: options.threads, kernels: .idle)
-        let network = try Self.rehearsed(checkpoint, options.weightFormat, on: backend)
+        let network = try Self.rehearsed(
+            checkpoint, options.weightFormat, options.head, on: backend)
         let element = options.cacheElement ?? checkpoint.defaultCacheElement
         let longest = min(
             options.maxRequestTokens ?? min(checkpoint.contextLength ?? 2048, 16_384),
@@ -79,16 +80,19 @@ public struct MemoryPlan: Sendable, Equatable {
 
     /// The model with weights of the right sizes and no values.
     private static func rehearsed(
-        _ checkpoint: any Checkpoint, _ format: WeightFormat?, on backend: CPUBackend
+        _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, on backend: CPUBackend
     ) throws -> any LanguageModel {
         try buildModel(
-            checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) })
+            checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) }, head: head
+        )
     }
 
     /// Bytes of packed weights when projections are stored in `format`.
-    static func weightBytes(_ checkpoint: any Checkpoint, _ format: WeightFormat) throws -> Int {
+    static func weightBytes(
+        _ checkpoint: any Checkpoint, _ format: WeightFormat, _ head: ModelHead
+    ) throws -> Int {
         let backend = CPUBackend(threads: 1, kernels: .idle)
-        return try withExtendedLifetime(rehearsed(checkpoint, format, on: backend)) {
+        return try withExtendedLifetime(rehearsed(checkpoint, format, head, on: backend)) {
             backend.memoryUse.weights
         }
     }

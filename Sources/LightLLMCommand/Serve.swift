@@ -12,16 +12,26 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var arguments: ServeArguments
     @OptionGroup var operation: OperationArguments
+    @OptionGroup var native: NativeArguments
+    @OptionGroup var embedding: EmbeddingArguments
+    @OptionGroup var startup: StartupArguments
+
+    func validate() throws { try startup.validate(maxRequestTokens: arguments.maxRequestTokens) }
 
     func run() async throws {
         let start = ContinuousClock.now
-        LoggingSystem.bootstrap { StreamLogHandler.standardOutput(label: $0) }
+        let environment = try ServerEnvironment(ProcessInfo.processInfo.environment)
+        startup.bootstrapLog()
         if arguments.trustsRemoteCode {
             write("--trust_remote_code: architectures are part of this program; no code of a model runs\n")
         }
-        let options = try arguments.options()
-        let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: options)
-        let generator = loaded.generator
+        var options = try arguments.options()
+        embedding.apply(to: &options)
+        options.truncation = startup.truncation
+        let loaded = try LoadedTextModel(
+            path: await localModel(arguments.modelDirectory), options: options)
+        var generator = loaded.generator
+        environment.apply(to: &generator)
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
             throw ValidationError("--use_reward_model: \(loaded.modelType) is no reward model")
         }
@@ -38,6 +48,9 @@ struct Serve: AsyncParsableCommand {
             arguments.servedName, arguments.defaultMaxTokens
         )
         try operation.apply(to: &configuration)
+        native.apply(to: &configuration)
+        startup.apply(to: &configuration)
+        environment.apply(to: &configuration)
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
         let scheme = configuration.tls == nil ? "http" : "https"
@@ -55,8 +68,9 @@ struct Serve: AsyncParsableCommand {
     private func seconds(_ duration: Duration) -> String { String(format: "%.3f s", duration / .seconds(1)) }
 }
 
-/// The line that scripts wait for, and one to try.
+/// The lines that scripts wait for, and one to try.
 private func announce(_ scheme: String, _ host: String, _ port: Int, _ model: String) {
+    write("INFO:     Application startup complete.\n")
     write("INFO:     Uvicorn running on \(scheme)://\(host):\(port) (Press CTRL+C to quit)\n\n")
     let address = host == "0.0.0.0" ? "127.0.0.1" : host
     write(

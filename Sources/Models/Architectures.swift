@@ -18,7 +18,8 @@ public let architectures: [any Architecture.Type] = [
 ///
 /// Throws `ConfigError`, `RotaryError` or `CheckpointError`, each naming what it expected and found.
 public func buildModel(
-    _ checkpoint: any Checkpoint, on backend: any Backend, storage: WeightStorage? = nil
+    _ checkpoint: any Checkpoint, on backend: any Backend, storage: WeightStorage? = nil,
+    head: ModelHead = .ofCheckpoint
 ) throws -> any LanguageModel {
     let modelType = checkpoint.configuration["model_type"]?.string
     let className = checkpoint.configuration["architectures"]?.array?.first?.string
@@ -28,16 +29,17 @@ public func buildModel(
     else {
         throw ConfigError.unsupportedModelType(modelType, supported: architectures.flatMap { $0.modelTypes })
     }
-    return try architecture.load(checkpoint, on: backend, storage)
+    return try architecture.load(checkpoint, on: backend, storage, head)
 }
 
 extension Architecture {
     fileprivate static func load(
-        _ checkpoint: any Checkpoint, on backend: any Backend, _ storage: WeightStorage?
+        _ checkpoint: any Checkpoint, on backend: any Backend, _ storage: WeightStorage?,
+        _ head: ModelHead
     ) throws -> any LanguageModel {
         let config = try decodeConfig(checkpoint.configuration)
         let store = WeightStore(checkpoint, storage: storage)
-        let model = try build(config, Parameters(WeightScope(store), backend: backend))
+        let model = try build(config, Parameters(WeightScope(store), backend: backend, head: head))
         try store.finish(ignoring: { ignores($0, config) })
         return model
     }

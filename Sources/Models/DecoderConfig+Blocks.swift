@@ -9,9 +9,12 @@ extension DecoderConfig {
     }
 
     /// The projection to logits: the embedding's table when it is tied, else `lm_head`.
-    func logits(_ weights: Parameters, tied: Bool) throws -> Linear {
-        try Linear(
-            weights[tied ? "model.embed_tokens" : "lm_head"], inputs: hiddenSize, outputs: vocabSize)
+    func head(
+        _ weights: Parameters, tied: Bool, scale: Float? = nil, softcap: Float? = nil
+    ) throws -> OutputHead {
+        try OutputHead(
+            weights[tied ? "model.embed_tokens" : "lm_head"], inputs: hiddenSize, outputs: vocabSize,
+            scale: scale, softcap: softcap)
     }
 
     func rmsNorm(_ weights: Parameters, offset: Float = 0) throws -> RMSNorm {

@@ -12,6 +12,7 @@ final class ActiveRequest {
     private var scored = 0
     private let request: GenerationRequest
     private var sampler: Sampler
+    private var pooled: PooledStates?
     // What a step made of the request, until it is delivered.
     private var cachedTokens: Int?
     private var promptScores: [ScoredToken]?
@@ -24,6 +25,7 @@ final class ActiveRequest {
     init(_ ticket: SequenceTicket, _ model: any LanguageModel) {
         let request = ticket.request
         let vocabularySize = model.vocabularySize
+        pooled = request.pooling.map { PooledStates($0) }
         (self.request, events) = (request, ticket.events)
         sequence = ScheduledSequence(
             id: SequenceID(ticket.id), prompt: request.prompt, maxNewTokens: request.maxNewTokens,
@@ -44,6 +46,14 @@ final class ActiveRequest {
     /// Asks about the logits of its part of a step, whose rows begin at `row`: one question for each token of
     /// the prompt that is scored, then one for the token that is sampled.
     func ask(_ item: Step.Item, _ logits: Matrix, row: Int, into queries: inout [LogitQuery]) {
+        if pooled != nil {
+            pooled?.take(
+                logits, rows: row..<row + item.logitRows, from: item.range.upperBound - item.logitRows)
+            guard item.isLast else { return }
+            self.logits = pooled?.vector
+            // What follows means nothing, and ends the request.
+            return queries.append(LogitQuery(row: row + item.logitRows - 1))
+        }
         for (offset, token) in item.scoredTokens.enumerated() {
             var query = LogitQuery(row: row + offset)
             query.choice = .column(Int(sequence.tokens[token]))
@@ -68,7 +78,7 @@ final class ActiveRequest {
     /// Takes the answers to `ask`.
     func take(_ item: Step.Item, _ answers: ArraySlice<LogitAnswer>) {
         if !hasStarted { (hasStarted, cachedTokens) = (true, item.range.lowerBound) }
-        if item.scoresPrompt {
+        if item.scoresPrompt, pooled == nil {
             var scores = scored == 0 ? [unpredicted] : []
             for (token, answer) in zip(item.scoredTokens, answers) where token >= scored {
                 scores.append(

@@ -11,8 +11,10 @@ public import Tensors
 public final class Engine: Sendable {
     public let configuration: EngineConfiguration
     public let vocabularySize: Int
-    /// Whether the model says how good a text is, and not how it goes on.
-    public let scoresTexts: Bool
+    /// What the model says.
+    let output: ModelOutput
+    /// Of how many numbers that is for one token.
+    public let outputWidth: Int
     private let mailbox = Mailbox()
     private let nextID = Atomic<UInt64>(0)
     private let isStopped = Atomic<Bool>(false)
@@ -23,7 +25,7 @@ public final class Engine: Sendable {
         model: any LanguageModel, backend: any Backend, configuration: EngineConfiguration
     ) throws(CacheMemoryError) {
         (self.configuration, vocabularySize) = (configuration, model.vocabularySize)
-        scoresTexts = model.output == .score
+        (output, outputWidth) = (model.output, model.outputWidth)
         published = PublishedStatistics(slots: configuration.slots)
         let cache = try backend.makeCache(
             model.cacheLayout, slots: configuration.slots, element: configuration.cacheElement)
@@ -43,6 +45,12 @@ public final class Engine: Sendable {
         thread.stackSize = 8 << 20
         thread.start()
     }
+
+    /// Whether the model says how good a text is, and not how it goes on.
+    public var scoresTexts: Bool { output == .score }
+
+    /// Whether the model turns texts into vectors, which have `outputWidth` numbers.
+    public var embedsTexts: Bool { output == .hidden }
 
     deinit { mailbox.post(.stop) }
 
@@ -87,12 +95,19 @@ public final class Engine: Sendable {
     public func validate(_ request: GenerationRequest) throws(RequestError) {
         guard !isStopped.load(ordering: .relaxed) else { throw .engineStopped }
         guard !request.prompt.isEmpty else { throw .emptyPrompt }
-        guard !scoresTexts || request.asksForScore else { throw .wrongKind(generates: false) }
+        switch output {
+        case .logits: guard request.pooling == nil else { throw .wrongKind(generates: true) }
+        case .score: guard request.asksForScore else { throw .wrongKind(generates: false) }
+        case .hidden: guard request.pooling != nil else { throw .embedsOnly }
+        }
         guard request.maxNewTokens >= 1 else { throw .nothingToGenerate(request.maxNewTokens) }
         if let stray = request.prompt.first(where: { $0 < 0 || Int($0) >= vocabularySize }) {
             throw .tokenOutOfRange(stray, vocabulary: vocabularySize)
         }
-        let most = min(configuration.maxRequestTokens, configuration.slots)
+        if let stray = request.sampling.logitBias.keys.first(where: { Int($0) >= vocabularySize || $0 < 0 }) {
+            throw .biasOutOfRange(stray, vocabulary: vocabularySize)
+        }
+        let most = configuration.longestRequest
         guard request.maxNewTokens <= most, request.prompt.count <= most - request.maxNewTokens else {
             throw .tooLong(prompt: request.prompt.count, newTokens: request.maxNewTokens, most: most)
         }

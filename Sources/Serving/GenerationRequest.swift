@@ -18,6 +18,8 @@ public struct GenerationRequest: Sendable {
     public var scoresPrompt = false
     /// Whether the logits after the prompt are reported.
     public var reportsLogits = false
+    /// For a model without a head: how its states become the one vector that is reported as its logits.
+    public var pooling: Pooling?
     /// How it waits for its turn: priority, tenant and deadline.
     public var terms = QueueTerms()
     /// Only requests of the same salt share what was computed of their prompts.
@@ -36,9 +38,16 @@ public struct GenerationRequest: Sendable {
         return request
     }
 
+    /// Asks a model without a head for the vector of `text`.
+    public static func embedding(_ text: [Int32], _ pooling: Pooling) -> GenerationRequest {
+        var request = score(text)
+        (request.pooling, request.scoresPrompt) = (pooling, pooling.needsEveryToken)
+        return request
+    }
+
     /// Whether it asks for nothing but what a reward model says.
     var asksForScore: Bool {
-        reportsLogits && maxNewTokens == 1 && !scoresPrompt && topLogProbabilities == 0
+        reportsLogits && maxNewTokens == 1 && !scoresPrompt && pooling == nil && topLogProbabilities == 0
             && sampling == SamplingParameters() && constraint == nil
     }
 }
@@ -105,8 +114,13 @@ public struct GenerationStream: AsyncSequence, Sendable {
 public enum RequestError: Error, Equatable, CustomStringConvertible {
     case emptyPrompt
     case tokenOutOfRange(Int32, vocabulary: Int)
+    case biasOutOfRange(Int32, vocabulary: Int)
     case nothingToGenerate(Int)
     case tooLong(prompt: Int, newTokens: Int, most: Int)
+    /// Prompts alone may not have so many tokens.
+    case promptTooLong(Int, most: Int)
+    /// Even what may be left of the prompt leaves the answer no room.
+    case requestTooLong(most: Int)
     /// As many requests wait as may; later there may be room.
     case queueFull(limit: Int)
     /// Its turn did not come before its deadline.
@@ -114,6 +128,8 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
     case engineStopped
     /// The model scores texts and generates none, or the other way round.
     case wrongKind(generates: Bool)
+    /// The model turns texts into vectors.
+    case embedsOnly
     /// No token can go on with an answer under its constraint, or finding one costs too much.
     case constraintFailed(String)
 
@@ -122,12 +138,18 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
         case .emptyPrompt: "the prompt is empty"
         case .tokenOutOfRange(let token, let vocabulary):
             "prompt token \(token) is outside the vocabulary of \(vocabulary)"
+        case .biasOutOfRange(let token, let vocabulary):
+            "logit_bias names token \(token), which is outside the vocabulary of \(vocabulary)"
         case .nothingToGenerate(let count): "max_new_tokens must be at least 1, but get \(count)"
         case .tooLong(let prompt, let newTokens, let most):
             "the input prompt token len \(prompt) + max_new_tokens \(newTokens) > \(most)"
+        case .promptTooLong(let count, let most): "the input prompt token len \(count) is too long > \(most)"
+        case .requestTooLong(let most):
+            "the req total len (input len + output len) is too long > max_req_total_len:\(most)"
         case .queueFull(let limit): "\(limit) requests are waiting, which is the limit; try again later"
         case .expired: "the request waited longer than it may"
         case .engineStopped: "the engine has stopped"
+        case .embedsOnly: "this server gives embeddings and generates none; start it without --embedding"
         case .constraintFailed(let reason): "the answer cannot go on: \(reason)"
         case .wrongKind(let generates):
             generates
@@ -158,4 +180,7 @@ public struct EngineConfiguration: Sendable {
         (self.slots, self.cacheElement, self.limits) = (slots, cacheElement, limits)
         self.maxRequestTokens = maxRequestTokens
     }
+
+    /// The most tokens that a request can have: what is allowed, or what the cache holds if that is less.
+    public var longestRequest: Int { min(maxRequestTokens, slots) }
 }

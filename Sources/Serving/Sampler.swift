@@ -35,7 +35,8 @@ struct Sampler {
         (query.row, query.leading) = (row, top)
         query.allowed = try constraint?.allowedTokens()
         findEdits()
-        guard !parameters.isGreedy else { return query }
+        query.choice = .likeliest
+        guard !parameters.isGreedy, generated >= parameters.likeliestTokens else { return query }
         let point = random.nextUnit()
         if let nucleus = parameters.nucleus(of: vocabularySize) {
             query.choice = .drawnFrom(nucleus, at: point)

@@ -21,6 +21,8 @@ public struct SamplingParameters: Sendable, Equatable {
     public var lengthPenalty: LengthPenalty?
     /// Before this many tokens no end token is chosen.
     public var minNewTokens = 1
+    /// So many tokens at first are the most likely, whatever the rest says.
+    public var likeliestTokens = 0
     /// The same seed, prompt and parameters give the same answer, whatever else runs.
     public var seed: UInt64?
 

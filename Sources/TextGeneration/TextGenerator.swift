@@ -16,7 +16,14 @@ public struct TextGenerator: Sendable {
     public let bosToken: String?
     public let eosToken: String?
     /// How answers are sampled unless a request says otherwise (generation_config.json).
-    public let standardSampling: SamplingParameters
+    public var standardSampling: SamplingParameters
+    /// How prompts that are too long are shortened; by default not at all.
+    public var truncation = PromptTruncation()
+    /// The most bytes of a prompt's text. A longer one has too many tokens anyway, which would take long to find
+    /// out. Nil: any.
+    public var longestText: Int?
+    /// How hidden states become the vectors of texts, where the model has no head.
+    public var embeddingStyle = EmbeddingStyle()
     /// How its answers are put together.
     public let answerFormat: AnswerFormat
     /// What may be asked of the form of answers.
@@ -37,14 +44,26 @@ public struct TextGenerator: Sendable {
         (self.engine, self.tokenizer, self.chatTemplate) = (engine, tokenizer, chatTemplate)
         (self.endTokens, self.bosToken, self.eosToken) = (endTokens, bosToken, eosToken)
         self.standardSampling = standardSampling
+        let (bytes, overflow) = engine.configuration.maxRequestTokens.multipliedReportingOverflow(
+            by: tokenizer.longestToken)
+        longestText = overflow ? nil : max(bytes, 1 << 20)
     }
 
     /// Begins to generate. Throws `TokenizerError` or `RequestError` when the request can never run; nothing
     /// fails after that.
     public func generate(_ request: TextRequest) throws -> TextStream {
-        let tokens = try tokens(of: request.prompt)
+        let whole = try tokens(of: request.prompt)
+        let tokens = try truncation.applied(
+            to: whole, newTokens: request.maxNewTokens, most: engine.configuration.longestRequest,
+            keeping: request.keptPrompt)
         let events = try engine.submit(engineRequest(request, prompt: tokens))
-        return TextStream(events, promptTokens: tokens, request, self)
+        return TextStream(
+            events, promptTokens: tokens, truncatedTokens: whole.count - tokens.count, request, self)
+    }
+
+    /// Throws `RequestError` when `generate` would, for these tokens of the prompt.
+    public func validate(_ request: TextRequest, prompt: [Int32]) throws(RequestError) {
+        try engine.validate(engineRequest(request, prompt: prompt))
     }
 
     /// What a reward model says of `tokens`.
@@ -61,21 +80,41 @@ public struct TextGenerator: Sendable {
 
     /// Makes the model answer once, for whatever its answer is worth.
     public func warmUp() async throws {
+        try await tryOut("Hello", newTokens: 1)
+    }
+
+    /// Does what the model is for once, with `text`. Throws when there is no result.
+    public func tryOut(_ text: String, newTokens: Int) async throws {
         if engine.scoresTexts {
-            _ = try await score(of: tokens(of: .text("Hello")))
+            _ = try await score(of: tokens(of: .text(text)))
+        } else if engine.embedsTexts {
+            _ = try await embed([tokens(of: .text(text))]).vectors()
         } else {
-            for await _ in try generate(TextRequest(prompt: .text("Hello"), maxNewTokens: 1)) {}
+            var isFinished = false
+            for await event in try generate(TextRequest(prompt: .text(text), maxNewTokens: newTokens)) {
+                if case .chunk(let chunk) = event { isFinished = chunk.finish != nil }
+                if case .failed(let error) = event { throw error }
+            }
+            guard isFinished else { throw RequestError.engineStopped }
         }
     }
 
     public func tokens(of prompt: TextRequest.Prompt) throws(TokenizerError) -> [Int32] {
         switch prompt {
-        case .tokens(let tokens): tokens
-        case .rendered(let text): try tokenizer.encode(text, literalMark: LiteralText.mark)
+        case .tokens(let tokens): return tokens
+        case .rendered(let text):
+            try checkLength(text)
+            return try tokenizer.encode(text, literalMark: LiteralText.mark)
         case .text(let text, let addsSpecialTokens, let parsesSpecialTokens):
-            try tokenizer.encode(
+            try checkLength(text)
+            return try tokenizer.encode(
                 text, addsSpecialTokens: addsSpecialTokens, parsesSpecialTokens: parsesSpecialTokens)
         }
+    }
+
+    private func checkLength(_ text: String) throws(TokenizerError) {
+        let count = text.utf8.count
+        if let longestText, truncation.mode == nil, count > longestText { throw .textTooLong(count, most: longestText) }
     }
 
     private func engineRequest(_ request: TextRequest, prompt: [Int32]) -> GenerationRequest {

@@ -8,6 +8,8 @@ public struct TextStream: AsyncSequence, Sendable {
     public typealias Element = TextEvent
     /// The prompt as the model sees it.
     public let promptTokens: [Int32]
+    /// Tokens that the prompt was shortened by.
+    public let truncatedTokens: Int
     /// The most tokens that the answer may have.
     public let maxNewTokens: Int
     private let source: Source
@@ -28,10 +30,11 @@ public struct TextStream: AsyncSequence, Sendable {
     }
 
     init(
-        _ events: GenerationStream, promptTokens: [Int32], _ request: TextRequest,
+        _ events: GenerationStream, promptTokens: [Int32], truncatedTokens: Int, _ request: TextRequest,
         _ generator: TextGenerator
     ) {
         (source, self.promptTokens) = (Source(events, request, generator), promptTokens)
+        self.truncatedTokens = truncatedTokens
         maxNewTokens = request.maxNewTokens
     }
 

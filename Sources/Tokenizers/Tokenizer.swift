@@ -44,6 +44,11 @@ public struct Tokenizer: Sendable {
 
     public var vocabularySize: Int { vocabulary.count }
 
+    /// Bytes of the longest token.
+    public var longestToken: Int {
+        max(vocabulary.longestToken, addedTokens.map(\.content.utf8.count).max() ?? 0)
+    }
+
     /// The text with `mark` in every special or other added token that it spells out, so that
     /// `encode(_:literalMark:)` takes them for text.
     public func marking(_ text: String, with mark: Unicode.Scalar) -> String {

@@ -5,6 +5,8 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
     case unsupported(String)
     /// A text on which a pattern of the tokenizer would take too long.
     case patternTooCostly
+    /// A text of more bytes than it may have.
+    case textTooLong(Int, most: Int)
 
     public var description: String {
         switch self {
@@ -12,6 +14,8 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
             "\(path): no tokenizer; expected \(expected.joined(separator: " or "))"
         case .malformed(let reason): "tokenizer: \(reason)"
         case .unsupported(let what): "tokenizer: \(what) is not supported"
+        case .textTooLong(let count, let most):
+            "the text has \(count) bytes; the longest prompt has \(most) at most"
         case .patternTooCostly: "the tokenizer's pattern takes too long on this text"
         }
     }

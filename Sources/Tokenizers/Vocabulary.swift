@@ -30,6 +30,9 @@ struct Vocabulary: Sendable {
 
     var count: Int { starts.count - 1 }
 
+    /// Bytes of the longest token.
+    var longestToken: Int { zip(starts, starts.dropFirst()).map { $1 - $0 }.max() ?? 0 }
+
     /// The bytes of `id`; none for an id outside the vocabulary.
     func bytes(of id: Int32) -> ArraySlice<UInt8> {
         guard id >= 0, Int(id) < count else { return [] }

@@ -7,10 +7,13 @@ public final class WeightStore: Sendable {
     private let names: Set<String>
     private let storage: WeightStorage?
     private let used = Mutex<Set<String>>([])
+    /// Models that were saved without their head have names without its `model.`.
+    private let isBare: Bool
 
     /// Projections are to be kept as `storage` says, or as the checkpoint has them.
     public init(_ checkpoint: any Checkpoint, storage: WeightStorage? = nil) {
         (self.checkpoint, self.storage, names) = (checkpoint, storage, Set(checkpoint.tensorNames))
+        isBare = names.contains("embed_tokens.weight") && !names.contains("model.embed_tokens.weight")
     }
 
     fileprivate func stored(_ projection: HostWeight, at path: String, on backend: any Backend) -> HostWeight
@@ -18,10 +21,18 @@ public final class WeightStore: Sendable {
         storage?.quantized(projection, at: path, backend) ?? projection
     }
 
-    public func contains(_ name: String) -> Bool { names.contains(name) }
+    public func contains(_ name: String) -> Bool { names.contains(stored(name)) }
+
+    /// What the checkpoint calls the tensor.
+    private func stored(_ name: String) -> String {
+        isBare && name.hasPrefix("model.") ? String(name.dropFirst("model.".count)) : name
+    }
+
+    fileprivate func disregard(_ name: String) { used.withLock { _ = $0.insert(stored(name)) } }
 
     /// The tensor `name`, which must have `shape`.
     public func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> HostTensor {
+        let name = stored(name)
         guard let tensor = try checkpoint.tensor(name) else { throw .missingTensor(name, expected: shape) }
         guard tensor.shape == shape else { throw .wrongShape(name, expected: shape, found: tensor.shape) }
         used.withLock { _ = $0.insert(name) }
@@ -49,6 +60,9 @@ public struct WeightScope: Sendable {
     public func tensor(_ leaf: String, shape: [Int]) throws(CheckpointError) -> HostTensor {
         try store.tensor(full(leaf), shape: shape)
     }
+
+    /// Counts `leaf` as used, if there is one.
+    public func disregard(_ leaf: String) { store.disregard(full(leaf)) }
 
     /// `projection`, which is of here, as it is to be kept.
     public func stored(_ projection: HostWeight, on backend: any Backend) -> HostWeight {

@@ -24,12 +24,14 @@ import Testing
     private static let tools: JSONValue = [
         ["type": "function", "function": ["name": "weather", "description": "d", "parameters": parameters]]
     ]
-    private static let call =
-        "<think>hm</think>so <tool_call>\\{\"name\": \"weather\", \"arguments\": \\{\"city\": \"[a-z]{3}\"\\}\\}</tool_call>"
+    /// The same without reasoning.
+    private static let plainTemplate = template.replacing("<think>", with: "").replacing("</think>", with: "")
+    private static let thought = "<think>hm</think>so [a-z]{3}"
 
-    private static func run(_ body: @escaping @Sendable (any TestClientProtocol) async throws -> Void)
-        async throws
-    {
+    private static func run(
+        _ template: String = template,
+        _ body: @escaping @Sendable (any TestClientProtocol) async throws -> Void
+    ) async throws {
         try await TestServer(longest: 512, template: template).run({ _ in }, body)
     }
 
@@ -38,35 +40,72 @@ import Testing
     @Test func splitsAChatAnswer() async throws {
         try await Self.run { client in
             let body: JSONValue.Members = [
-                "messages": Self.question, "tools": Self.tools, "max_tokens": 300, "temperature": 0,
-                "guided_regex": .string(Self.call),
+                "messages": Self.question, "max_tokens": 300, "temperature": 0,
+                "guided_regex": .string(Self.thought),
             ]
             let json = try await client.post("/v1/chat/completions", .object(body)).json
             let choice = try #require(json["choices"]?.array?.first)
             let message = try #require(choice["message"])
-            #expect(choice["finish_reason"] == "tool_calls", "\(json.serialized)")
+            #expect(choice["finish_reason"] == "stop", "\(json.serialized)")
             #expect(message["reasoning_content"] == "hm")
-            #expect(message["content"]?.string?.trimmingPrefix("so") == " ")
-            let call = try #require(message["tool_calls"]?.array?.first)
-            #expect(call["type"] == "function" && call["id"]?.string?.hasPrefix("call_") == true)
-            #expect(call["function"]?["name"] == "weather")
-            let arguments = try #require(call["function"]?["arguments"]?.string)
-            #expect(try JSONValue(parsing: arguments)["city"]?.string?.count == 3)
+            #expect(message["content"]?.string?.wholeMatch(of: /so [a-z]{3}/) != nil)
             let details = json["usage"]?["completion_tokens_details"]?["reasoning_tokens"]?.int ?? 0
             #expect(details > 0)
-
-            var streamed = body
-            streamed["stream"] = true
-            let (_, text) = try await client.postText(
-                "/v1/chat/completions", JSONValue.object(streamed).serialized)
-            let deltas = try events(text).compactMap { $0["choices"]?.array?.first?["delta"] }
+            let deltas = try await Self.deltas(client, body)
             func joined(_ key: String) -> String { deltas.compactMap { $0[key]?.string }.joined() }
             #expect(joined("reasoning_content") == "hm")
             #expect(joined("content") == message["content"]?.string)
-            let pieces = deltas.compactMap { $0["tool_calls"]?.array?.first }
-            #expect(pieces.compactMap { $0["function"]?["name"]?.string } == ["weather"])
-            #expect(pieces.compactMap { $0["function"]?["arguments"]?.string }.joined() == arguments)
-            #expect(pieces.count > 2)
+        }
+    }
+
+    /// The pieces of the streamed answer to `body`.
+    private static func deltas(_ client: any TestClientProtocol, _ body: JSONValue.Members) async throws
+        -> [JSONValue]
+    {
+        var streamed = body
+        streamed["stream"] = true
+        let (_, text) = try await client.postText(
+            "/v1/chat/completions", JSONValue.object(streamed).serialized)
+        return try events(text).compactMap { $0["choices"]?.array?.first?["delta"] }
+    }
+
+    @Test func forcesCalls() async throws {
+        try await Self.run(Self.plainTemplate) { client in
+            let body: JSONValue.Members = [
+                "messages": Self.question, "tools": Self.tools, "max_tokens": 400, "temperature": 0,
+            ]
+            for choice: JSONValue in ["required", ["type": "function", "function": ["name": "weather"]]] {
+                var forced = body
+                (forced["tool_choice"], forced["parallel_tool_calls"]) = (choice, false)
+                let json = try await client.post("/v1/chat/completions", .object(forced)).json
+                let answer = try #require(json["choices"]?.array?.first, "\(json.serialized)")
+                let calls = answer["message"]?["tool_calls"]?.array ?? []
+                #expect(
+                    calls.count == 1 && calls.first?["function"]?["name"] == "weather", "\(json.serialized)")
+                #expect(answer["finish_reason"] == "tool_calls")
+                let arguments = try #require(calls.first?["function"]?["arguments"]?.string)
+                #expect(try JSONValue(parsing: arguments)["city"]?.string != nil)
+                #expect(calls.first?["id"]?.string?.hasPrefix("call_") == true)
+                let pieces = try await Self.deltas(client, forced).compactMap {
+                    $0["tool_calls"]?.array?.first
+                }
+                #expect(pieces.compactMap { $0["function"]?["name"]?.string } == ["weather"])
+                #expect(pieces.compactMap { $0["function"]?["arguments"]?.string }.joined() == arguments)
+                #expect(pieces.count > 2)
+            }
+            var message: JSONValue.Members = ["model": "m", "max_tokens": 400, "messages": Self.question]
+            message["tools"] = [["name": "weather", "input_schema": Self.parameters]]
+            message["tool_choice"] = ["type": "any", "disable_parallel_tool_use": true]
+            message["temperature"] = 0
+            let native = try await client.post("/v1/messages", .object(message)).json
+            #expect(native["content"]?.array?.first?["type"] == "tool_use", "\(native.serialized)")
+            // A form beside tools leaves both open; a forced call leaves no other.
+            var both = body
+            both["guided_choice"] = ["rain"]
+            let free = try await client.post("/v1/chat/completions", .object(both))
+            #expect(free.status == .ok)
+            both["tool_choice"] = "required"
+            #expect(try await client.post("/v1/chat/completions", .object(both)).status == .badRequest)
         }
     }
 

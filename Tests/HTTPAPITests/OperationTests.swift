@@ -152,6 +152,9 @@ import Testing
             #expect(samples["lightllm_request_max_new_tokens_bucket{le=\"+Inf\"}"] == 2)
             #expect(samples["lightllm_batch_inference_count_total{method=\"prefill\"}"] == 2)
             #expect(samples["lightllm_batch_inference_count_total{method=\"decode\"}"] == 6)
+            #expect(samples["lightllm_batch_next_size_sum"] == 2)
+            #expect(samples["vllm:iteration_tokens_total_count{\(labels)}"] == 8)
+            #expect(samples["vllm:iteration_tokens_total_sum{\(labels)}"] == 5 + 1 + 6)
         }
     }
 }

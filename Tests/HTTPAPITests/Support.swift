@@ -15,16 +15,17 @@ struct TestServer {
 
     init(_ generator: TextGenerator) { self.generator = generator }
 
+    static let modelPath = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().appendingPathComponent("Fixtures/goldens/models/tiny_llama").path
+
     init(slots: Int = 4096, runningRequests: Int = 64, longest: Int = 256, template: String? = nil) throws {
-        let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("Fixtures/goldens/models/tiny_llama").path
         var options = TextOptions()
         (options.engine.maxTotalTokens, options.engine.maxRequestTokens, options.engine.threads) = (
             slots, longest, 2
         )
         options.engine.limits.runningSequences = runningRequests
         options.chatTemplate = template
-        generator = try LoadedTextModel(path: path, options: options).generator
+        generator = try LoadedTextModel(path: Self.modelPath, options: options).generator
     }
 
     static var quietLogger: Logger {

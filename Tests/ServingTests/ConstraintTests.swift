@@ -44,10 +44,10 @@ private struct MovingThirds: TokenConstraint {
             expected.append(tokens)
         }
         var configuration = EngineConfiguration(
-            slots: 120, cacheElement: .float32,
+            slots: 60, cacheElement: .float32,
             limits: SchedulerLimits(runningSequences: 16, tokensPerStep: 5),
             maxRequestTokens: 60)
-        configuration.policy = AggressivePolicy(ratio: 0.99, newTokens: 4)
+        configuration.policy = AggressivePolicy(ratio: 0.99, newTokens: 1)
         let crowded = try makeEngine(configuration)
         let streams = try crowded.submit((0..<24).map { request($0, last: 5 + $0) })
         for (number, stream) in streams.enumerated() {
@@ -56,7 +56,7 @@ private struct MovingThirds: TokenConstraint {
             #expect(tokens == expected[number])
         }
         #expect(crowded.statistics.pauses > 0)
-        #expect(crowded.statistics.freeSlots == 120)
+        #expect(crowded.statistics.freeSlots == 60)
     }
 
     @Test func failingEndsTheRequestAlone() async throws {

@@ -22,20 +22,55 @@ extension Server {
                     ? try await generateStream(.object(members), context)
                     : try await generate(.object(members), context)
             })
+        router.post(
+            "/pd_generate_stream",
+            use: answering(style: .native) { _, _ in
+                throw APIError(
+                    status: .notFound,
+                    message: "prefill and decode run in one server here, which /generate_stream asks")
+            })
     }
 
-    /// A request as its body says it, and the fields that nothing understood.
-    private func nativeRequest(
-        _ body: JSONValue
-    ) throws(APIError) -> (parameters: NativeParameters, request: TextRequest, ignored: [String]) {
+    /// A request of LightLLM's own form.
+    private struct NativeRequest {
+        let request: TextRequest
+        let count: Int
+        let reply: NativeReply
+        /// What answers must be like.
+        let form: CompiledForm
+        /// The fields that nothing understood.
+        let ignored: [String]
+    }
+
+    private func nativeRequest(_ body: JSONValue) throws -> NativeRequest {
+        let options = configuration.native
         var fields = try RequestFields(body)
-        try fields.refuse("multimodal_params") { value in
-            value.isNothing || (value.object?.values.allSatisfy(\.isNothing) ?? false)
+        try fields.refuseImages()
+        var values = fields.value("parameters") ?? .object([:])
+        if options.usesTGI { values = Self.named(asInTGI: values) }
+        var inner = try RequestFields(values, path: "parameters")
+        let parameters = try NativeParameters(&inner, generator, options)
+        var request = try parameters.textRequest(inputs: fields.value("inputs"))
+        // LazyLLM puts the ends of tool calls here, beside those among the parameters.
+        request.stopTexts += (try fields.strings("stop") ?? []).filter { !$0.isEmpty }
+        try OpenAIParameters.limit(request.stopTexts.map(\.utf8.count), "stop")
+        let beginning = options.group == .tokenHealing ? try heal(&request) : nil
+        return NativeRequest(
+            request: request, count: parameters.count,
+            reply: NativeReply(
+                options: options, returnsDetails: parameters.returnsDetails, beginning: beginning),
+            form: parameters.form,
+            ignored: fields.ignored + inner.ignored.map(inner.name))
+    }
+
+    /// Parameters that text-generation-inference has under names of its own, under LightLLM's.
+    private static func named(asInTGI parameters: JSONValue) -> JSONValue {
+        guard var members = parameters.object else { return parameters }
+        for (name, native) in [("details", "return_details"), ("stop", "stop_sequences")] {
+            guard let value = members.removeValue(forKey: JSONKey(name)) else { continue }
+            if members[JSONKey(native)]?.isNull ?? true { members[JSONKey(native)] = value }
         }
-        var inner = try RequestFields(fields.value("parameters") ?? .object([:]), path: "parameters")
-        let parameters = try NativeParameters(&inner, generator)
-        let request = try parameters.textRequest(inputs: fields.value("inputs"))
-        return (parameters, request, fields.ignored + inner.ignored.map(inner.name))
+        return .object(members)
     }
 
     /// `count` requests that differ in the seed, if there is one.
@@ -48,60 +83,40 @@ extension Server {
     }
 
     private func generate(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
-        let (parameters, request, ignored) = try nativeRequest(body)
-        let answers = try await collect(try start(Self.repeated(request, count: parameters.count), context))
-        for answer in answers { try parameters.form.validate(answer.text, answer.finish, of: request) }
-        func one(_ values: [JSONValue]) -> JSONValue { values.count == 1 ? values[0] : .array(values) }
-        let promptCount = answers.first?.promptTokens.count ?? 0
-        var result: JSONValue.Members = [
-            "generated_text": .array(answers.map { .string($0.text) }),
-            "count_output_tokens": one(answers.map { .integer($0.chunks.count) }),
-            "finish_reason": one(answers.map { .string($0.finish?.rawValue ?? "") }),
-            "prompt_tokens": .integer(promptCount),
-        ]
-        if parameters.returnsDetails {
-            result["tokens"] = one(
-                answers.map { answer in
-                    .array(
-                        answer.chunks.enumerated().map { index, chunk in
-                            var token = nativeToken(chunk, number: index + 1, promptCount: promptCount)
-                            // The last token's has never been there.
-                            if index + 1 < answer.chunks.count {
-                                token["prompt_cache_len"] = .integer(answer.cachedTokens)
-                            }
-                            return .object(token)
-                        })
-                })
+        let asked = try nativeRequest(body)
+        if configuration.native.group == .beam, asked.count > 1 {
+            let answers = try await searchBeams(asked.request, count: asked.count, context)
+            return .json(asked.reply.whole(answers), ignored: asked.ignored)
         }
-        return .json(.object(result), ignored: ignored)
-    }
-
-    private func nativeToken(_ chunk: TextChunk, number: Int, promptCount: Int) -> JSONValue.Members {
-        [
-            "id": .integer(Int(chunk.token.token)), "text": .string(chunk.text),
-            "logprob": chunk.token.logProbability.map { JSONValue($0) } ?? .null,
-            "special": .bool(chunk.isSpecial),
-            "count_output_tokens": .integer(number), "prompt_tokens": .integer(promptCount),
-        ]
+        var requests = Self.repeated(asked.request, count: asked.count)
+        requests[0].scoresPrompt = configuration.native.scoresPrompts
+        let answers = try await collect(try start(requests, context))
+        for answer in answers { try asked.form.validate(answer.text, answer.finish, of: asked.request) }
+        return .json(asked.reply.whole(answers), ignored: asked.ignored)
     }
 
     private func generateStream(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
-        let (parameters, request, ignored) = try nativeRequest(body)
-        guard parameters.count == 1 else {
+        let asked = try nativeRequest(body)
+        guard asked.count == 1 else {
             throw APIError.invalid("stream api only support best_of == 1", parameter: "best_of")
         }
-        let stream = try start([request], context)[0]
-        return .events(prefix: "data:", ignored: ignored) { events in
-            var number = 0
+        let stream = try start([asked.request], context)[0]
+        // What text-generation-inference's clients get is what Python's json writes.
+        let style = configuration.native.usesTGI ? JSONStyle.spaced : .compact
+        return .events(prefix: "data:", style: style, ignored: asked.ignored) { events in
+            var tokens = NativeReply.TokenCount(asked.reply, promptCount: stream.promptTokens.count)
             for try await case (_, .chunk(let chunk)) in merged([stream]) {
-                number += 1
-                try await events.send([
-                    "token": .object(
-                        nativeToken(chunk, number: number, promptCount: stream.promptTokens.count)),
-                    "generated_text": nil, "finished": .bool(chunk.finish != nil),
-                    "finish_reason": chunk.finish.map { .string($0.rawValue) } ?? .null, "details": nil,
-                ])
+                try await events.send(tokens.event(chunk))
             }
+        }
+    }
+}
+
+extension RequestFields {
+    /// Refuses images and audio, which no model here takes.
+    mutating func refuseImages() throws(APIError) {
+        try refuse("multimodal_params") { value in
+            value.isNothing || (value.object?.values.allSatisfy(\.isNothing) ?? false)
         }
     }
 }

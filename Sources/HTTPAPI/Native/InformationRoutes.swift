@@ -32,11 +32,20 @@ extension Server {
         guard let text = try fields.string("text") else {
             throw APIError.invalid("text is missing", parameter: "text")
         }
-        let addsSpecialTokens = try fields.bool("add_special_tokens") ?? true
-        let parsesSpecialTokens = try fields.bool("parse_special_tokens") ?? true
+        try fields.refuseImages()
+        // Either way of saying how.
+        var inner = try RequestFields(fields.value("parameters") ?? .object([:]), path: "parameters")
+        _ = try NativeParameters(&inner, generator, configuration.native)
+        func option(_ name: String) throws(APIError) -> Bool {
+            let (outer, nested) = (try fields.bool(name), try inner.bool(name))
+            return outer ?? nested ?? true
+        }
         let tokens = try generator.tokens(
-            of: .text(text, addsSpecialTokens: addsSpecialTokens, parsesSpecialTokens: parsesSpecialTokens))
-        return .json(["ntokens": .integer(tokens.count)], ignored: fields.ignored)
+            of: .text(
+                text, addsSpecialTokens: try option("add_special_tokens"),
+                parsesSpecialTokens: try option("parse_special_tokens")))
+        return .json(
+            ["ntokens": .integer(tokens.count)], ignored: fields.ignored + inner.ignored.map(inner.name))
     }
 
     /// Healthy means that a request has been answered lately; if none has, one is made.
@@ -46,8 +55,8 @@ extension Server {
         }
         if metrics.hasSucceeded(within: .seconds(100)) { return .json(["message": "Ok"]) }
         do {
-            if generator.engine.scoresTexts {
-                _ = try await generator.score(of: generator.tokens(of: .text("你好！")))
+            if generator.engine.scoresTexts || generator.engine.embedsTexts {
+                try await generator.tryOut("你好！", newTokens: 2)
             } else {
                 let request = TextRequest(prompt: .text("你好！"), maxNewTokens: 2)
                 _ = try await collect(try start([request], context))

@@ -15,9 +15,12 @@ struct NativeParameters {
 
     private static let unsupported = ["move_kv_to_decode_node", "image_max_patch_num"]
 
-    init(_ fields: inout RequestFields, _ generator: TextGenerator) throws(APIError) {
+    init(
+        _ fields: inout RequestFields, _ generator: TextGenerator, _ options: NativeOptions
+    ) throws(APIError) {
         for field in Self.unsupported { try fields.refuse(field) { $0.isNothing || $0.int == -1 } }
-        for internalField in ["group_request_id", "suggested_dp_index"] { _ = fields.value(internalField) }
+        // LightLLM replaces the one by its own, and has a use for the other with several copies of a model only.
+        for field in ["group_request_id", "suggested_dp_index"] { _ = try fields.int(field) }
         returnsDetails = try fields.bool("return_details") ?? false
         count = try Self.count(&fields)
         addsSpecialTokens = try fields.bool("add_special_tokens") ?? true
@@ -27,12 +30,14 @@ struct NativeParameters {
             throw .invalid("max_new_tokens must be at least 1 , got \(most).", parameter: "max_new_tokens")
         }
         var request = TextRequest(prompt: .tokens([]), maxNewTokens: most)
-        request.sampling = try Self.sampling(&fields, generator.standardSampling, maxNewTokens: most)
+        request.sampling = try Self.sampling(
+            &fields, generator.standardSampling, maxNewTokens: most)
         request.ignoresEndTokens = try fields.bool("ignore_eos") ?? false
         request.keepsStopText = true
         try fields.readTerms(into: &request)
         try Self.readStops(&fields, into: &request)
-        request.detokenization.skipsSpecialTokens = try fields.bool("skip_special_tokens") ?? true
+        request.detokenization.skipsSpecialTokens =
+            try fields.bool("skip_special_tokens") ?? options.skipsSpecialTokens
         request.detokenization.spacesAroundSpecialTokens =
             try fields.bool("add_spaces_between_special_tokens") ?? true
         request.detokenization.showsEndToken = try fields.bool("print_eos_token") ?? false
@@ -98,7 +103,7 @@ struct NativeParameters {
         result.presencePenalty = try atLeast(0, "presence_penalty", &fields) ?? standard.presencePenalty
         result.frequencyPenalty = try atLeast(0, "frequency_penalty", &fields) ?? standard.frequencyPenalty
         result.repetitionPenalty = try atLeast(1, "repetition_penalty", &fields) ?? standard.repetitionPenalty
-        result.penalizesPrompt = try fields.bool("input_penalty") ?? false
+        result.penalizesPrompt = try fields.bool("input_penalty") ?? standard.penalizesPrompt
         result.lengthPenalty = try lengthPenalty(&fields)
         result.minNewTokens = try fields.int("min_new_tokens", in: 1...maxNewTokens) ?? 1
         result.seed = try fields.int("seed").map { UInt64(bitPattern: Int64($0)) }
@@ -132,19 +137,17 @@ struct NativeParameters {
     {
         let field = "stop_sequences"
         guard let value = fields.value(field) else { return }
-        let isTokens = value.array.map { !$0.isEmpty && $0[0].array != nil } ?? false
-        guard isTokens else {
-            request.stopTexts = (try fields.strings(field) ?? []).filter { !$0.isEmpty }
+        if let texts = value.string.map({ [$0] }) ?? value.array?.allStrings {
+            request.stopTexts = texts.filter { !$0.isEmpty }
             return try OpenAIParameters.limit(request.stopTexts.map(\.utf8.count), field)
         }
-        for item in value.array ?? [] {
-            guard let tokens = item.array?.allTokens else {
-                throw .invalid(
-                    "stop_sequences only support str, list[str], list[list[int]] type", parameter: field)
-            }
-            request.stopTokens.append(tokens)
+        let lists = value.array?.compactMap { $0.array?.allTokens } ?? []
+        guard let items = value.array, lists.count == items.count else {
+            throw .invalid(
+                "stop_sequences only support str, list[str], list[list[int]] type", parameter: field)
         }
-        try OpenAIParameters.limit(request.stopTokens.map(\.count), field)
+        request.stopTokens = lists
+        try OpenAIParameters.limit(lists.map(\.count), field)
     }
 }
 

@@ -27,7 +27,7 @@ extension Server {
             "id": .string(configuration.modelName), "object": "model",
             "created": .integer(Int(metrics.startTime)),
             "owned_by": "lightllm",
-            "max_model_len": .integer(generator.engine.configuration.maxRequestTokens),
+            "max_model_len": .integer(generator.engine.configuration.longestRequest),
         ]
     }
 
@@ -65,7 +65,7 @@ extension Server {
     }
 
     /// The conversation, and what is asked of the answer.
-    private func turn(_ fields: inout RequestFields) throws(APIError) -> ConversationTurn {
+    func turn(_ fields: inout RequestFields) throws(APIError) -> ConversationTurn {
         var turn = ConversationTurn(messages: try Messages.read(&fields, for: generator))
         turn.offer = try ToolOffer(openAI: &fields)
         turn.form = try AnswerForm(openAI: &fields)

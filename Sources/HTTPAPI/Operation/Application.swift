@@ -65,6 +65,9 @@ extension Server {
                 HealthMonitor(
                     engine: generator.engine, stallTimeout: configuration.stallTimeout, interval: interval))
         }
+        if let interval = configuration.statisticsInterval {
+            services.append(StatisticsLog(engine: generator.engine, interval: interval, logger: logger))
+        }
         services += [
             try application(onRunning: onRunning),
             Drain(traffic: traffic, engine: generator.engine, timeout: configuration.shutdownTimeout),

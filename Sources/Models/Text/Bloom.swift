@@ -35,8 +35,7 @@ public enum Bloom: Architecture {
                     attentionNorm: norms.0, attention: attention, feedForwardNorm: norms.1, feedForward: mlp)
             },
             norm: norm(weights["ln_f"]),
-            head: OutputHead(
-                Linear(weights["word_embeddings"], inputs: width, outputs: config.vocabSize)),
+            head: OutputHead(weights["word_embeddings"], inputs: width, outputs: config.vocabSize),
             rotations: [],
             cache: config.heads.cacheLayout(layers: config.layers))
     }

@@ -17,9 +17,8 @@ public enum ChatGLM2: Architecture {
             },
             norm: config.postLayerNorm ?? true ? config.norm(tree["encoder.final_layernorm"]) : NoNorm(),
             head: OutputHead(
-                Linear(
-                    tree[config.tieWordEmbeddings == true ? "embedding.word_embeddings" : "output_layer"],
-                    inputs: width, outputs: config.paddedVocabSize)),
+                tree[config.tieWordEmbeddings == true ? "embedding.word_embeddings" : "output_layer"],
+                inputs: width, outputs: config.paddedVocabSize),
             rotations: [rotation],
             cache: config.heads.cacheLayout(layers: config.numLayers))
     }

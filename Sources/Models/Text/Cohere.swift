@@ -22,9 +22,8 @@ public enum Cohere: Architecture {
                     feedForward: shared.mlp(weights["mlp"]))
             },
             norm: shared.layerNorm(weights["model.norm"]),
-            head: OutputHead(
-                shared.logits(weights, tied: shared.tieWordEmbeddings ?? true),
-                scale: config.logitScale ?? 0.0625),
+            head: shared.head(
+                weights, tied: shared.tieWordEmbeddings ?? true, scale: config.logitScale ?? 0.0625),
             rotations: [rotation], cache: shared.cacheLayout)
     }
 

@@ -26,7 +26,7 @@ public enum DeepseekV2: Architecture {
                         ? shared.mlp(weights["mlp"]) : experts(config, weights["mlp"]))
             },
             norm: shared.rmsNorm(weights["model.norm"]),
-            head: OutputHead(shared.logits(weights, tied: shared.tiesHead)), rotations: [rotation],
+            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation],
             cache: config.geometry.cacheLayout(layers: shared.numHiddenLayers))
     }
 

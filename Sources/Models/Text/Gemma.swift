@@ -23,7 +23,7 @@ public enum Gemma: Architecture {
                     feedForward: shared.mlp(weights["mlp"]))
             },
             norm: shared.rmsNorm(weights["model.norm"], offset: offset),
-            head: OutputHead(shared.logits(weights, tied: config.tiesHead)), rotations: [rotation],
+            head: shared.head(weights, tied: config.tiesHead), rotations: [rotation],
             cache: shared.cacheLayout)
     }
 
@@ -59,8 +59,8 @@ public enum Gemma2: Architecture {
                     feedForward: shared.mlp(weights["mlp"]))
             },
             norm: shared.rmsNorm(weights["model.norm"], offset: offset),
-            head: OutputHead(
-                shared.logits(weights, tied: config.tiesHead),
+            head: shared.head(
+                weights, tied: config.tiesHead,
                 softcap: config.cap(config.finalLogitSoftcapping, "finalLogitSoftcapping", usual: 30)),
             rotations: [rotations.global, rotations.local], cache: shared.cacheLayout)
     }

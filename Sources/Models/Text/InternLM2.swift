@@ -10,8 +10,7 @@ public enum InternLM2: Architecture {
         let head = config.tiesHead ? "model.tok_embeddings" : "output"
         return try build(
             config, weights,
-            head: OutputHead(
-                Linear(weights[head], inputs: config.hiddenSize, outputs: config.vocabSize)))
+            head: OutputHead(weights[head], inputs: config.hiddenSize, outputs: config.vocabSize))
     }
 
     static func build(

@@ -7,7 +7,7 @@ public enum Llama: Architecture {
     public static let modelTypes = ["llama", "mistral"]
 
     public static func build(_ config: DecoderConfig, _ weights: Parameters) throws -> some LanguageModel {
-        try build(config, weights, head: OutputHead(config.logits(weights, tied: config.tiesHead)))
+        try build(config, weights, head: config.head(weights, tied: config.tiesHead))
     }
 
     static func build(

@@ -23,8 +23,8 @@ public enum MiniCPM: Architecture {
                     feedForward: shared.mlp(weights["mlp"]), branchScale: branchScale)
             },
             norm: shared.rmsNorm(weights["model.norm"]),
-            head: OutputHead(
-                shared.logits(weights, tied: shared.tieWordEmbeddings ?? true),
+            head: shared.head(
+                weights, tied: shared.tieWordEmbeddings ?? true,
                 scale: (config.dimModelBase ?? 1) / Float(shared.hiddenSize)),
             rotations: [rotation], cache: shared.cacheLayout)
     }

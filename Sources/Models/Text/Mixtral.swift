@@ -23,7 +23,7 @@ public enum Mixtral: Architecture {
                     feedForward: experts(config, weights["block_sparse_moe"]))
             },
             norm: shared.rmsNorm(weights["model.norm"]),
-            head: OutputHead(shared.logits(weights, tied: shared.tiesHead)), rotations: [rotation],
+            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation],
             cache: shared.cacheLayout)
     }
 

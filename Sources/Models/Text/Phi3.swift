@@ -14,7 +14,7 @@ public enum Phi3: Architecture {
                 try layer(index, config, rotation, weights["model.layers.\(index)"])
             },
             norm: config.rmsNorm(weights["model.norm"]),
-            head: OutputHead(config.logits(weights, tied: config.tiesHead)), rotations: [rotation],
+            head: config.head(weights, tied: config.tiesHead), rotations: [rotation],
             cache: config.cacheLayout)
     }
 

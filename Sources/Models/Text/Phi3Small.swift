@@ -26,9 +26,8 @@ public enum Phi3Small: Architecture {
             },
             norm: norm(tree["final_layernorm"]),
             head: OutputHead(
-                Linear(
-                    config.tiesHead ? tree["embed_tokens"] : weights["lm_head"], inputs: width,
-                    bias: config.logitBias),
+                config.tiesHead ? tree["embed_tokens"] : weights["lm_head"], inputs: width,
+                outputs: config.vocabSize, bias: config.logitBias,
                 scale: config.mupWidthMultiplier.map { 1 / $0 }),
             rotations: [rotation], cache: config.heads.cacheLayout(layers: config.numHiddenLayers))
     }

@@ -37,9 +37,8 @@ public enum Qwen: Architecture {
             },
             norm: norm(tree["ln_f"]),
             head: OutputHead(
-                Linear(
-                    config.tieWordEmbeddings == true ? tree["wte"] : weights["lm_head"], inputs: width,
-                    outputs: config.vocabSize)),
+                config.tieWordEmbeddings == true ? tree["wte"] : weights["lm_head"], inputs: width,
+                outputs: config.vocabSize),
             rotations: [rotation],
             cache: config.heads.cacheLayout(layers: config.numHiddenLayers))
     }

@@ -19,7 +19,7 @@ public enum Qwen3: Architecture {
                     feedForward: config.mlp(weights["mlp"]))
             },
             norm: config.rmsNorm(weights["model.norm"]),
-            head: OutputHead(config.logits(weights, tied: config.tiesHead)), rotations: [rotation],
+            head: config.head(weights, tied: config.tiesHead), rotations: [rotation],
             cache: config.cacheLayout)
     }
 

@@ -61,7 +61,7 @@ extension ExtendedConfig<QwenMoEExtras> {
                         ? shared.mlp(weights["mlp"]) : experts(weights["mlp"]))
             },
             norm: shared.rmsNorm(weights["model.norm"]),
-            head: OutputHead(shared.logits(weights, tied: shared.tiesHead)), rotations: [rotation],
+            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation],
             cache: shared.cacheLayout)
     }
 

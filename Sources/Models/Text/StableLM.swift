@@ -17,7 +17,7 @@ public enum StableLM: Architecture {
                 try layer(index, config, rotation, weights["model.layers.\(index)"])
             },
             norm: shared.layerNorm(weights["model.norm"]),
-            head: OutputHead(shared.logits(weights, tied: shared.tiesHead)), rotations: [rotation],
+            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation],
             cache: shared.cacheLayout)
     }
 

@@ -34,9 +34,8 @@ public enum StarCoder: Architecture {
             },
             norm: norm(tree["ln_f"]),
             head: OutputHead(
-                Linear(
-                    config.tieWordEmbeddings ?? true ? tree["wte"] : weights["lm_head"], inputs: width,
-                    outputs: config.vocabSize)),
+                config.tieWordEmbeddings ?? true ? tree["wte"] : weights["lm_head"], inputs: width,
+                outputs: config.vocabSize),
             rotations: [],
             cache: config.heads.cacheLayout(layers: config.nLayer))
     }

@@ -28,7 +28,7 @@ public enum StarCoder2: Architecture {
                         activation: shared.hiddenAct ?? .geluTanh))
             },
             norm: shared.layerNorm(weights["model.norm"]),
-            head: OutputHead(shared.logits(weights, tied: shared.tieWordEmbeddings ?? true)),
+            head: shared.head(weights, tied: shared.tieWordEmbeddings ?? true),
             rotations: [rotation], cache: shared.cacheLayout)
     }
 

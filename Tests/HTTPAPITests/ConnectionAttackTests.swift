@@ -7,7 +7,7 @@ import TextGeneration
 
 @testable import HTTPAPI
 
-@Suite struct AttackTests {
+@Suite struct ConnectionAttackTests {
     private func port(_ client: any TestClientProtocol) throws -> Int { try #require(client.port) }
 
     private static func get(_ path: String, _ headers: String = "", method: String = "GET") -> String {
