@@ -3,6 +3,7 @@
 # make check                                                          what continuous integration runs
 # make format                                                         format the sources
 # make bench [MODEL=/path] [ARGS="--batch_size 1,16"]                 measure a model without the server
+# make acceptance [ARGS="--fast"] [ARGS="openai lm_eval"]              drive the server with the clients people use
 # make bench-kernels                                                  measure the CPU kernels alone
 
 MODEL ?=
@@ -16,7 +17,7 @@ FLAGS = -c release -Xswiftc -enable-testing -j $(JOBS) --explicit-target-depende
 BINARY = .build/release/lightllm
 SOURCES = Package.swift Sources Tests Examples
 
-.PHONY: run build test check format lint bench bench-kernels libraries
+.PHONY: run build test check format lint acceptance bench bench-kernels libraries
 
 run: build
 	@model="$(MODEL)"; [ -n "$$model" ] || model=$$(python3 Scripts/fetch-model.py) || exit 1; \
@@ -44,6 +45,11 @@ lint:
 bench: build
 	@model="$(MODEL)"; [ -n "$$model" ] || model=$$(python3 Scripts/fetch-model.py) || exit 1; \
 	$(BINARY) bench static --model_dir "$$model" $(ARGS)
+
+# Clients from the Python package index; writes docs/clients.md once all of them have run.
+acceptance: build
+	python3 -m unittest discover -s python/tests
+	python3 Acceptance/run.py $(ARGS)
 
 # The kernels on one core, beside what the processor can do at most.
 bench-kernels:

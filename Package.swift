@@ -21,6 +21,7 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
@@ -100,7 +101,7 @@ let package = Package(
             "LightLLM",
             [
                 "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
-                "CUDABackend",
+                "CUDABackend", "ToolCalls",
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
@@ -108,7 +109,9 @@ let package = Package(
             "HTTPAPI",
             [
                 "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput",
-                "ToolCalls", "JSON", collections, hummingbird, hummingbirdTLS, httpTypes, httpClient, nio,
+                "ToolCalls", "JSON", collections, hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes,
+                httpClient,
+                nio,
                 nioHTTP1, nioSSL, crypto, lifecycle, signals, logging, tracing,
             ]),
         // Checks and measurements for a machine with a GPU.
@@ -125,7 +128,7 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Layers", "Tensors", "Weights", "GPUCheck", "CUDARuntime", "CUDABackend",
+                "Layers", "Tensors", "Weights", "ToolCalls", "GPUCheck", "CUDARuntime", "CUDABackend",
                 "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
                 nioHTTP1,
                 yaml, nioSSL,
@@ -153,15 +156,18 @@ let package = Package(
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
         tests("StructuredOutputTests", ["StructuredOutput", "JSON", collections]),
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
-        tests("HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, nio, logging]),
+        tests(
+            "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),
         tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
-        tests("TextGenerationTests", ["TextGeneration", "StructuredOutput", "Tokenizers", "JSON"]),
+        tests(
+            "TextGenerationTests",
+            ["TextGeneration", "StructuredOutput", "ToolCalls", "Tokenizers", "JSON", collections]),
         tests(
             "HTTPAPITests",
             [
                 "HTTPAPI", "LightLLM", "Layers", "Serving", "StructuredOutput", "ToolCalls", "TextGeneration",
                 "JSON",
-                collections, hummingbird, httpTypes, httpClient, nio, nioSSL, logging,
+                collections, hummingbird, httpTypes, httpClient, nio, nioHTTP1, nioSSL, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),
         tests(

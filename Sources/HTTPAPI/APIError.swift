@@ -33,7 +33,7 @@ struct APIError: Error {
             self = .invalid(error.description)
             if case .textTooLong = error { code = "context_length_exceeded" }
         case let error as ChatTemplateError: self = .invalid(error.description, parameter: "messages")
-        case let error as StructuredOutputError: self.init(error)
+        case let error as StructuredOutputError: self.init(form: error)
         case let error as JSONError: self = .invalid("the body is not JSON: \(error)")
         default: self.init(status: .internalServerError, message: "\(error)")
         }
@@ -41,7 +41,7 @@ struct APIError: Error {
 
     /// What is wrong with what `parameter` asks of the form of the answer; or, where that is at fault, with the
     /// answer.
-    init(_ error: StructuredOutputError, parameter: String? = nil) {
+    init(form error: StructuredOutputError, parameter: String? = nil) {
         let isAnswers = error.code == .violated
         self.init(
             status: isAnswers ? .internalServerError : .badRequest, message: error.description,

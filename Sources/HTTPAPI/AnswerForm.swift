@@ -50,12 +50,46 @@ struct AnswerForm {
 
     init() {}
 
+    /// Whether any text will do.
+    var isFree: Bool { constraint == nil && allowedTokens == nil }
+
+    /// `calls` and nothing else, where no other form was asked for.
+    func replacedAlone(by calls: AnswerConstraint) throws(StructuredOutputError) -> AnswerForm {
+        guard isFree else {
+            throw StructuredOutputError(
+                .invalid, at: "tool_choice", expected: "no form of an answer that is to be a call",
+                found: field.isEmpty ? "allowed_token_ids" : field)
+        }
+        return replaced(by: calls)
+    }
+
+    /// `calls` instead of this form.
+    func replaced(by calls: AnswerConstraint) -> AnswerForm {
+        var form = AnswerForm()
+        (form.constraint, form.field) = (calls, "tools")
+        return form
+    }
+
+    /// Calls of tools, or an answer of this form.
+    func widened(by calls: AnswerConstraint) throws(StructuredOutputError) -> AnswerForm {
+        guard case .structure(let calls) = calls, let own = constraint?.structure else {
+            throw StructuredOutputError(
+                .unsupported, at: "tools", expected: "no such form of the answer beside tools", found: field)
+        }
+        var form = self
+        form.constraint = .structure(.choice([calls, own]))
+        return form
+    }
+
     private static let kinds: [(field: String, kind: String, read: Reading)] = [
         ("json", "a JSON schema", { schema($0) }),
         ("regex", "a regular expression", { $0.string.map { .regex($0) } }),
         ("choice", "a list of texts", { $0.array?.allStrings.map { .choice($0) } }),
         ("grammar", "a grammar", { $0.string.map { .grammar($0) } }),
     ]
+
+    /// What may be asked for.
+    static var kindNames: [String] { kinds.map(\.field) + ["json_object"] }
 
     /// A schema as itself or as text.
     private static func schema(_ value: JSONValue) -> AnswerConstraint? {
@@ -67,7 +101,7 @@ struct AnswerForm {
         _ name: String, _ kind: String, _ fields: inout RequestFields,
         _ read: (JSONValue) -> AnswerConstraint?
     ) throws(APIError) {
-        guard let value = fields.value(name), !value.isNothing || name.hasSuffix("json") else { return }
+        guard let value = fields.value(name), value != "", value.bool != false else { return }
         guard let constraint = read(value) else { throw fields.wrong(name, kind, value) }
         try set(constraint, from: fields.name(name))
     }
@@ -129,7 +163,7 @@ struct AnswerForm {
         do throws(StructuredOutputError) {
             return .grammar(try generator.constraints.compiled(constraint))
         } catch {
-            throw APIError(error, parameter: field)
+            throw APIError(form: error, parameter: field)
         }
     }
 }
@@ -160,5 +194,19 @@ enum CompiledForm: Sendable {
             request.stopTokens.isEmpty
         else { return }
         try compiled.validate(answer)
+    }
+}
+
+extension AnswerConstraint {
+    /// The same as a part of an answer; nil for what can only be a whole one.
+    fileprivate var structure: AnswerStructure? {
+        switch self {
+        case .jsonSchema(let schema): .jsonSchema(schema)
+        case .jsonObject: .jsonSchema(["type": "object"])
+        case .regex(let pattern): .regex(pattern)
+        case .choice(let texts): .choice(texts.map { .literal($0) })
+        case .structure(let structure): structure
+        case .grammar: nil
+        }
     }
 }

@@ -48,6 +48,8 @@ extension Response {
     ) -> Response {
         var fields = headers("text/event-stream; charset=utf-8", ignored: ignored)
         fields[.cacheControl] = "no-cache"
+        // nginx would collect the answer otherwise.
+        fields[named: "x-accel-buffering"] = "no"
         return Response(
             status: .ok, headers: fields,
             body: ResponseBody { writer in

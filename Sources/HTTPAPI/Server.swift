@@ -5,8 +5,6 @@ public import Logging
 import NIOCore
 import OrderedCollections
 import Serving
-import ServiceLifecycle
-import UnixSignals
 public import TextGeneration
 
 /// LightLLM's and OpenAI's routes for one model.
@@ -18,14 +16,32 @@ public struct Server: Sendable {
         public var modelName = "default_model_name"
         /// Tokens of an OpenAI answer whose request does not say how many, at most.
         public var defaultMaxTokens = 4096
-        public var largestBody = 8 << 20
+        public var limits = ConnectionLimits()
         public var keys = APIKeys([])
+        public var crossOrigin = CrossOriginRules()
+        /// Nil to speak plain HTTP.
+        public var tls: TLSIdentity?
+        /// Whether every request gets a line in the log.
+        public var logsAccess = true
+        /// Where traces of requests are sent to.
+        public var tracesEndpoint: String?
+        public var pushGateway: PushGateway?
+        /// How long running requests may take once the server is asked to stop.
+        public var shutdownTimeout = Duration.seconds(30)
+        /// How often the server looks for a stall, to end itself after three in a row; nil for never.
+        public var healthCheckInterval: Duration?
+        /// Whether health checks fail, to see what happens then.
+        public var failsHealthChecks = false
         /// How long a request waits for its turn, unless it says itself.
         public var queueTimeout: Duration?
         /// How long a step may take before the server calls itself unready.
         public var stallTimeout = Duration.seconds(60)
         /// How LightLLM's own routes behave.
         public var native = NativeOptions()
+        /// How often the log says what runs; nil: never.
+        public var statisticsInterval: Duration?
+        /// Whether `/health` fails whatever holds, to try out what watches it.
+        public var failsHealthChecks = false
 
         public init() {}
     }
@@ -34,42 +50,31 @@ public struct Server: Sendable {
     let configuration: Configuration
     let metrics: ServerMetrics
     let logger: Logger
+    let traffic = Traffic()
+    let traces: TraceExporter?
 
     public init(_ generator: TextGenerator, configuration: Configuration, logger: Logger) {
         (self.generator, self.configuration, self.logger) = (generator, configuration, logger)
         metrics = ServerMetrics(
             modelName: configuration.modelName,
             maxRequestTokens: generator.engine.configuration.maxRequestTokens)
-    }
-
-    /// The application; `onRunning` is called with the port once it listens.
-    func application(onRunning: @escaping @Sendable (Int) async -> Void) -> some ApplicationProtocol {
-        let port = configuration.port
-        return Application(
-            router: router(),
-            server: .http1(configuration: .init(additionalChannelHandlers: [DisconnectDetector()])),
-            configuration: ApplicationConfiguration(
-                address: .hostname(configuration.host, port: port), serverName: "lightllm"),
-            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) },
-            logger: logger)
-    }
-
-    /// Serves until the process is told to stop (SIGINT, SIGTERM).
-    public func run(onRunning: @escaping @Sendable (Int) async -> Void) async throws {
-        // Stopped from the last to the first: the engine lets go of its requests, then the server of its
-        // connections.
-        let group = ServiceGroup(
-            services: [application(onRunning: onRunning), EngineShutdown(engine: generator.engine)],
-            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        try await group.run()
+        traces = configuration.tracesEndpoint.map {
+            TraceExporter(endpoint: $0, model: configuration.modelName, logger: logger)
+        }
     }
 
     /// What answers requests.
     func router() -> Router<ServerContext> {
-        let router = Router(context: ServerContext.self)
-        router.add(middleware: RequestIdentity())
+        let router = Router(context: ServerContext.self, options: .autoGenerateHeadEndpoints)
+        router.add(
+            middleware: RequestLog(
+                traffic: traffic, logger: configuration.logsAccess ? logger : nil, traces: traces))
+        router.add(middleware: ReportHeaders())
+        router.add(middleware: TrustedOrigins(configuration))
         router.add(middleware: Authentication(keys: configuration.keys))
         router.add(middleware: UnknownPath())
+        router.add(middleware: PlainPaths())
+        router.add(middleware: DrainRefusal(traffic: traffic))
         addInformationRoutes(router)
         addGenerateRoutes(router)
         addOpenAIRoutes(router)
@@ -78,6 +83,8 @@ public struct Server: Sendable {
         addScoreRoute(router)
         addTokenizeRoutes(router)
         addEmbeddingRoute(router)
+        addCapabilitiesRoute(router)
+        refuseOtherMethods(router)
         return router
     }
 
@@ -89,11 +96,11 @@ public struct Server: Sendable {
             do {
                 let buffer: ByteBuffer
                 do {
-                    buffer = try await request.body.collect(upTo: configuration.largestBody)
+                    buffer = try await request.body.collect(upTo: configuration.limits.largestBody)
                 } catch is NIOTooManyBytesError {
                     throw APIError(
                         status: .contentTooLarge,
-                        message: "the body is larger than \(configuration.largestBody) bytes")
+                        message: "the body is larger than \(configuration.limits.largestBody) bytes")
                 }
                 return try await handler(
                     try JSONValue(parsing: Array(buffer.readableBytesView), maximumDepth: 64), context)
@@ -102,7 +109,10 @@ public struct Server: Sendable {
                 metrics.countFailure()
                 logger.info(
                     "request refused",
-                    metadata: ["status": "\(error.status.code)", "reason": "\(error.message)"])
+                    metadata: [
+                        "status": "\(error.status.code)",
+                        "reason": "\(LogText.escaped(error.message, limit: 256))",
+                    ])
                 return error.response(style)
             }
         }
@@ -116,26 +126,17 @@ public struct Server: Sendable {
         var streams: [TextStream] = []
         do {
             for request in requests {
-                streams.append(
-                    try generator.generate(
-                        constrained(request).of(context.tenant, timeout: configuration.queueTimeout)))
+                let stream = try generator.generate(
+                    constrained(request).of(context.tenant, timeout: configuration.queueTimeout))
+                streams.append(context.record.observing(stream))
             }
         } catch {
             for stream in streams { stream.cancel() }
             throw error
         }
+        context.report.addTruncated(streams)
         context.cancelOnDisconnect(streams)
         return streams
-    }
-}
-
-/// Ends what is being generated once the server is asked to stop, so that it does not wait for long answers.
-private struct EngineShutdown: Service {
-    let engine: Engine
-
-    func run() async throws {
-        try await gracefulShutdown()
-        engine.stop()
     }
 }
 

@@ -7,12 +7,16 @@ import TextGeneration
 struct ServerContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     private let channel: any Channel
+    /// What the answer's headers say beside its body.
+    let report = AnswerReport()
+    let record: RequestRecord
     /// Whose key the request shows, where keys are needed.
     var tenant: String?
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
         channel = source.channel
+        record = RequestRecord()
     }
 
     /// Ends `streams` when the client goes away, which nothing else would notice before the next write.

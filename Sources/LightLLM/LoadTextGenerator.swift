@@ -7,6 +7,7 @@ public import Serving
 import Tensors
 public import TextGeneration
 public import Tokenizers
+public import ToolCalls
 public import Weights
 
 /// How a model is loaded for text.
@@ -16,8 +17,14 @@ public struct TextOptions: Sendable {
     public var endTokens: [Int32]?
     /// Replaces the checkpoint's chat template.
     public var chatTemplate: String?
+    /// How the model writes calls of tools; by default as its chat template shows.
+    public var toolCallFormat: ToolCallFormat?
+    /// How it marks what it says to itself; by default as its chat template shows.
+    public var reasoningFormat: ReasoningFormat?
     /// Replaces what the checkpoint says of how texts become vectors.
     public var pooling: Pooling?
+    /// How prompts that are too long are shortened; by default they are refused.
+    public var truncation = PromptTruncation()
 
     public init() {}
 }
@@ -49,11 +56,13 @@ public struct LoadedTextModel: Sendable {
             engine: engine, tokenizer: text.tokenizer, chatTemplate: text.chatTemplate,
             endTokens: text.endTokens,
             bosToken: text.bosToken, eosToken: text.eosToken,
-            standardSampling: SamplingParameters(generationConfiguration: checkpoint.generationConfiguration))
+            standardSampling: SamplingParameters(generationConfiguration: checkpoint.generationConfiguration),
+            answerFormat: text.answerFormat(options))
         if options.engine.head == .none {
             generator.embeddingStyle = try EmbeddingStyle(folder: checkpoint.path)
             if let pooling = options.pooling { generator.embeddingStyle.pooling = pooling }
         }
+        generator.truncation = options.truncation
         self.generator = generator
         modelType = checkpoint.configuration["model_type"]?.string ?? "unknown"
         (backendName, phases) = (model.backend.name, clock.phases)
@@ -93,6 +102,14 @@ private struct TextParts {
         }
         chatTemplate = try (options.chatTemplate ?? source).map { (text) throws in try ChatTemplate(text) }
         endTokens = options.endTokens.map(Set.init) ?? Self.endTokens(checkpoint)
+    }
+
+    /// How answers are put together: what the options say, or else the template.
+    func answerFormat(_ options: TextOptions) -> AnswerFormat {
+        var format = chatTemplate.map { AnswerFormat($0) } ?? AnswerFormat()
+        format.tools = options.toolCallFormat ?? format.tools
+        format.reasoning = options.reasoningFormat ?? format.reasoning
+        return format
     }
 
     /// The end tokens of config.json, generation_config.json or the GGUF header together.

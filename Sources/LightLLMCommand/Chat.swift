@@ -17,7 +17,7 @@ struct Chat: AsyncParsableCommand {
     var system: String?
 
     func run() async throws {
-        let generator = try LoadedTextModel(path: model.modelDirectory, options: model.options).generator
+        let generator = try await model.load().generator
         var messages: [JSONValue] = system.map { [message("system", $0)] } ?? []
         while let line = nextLine() {
             guard !line.isEmpty else { continue }
@@ -25,7 +25,7 @@ struct Chat: AsyncParsableCommand {
             var input = ChatTemplate.Input(messages: .array(messages))
             input.addsGenerationPrompt = true
             let tokens = try generator.tokens(of: generator.prompt(input))
-            let room = generator.engine.configuration.maxRequestTokens - tokens.count
+            let room = generator.engine.configuration.longestRequest - tokens.count
             guard room >= 1 else {
                 print("The conversation is longer than the model's context; start again.")
                 return

@@ -80,7 +80,7 @@ struct Generate: AsyncParsableCommand {
     func run() async throws {
         let text =
             try prompt ?? String(decoding: FileHandle.standardInput.readToEnd() ?? Data(), as: UTF8.self)
-        let generator = try LoadedTextModel(path: model.modelDirectory, options: model.options).generator
+        let generator = try await model.load().generator
         let promptTokens = try generator.tokens(of: .text(text))
         var request = TextRequest(prompt: .tokens(promptTokens), maxNewTokens: sampling.maxNewTokens)
         request.maxNewTokens = min(

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 
 @main
 struct LightLLMCommand: AsyncParsableCommand {
@@ -8,13 +9,17 @@ struct LightLLMCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Serve.self, Generate.self, Chat.self, Score.self, Tokenize.self, Render.self, Plan.self,
-            Bench.self, Simulate.self, DoctorCommand.self, CubinsCommand.self, GPUCheckCommand.self,
+            Pull.self, Bench.self, Simulate.self, FlagListing.self, DoctorCommand.self, CubinsCommand.self,
+            GPUCheckCommand.self,
         ],
         defaultSubcommand: Serve.self)
 
     static func main() async {
         do {
-            var command = try parseAsRoot(try normalizedFlags(Array(CommandLine.arguments.dropFirst())))
+            let line = try NormalizedArguments(
+                Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)
+            var command = try parseAsRoot(line.arguments)
+            for note in line.notes { write("note: \(note)\n", to: .standardError) }
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {

@@ -6,7 +6,7 @@ import OrderedCollections
 import Weights
 
 /// Says what a model takes of the memory, without loading it.
-struct Plan: ParsableCommand {
+struct Plan: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Print what a model would take of the memory, without loading it.",
         discussion: """
@@ -30,9 +30,9 @@ struct Plan: ParsableCommand {
         if let length { try require(length > 0, "length", "at least 1", length) }
     }
 
-    func run() throws {
+    func run() async throws {
         let options = try arguments.options()
-        let checkpoint = try openCheckpoint(arguments.modelDirectory)
+        let checkpoint = try openCheckpoint(await localModel(arguments.modelDirectory))
         let tokenizer = try tokenizer(of: checkpoint)
         let plan = try withExtendedLifetime(tokenizer) {
             try MemoryPlan(checkpoint, options.engine, available: available?.bytes)

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Foundation
 import Tensors
+import Yams
 
 /// How projections are stored once a model is loaded, by LightLLM's names or plain ones.
 struct QuantizationArguments: ParsableArguments {
@@ -8,16 +10,42 @@ struct QuantizationArguments: ParsableArguments {
         help: "Store weights with fewer bits: int8, int4, or a LightLLM name of such a type; none.")
     var quantType = "none"
 
-    /// Nil: as the checkpoint has them.
-    var format: WeightFormat? { Self.formats[quantType] ?? nil }
+    @Option(
+        name: .customLong("quant_cfg"),
+        help: "LightLLM's YAML file with a quant_type, which counts instead; all projections have the same.")
+    var file: String?
 
-    func validate() throws {
+    /// Nil: as the checkpoint has them.
+    func format() throws -> WeightFormat? {
+        guard let file else { return Self.formats[quantType] ?? nil }
+        let type = try Self.type(inFile: file)
+        try Self.check(type, "quant_cfg: quant_type")
+        return Self.formats[type] ?? nil
+    }
+
+    func validate() throws { try Self.check(quantType, "quant_type") }
+
+    private static func check(_ type: String, _ flag: String) throws {
         try require(
-            Self.formats.keys.contains(quantType), "quant_type",
-            "one of \(Self.formats.keys.sorted().joined(separator: ", "))"
-                + (Self.unsupported.contains(quantType)
-                    ? ", which store weights alone with 8 or 4 bits" : ""),
-            quantType)
+            formats.keys.contains(type), flag,
+            "one of \(formats.keys.sorted().joined(separator: ", "))"
+                + (unsupported.contains(type) ? ", which store weights alone with 8 or 4 bits" : ""), type)
+    }
+
+    private static func type(inFile path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path), data.count <= 64 << 10 else {
+            throw ValidationError("--quant_cfg: \(path): no such file, or more than 64 KiB")
+        }
+        do {
+            let root = try compose(yaml: String(decoding: data, as: UTF8.self))
+            guard root?.mapping?["mix_bits"]?.sequence?.isEmpty ?? true else {
+                throw ValidationError(
+                    "--quant_cfg: \(path): mix_bits: layers of different types are not supported")
+            }
+            return root?.mapping?["quant_type"]?.string ?? "none"
+        } catch let error as YamlError {
+            throw ValidationError("--quant_cfg: \(path): \(error)")
+        }
     }
 
     /// Groups are of 32 inputs whatever size a name asks for: at least as exact.

@@ -7,7 +7,7 @@ import OrderedCollections
 import Tokenizers
 
 /// Renders conversations; the way to check that a template gives what the original gives.
-struct Render: ParsableCommand {
+struct Render: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Render chats, one JSON object a line on standard input, with a chat template.")
 
@@ -23,22 +23,22 @@ struct Render: ParsableCommand {
         }
     }
 
-    func run() throws {
-        let template = try ChatTemplate(source())
+    func run() async throws {
+        let template = try ChatTemplate(await source())
         while let line = readLine() {
             guard !line.utf8.allSatisfy({ $0 <= 0x20 }) else { continue }
             print(answer(line, template).serialized)
         }
     }
 
-    private func source() throws -> String {
+    private func source() async throws -> String {
         if let template {
             guard let data = FileManager.default.contents(atPath: template) else {
                 throw ValidationError("\(template): no such file")
             }
             return String(decoding: data, as: UTF8.self)
         }
-        let path = modelDirectory ?? ""
+        let path = try await localModel(modelDirectory ?? "")
         guard let source = try chatTemplate(ofModelAt: path) else {
             throw ValidationError("\(path): no chat template found")
         }

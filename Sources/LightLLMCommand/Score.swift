@@ -38,8 +38,8 @@ struct Score: AsyncParsableCommand {
     func run() async throws {
         let prompt = try parsedPrompt()
         let loaded = try LoadedModel(
-            path: model.modelDirectory, device: model.device, threads: model.threads,
-            weightFormat: quantization.format)
+            path: await localModel(model.modelDirectory), device: model.device, threads: model.threads,
+            weightFormat: quantization.format())
         var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
         (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
         var options = EngineOptions()

@@ -14,17 +14,24 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var operation: OperationArguments
     @OptionGroup var native: NativeArguments
     @OptionGroup var embedding: EmbeddingArguments
+    @OptionGroup var startup: StartupArguments
+
+    func validate() throws { try startup.validate(maxRequestTokens: arguments.maxRequestTokens) }
 
     func run() async throws {
         let start = ContinuousClock.now
-        LoggingSystem.bootstrap { StreamLogHandler.standardOutput(label: $0) }
+        let environment = try ServerEnvironment(ProcessInfo.processInfo.environment)
+        startup.bootstrapLog()
         if arguments.trustsRemoteCode {
             write("--trust_remote_code: architectures are part of this program; no code of a model runs\n")
         }
         var options = try arguments.options()
         embedding.apply(to: &options)
-        let loaded = try LoadedTextModel(path: arguments.modelDirectory, options: options)
-        let generator = loaded.generator
+        options.truncation = startup.truncation
+        let loaded = try LoadedTextModel(
+            path: await localModel(arguments.modelDirectory), options: options)
+        var generator = loaded.generator
+        environment.apply(to: &generator)
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
             throw ValidationError("--use_reward_model: \(loaded.modelType) is no reward model")
         }
@@ -42,9 +49,12 @@ struct Serve: AsyncParsableCommand {
         )
         try operation.apply(to: &configuration)
         native.apply(to: &configuration)
+        startup.apply(to: &configuration)
+        environment.apply(to: &configuration)
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
-        try await server.run { port in announce(host, port, model) }
+        let scheme = configuration.tls == nil ? "http" : "https"
+        try await server.run { port in announce(scheme, host, port, model) }
         options.engine.trace?.flush()
     }
 
@@ -58,14 +68,15 @@ struct Serve: AsyncParsableCommand {
     private func seconds(_ duration: Duration) -> String { String(format: "%.3f s", duration / .seconds(1)) }
 }
 
-/// The line that scripts wait for, and one to try.
-private func announce(_ host: String, _ port: Int, _ model: String) {
-    write("INFO:     Uvicorn running on http://\(host):\(port) (Press CTRL+C to quit)\n\n")
+/// The lines that scripts wait for, and one to try.
+private func announce(_ scheme: String, _ host: String, _ port: Int, _ model: String) {
+    write("INFO:     Application startup complete.\n")
+    write("INFO:     Uvicorn running on \(scheme)://\(host):\(port) (Press CTRL+C to quit)\n\n")
     let address = host == "0.0.0.0" ? "127.0.0.1" : host
     write(
         """
         Try it:
-          curl http://\(address):\(port)/v1/chat/completions -H 'Content-Type: application/json' \\
+          curl \(scheme)://\(address):\(port)/v1/chat/completions -H 'Content-Type: application/json' \\
             -d '{"model": "\(model)", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "temperature": 0}'
 
 

@@ -5,9 +5,10 @@ import Scheduling
 import Serving
 import Tensors
 
-/// LightLLM's flags. Those whose feature does not exist here yet are refused by name.
+/// LightLLM's flags for the model and its engine. `Flags` has those that mean nothing here.
 struct ServeArguments: ParsableArguments {
-    @Option(name: .customLong("model_dir"), help: "A Hugging Face folder or a GGUF file.")
+    @Option(
+        name: .customLong("model_dir"), help: "A Hugging Face folder, a GGUF file, or OWNER/NAME of a hub.")
     var modelDirectory: String
 
     @Option(name: .customLong("host"), help: "The address to listen on.")
@@ -50,6 +51,7 @@ struct ServeArguments: ParsableArguments {
     var cacheType = "auto"
 
     @OptionGroup var quantization: QuantizationArguments
+    @OptionGroup var answers: AnswerArguments
 
     @Option(
         name: .customLong("mode"), parsing: .upToNextOption,
@@ -119,7 +121,9 @@ struct ServeArguments: ParsableArguments {
         help: "The most tokens of an answer whose request does not say.")
     var defaultMaxTokens = 4096
 
-    @Option(name: .customLong("chat_template"), help: "A file whose chat template replaces the model's.")
+    @Option(
+        name: .customLong("chat_template"),
+        help: "A file whose chat template replaces the model's, or the template itself.")
     var chatTemplate: String?
 
     @Option(name: .customLong("device"), help: "Where the model computes: auto, cpu or cuda.")
@@ -150,7 +154,7 @@ struct ServeArguments: ParsableArguments {
             (1...65_536).contains(runningRequests), "running_max_req_size", "between 1 and 65536",
             runningRequests)
         try require(
-            (1...65_536).contains(tokensPerStep), "batch_max_tokens", "between 1 and 65536", tokensPerStep)
+            (1...largest).contains(tokensPerStep), "batch_max_tokens", "at least 1", tokensPerStep)
         try require((0...1).contains(tokenRatio), "router_token_ratio", "between 0 and 1", tokenRatio)
         try require(
             (1...largest).contains(expectedNewTokens), "router_max_new_token_len", "at least 1",
@@ -190,13 +194,25 @@ struct ServeArguments: ParsableArguments {
         "ppl_fp16_flashdecoding": nil,
     ]
 
+    /// LightLLM wants steps as long as requests may be; here a longer prompt just takes several.
+    private static let largestStep = 65_536
+
     private var cacheElement: CacheElement? {
         let ofMode = modes.lazy.compactMap { Self.modes[$0] ?? nil }.first
         return CacheElement(name: cacheType) ?? ofMode ?? dataType.flatMap { CacheElement(name: $0) }
     }
 
     var servedName: String {
-        modelName ?? URL(fileURLWithPath: modelDirectory).deletingPathExtension().lastPathComponent
+        modelName ?? ModelSource(modelDirectory).modelName
+    }
+
+    /// The template in a file; or the text itself, if it is one.
+    private static func template(_ text: String) throws -> String {
+        if let data = FileManager.default.contents(atPath: text) {
+            return String(decoding: data, as: UTF8.self)
+        }
+        guard text.contains("{") else { throw ValidationError("--chat_template: \(text): no such file") }
+        return text
     }
 
     /// As in LightLLM a ratio above 0 asks for the aggressive policy.
@@ -211,22 +227,18 @@ struct ServeArguments: ParsableArguments {
         options.engine.memoryFraction = memoryFraction
         options.engine.maxRequestTokens = maxRequestTokens
         options.engine.limits = SchedulerLimits(
-            runningSequences: runningRequests, tokensPerStep: tokensPerStep)
+            runningSequences: runningRequests, tokensPerStep: min(tokensPerStep, Self.largestStep))
         options.engine.limits.stepsBetweenLooks = stepsBetweenLooks
         options.engine.limits.waitingSequences = waitingRequests
         options.engine.policy = policy
         options.engine.sharesPrefixes = !disablesPromptCache
         options.engine.cacheElement = cacheElement
-        options.engine.weightFormat = quantization.format
+        options.engine.weightFormat = try quantization.format()
         (options.engine.device, options.engine.threads) = (device, threads)
         options.engine.trace = try profile.map { try StepTrace(path: $0) }
+        answers.apply(to: &options)
         if !endTokens.isEmpty { options.endTokens = endTokens }
-        if let chatTemplate {
-            guard let data = FileManager.default.contents(atPath: chatTemplate) else {
-                throw ValidationError("--chat_template: \(chatTemplate): no such file")
-            }
-            options.chatTemplate = String(decoding: data, as: UTF8.self)
-        }
+        options.chatTemplate = try chatTemplate.map(Self.template)
         return options
     }
 }

@@ -5,7 +5,7 @@ import LightLLM
 import Tokenizers
 
 /// Turns lines into token ids; the way to check that a tokenizer gives what the original gives.
-struct Tokenize: ParsableCommand {
+struct Tokenize: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Turn lines on standard input into token ids, one JSON object a line.",
         discussion: """
@@ -13,14 +13,15 @@ struct Tokenize: ParsableCommand {
             become what they name. Weights are not loaded.
             """)
 
-    @Option(name: .customLong("model_dir"), help: "A Hugging Face folder or GGUF file.")
+    @Option(
+        name: .customLong("model_dir"), help: "A Hugging Face folder, a GGUF file, or OWNER/NAME of a hub.")
     var modelDirectory: String
 
     @Flag(help: "Each line is a JSON string, so that a text may hold line breaks.")
     var json = false
 
-    func run() throws {
-        let tokenizer = try tokenizer(ofModelAt: modelDirectory)
+    func run() async throws {
+        let tokenizer = try tokenizer(ofModelAt: await localModel(modelDirectory))
         while let line = readLine(strippingNewline: true) {
             let answer = answer(line, tokenizer)
             FileHandle.standardOutput.write(Data((answer.serialized + "\n").utf8))

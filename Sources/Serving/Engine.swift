@@ -107,7 +107,7 @@ public final class Engine: Sendable {
         if let stray = request.sampling.logitBias.keys.first(where: { Int($0) >= vocabularySize || $0 < 0 }) {
             throw .biasOutOfRange(stray, vocabulary: vocabularySize)
         }
-        let most = min(configuration.maxRequestTokens, configuration.slots)
+        let most = configuration.longestRequest
         guard request.maxNewTokens <= most, request.prompt.count <= most - request.maxNewTokens else {
             throw .tooLong(prompt: request.prompt.count, newTokens: request.maxNewTokens, most: most)
         }

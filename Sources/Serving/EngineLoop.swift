@@ -165,13 +165,15 @@ struct EngineLoop: ~Copyable {
         }
         statistics.steps += 1
         statistics.lastProgress = .now
-        let duration = statistics.lastProgress - start
-        let computesPrompts = step.items.contains { $0.range.lowerBound < $0.sequence.promptCount }
-        if computesPrompts {
-            statistics.prefillSteps.add(duration)
+        let seconds = (statistics.lastProgress - start) / .seconds(1)
+        let prompts = step.items.count { $0.range.lowerBound < $0.sequence.promptCount }
+        if prompts > 0 {
+            statistics.prefillSteps.add(seconds)
+            statistics.promptsPerStep.add(Double(prompts))
         } else {
-            statistics.decodeSteps.add(duration)
+            statistics.decodeSteps.add(seconds)
         }
+        statistics.stepTokens.add(Double(step.tokenCount))
         publishStatistics()
     }
 

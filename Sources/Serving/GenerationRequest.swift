@@ -117,6 +117,10 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
     case biasOutOfRange(Int32, vocabulary: Int)
     case nothingToGenerate(Int)
     case tooLong(prompt: Int, newTokens: Int, most: Int)
+    /// Prompts alone may not have so many tokens.
+    case promptTooLong(Int, most: Int)
+    /// Even what may be left of the prompt leaves the answer no room.
+    case requestTooLong(most: Int)
     /// As many requests wait as may; later there may be room.
     case queueFull(limit: Int)
     /// Its turn did not come before its deadline.
@@ -139,6 +143,9 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
         case .nothingToGenerate(let count): "max_new_tokens must be at least 1, but get \(count)"
         case .tooLong(let prompt, let newTokens, let most):
             "the input prompt token len \(prompt) + max_new_tokens \(newTokens) > \(most)"
+        case .promptTooLong(let count, let most): "the input prompt token len \(count) is too long > \(most)"
+        case .requestTooLong(let most):
+            "the req total len (input len + output len) is too long > max_req_total_len:\(most)"
         case .queueFull(let limit): "\(limit) requests are waiting, which is the limit; try again later"
         case .expired: "the request waited longer than it may"
         case .engineStopped: "the engine has stopped"
@@ -173,4 +180,7 @@ public struct EngineConfiguration: Sendable {
         (self.slots, self.cacheElement, self.limits) = (slots, cacheElement, limits)
         self.maxRequestTokens = maxRequestTokens
     }
+
+    /// The most tokens that a request can have: what is allowed, or what the cache holds if that is less.
+    public var longestRequest: Int { min(maxRequestTokens, slots) }
 }

@@ -23,9 +23,13 @@ public struct EngineStatistics: Sendable, Equatable {
     /// Requests whose deadline was over before their turn came.
     public var expiredRequests = 0
     public var steps = 0
-    /// Steps that computed prompts, and those that only went on with answers.
-    public var prefillSteps = StepDurations()
-    public var decodeSteps = StepDurations()
+    /// Seconds of steps that computed prompts, and of those that only went on with answers.
+    public var prefillSteps = StepHistogram(StepHistogram.seconds)
+    public var decodeSteps = StepHistogram(StepHistogram.seconds)
+    /// Tokens of a step, of prompts and of answers.
+    public var stepTokens = StepHistogram(StepHistogram.tokens)
+    /// Requests whose prompts a step computes, where it computes any.
+    public var promptsPerStep = StepHistogram(StepHistogram.requests)
     /// When the last step ended, or the engine began to have something to do.
     public var lastProgress = ContinuousClock.now
 
@@ -39,10 +43,27 @@ public struct EngineStatistics: Sendable, Equatable {
     }
 }
 
-/// How long steps took.
-public struct StepDurations: Sendable, Equatable {
-    /// Seconds, the upper ends of what `counts` counts: each one and a half times the one before.
-    public static let bounds: [Double] = {
+/// How often a quantity of steps fell at or below each bound.
+public struct StepHistogram: Sendable, Equatable {
+    /// The upper ends of what `counts` counts, ascending.
+    public let bounds: [Double]
+    /// How many values fell between each bound and the one before; larger ones are only in `count`.
+    public private(set) var counts: [Int]
+    public private(set) var count = 0
+    public private(set) var sum = 0.0
+
+    init(_ bounds: [Double]) {
+        self.bounds = bounds
+        counts = Array(repeating: 0, count: bounds.count)
+    }
+
+    mutating func add(_ value: Double) {
+        if let index = bounds.firstIndex(where: { value <= $0 }) { counts[index] += 1 }
+        (count, sum) = (count + 1, sum + value)
+    }
+
+    /// Seconds, each bound one and a half times the one before.
+    static let seconds: [Double] = {
         var bound = 0.001
         return (1...35).map { _ in
             bound *= 1.5
@@ -50,16 +71,9 @@ public struct StepDurations: Sendable, Equatable {
         }
     }()
 
-    /// How many steps fell between each bound and the one before; longer ones are only in `count`.
-    public private(set) var counts = [Int](repeating: 0, count: bounds.count)
-    public private(set) var count = 0
-    public private(set) var seconds = 0.0
+    /// Tokens of a step, as vLLM cuts them.
+    static let tokens = [1] + (3...14).map { Double(1 << $0) }
 
-    public init() {}
-
-    mutating func add(_ duration: Duration) {
-        let value = duration / .seconds(1)
-        if let index = Self.bounds.firstIndex(where: { value <= $0 }) { counts[index] += 1 }
-        (count, seconds) = (count + 1, seconds + value)
-    }
+    /// Requests of a batch, as LightLLM cuts them.
+    static let requests = (1...128).map(Double.init)
 }

@@ -12,6 +12,8 @@ public enum AnswerConstraint: Sendable {
     case choice([String])
     /// A text of the rule `root` of a GBNF or EBNF grammar.
     case grammar(String)
+    /// A text made of parts.
+    case structure(AnswerStructure)
 
     /// Errors: those of `Grammar`'s initialisers.
     public func read(
@@ -23,6 +25,7 @@ public enum AnswerConstraint: Sendable {
         case .regex(let pattern): try Grammar(regex: pattern, limits: limits)
         case .choice(let texts): try Grammar(choices: texts, limits: limits)
         case .grammar(let text): try Grammar(grammar: text, limits: limits)
+        case .structure(let parts): try Grammar(structure: parts, whitespace: whitespace, limits: limits)
         }
     }
 
@@ -34,6 +37,7 @@ public enum AnswerConstraint: Sendable {
         case .regex(let pattern): ["regex", pattern]
         case .choice(let texts): ["choice"] + texts
         case .grammar(let text): ["grammar", text]
+        case .structure(let parts): ["structure"] + parts.key
         }
     }
 }
@@ -55,7 +59,7 @@ public struct CompiledConstraint: Sendable {
         case .jsonSchema(let schema):
             (isJSON, validator) = (true, try JSONSchemaValidator(schema, limits: limits))
         case .jsonObject: (isJSON, validator) = (true, nil)
-        case .regex, .choice, .grammar: (isJSON, validator) = (false, nil)
+        case .regex, .choice, .grammar, .structure: (isJSON, validator) = (false, nil)
         }
     }
 

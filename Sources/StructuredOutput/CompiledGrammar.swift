@@ -116,9 +116,15 @@ public final class CompiledGrammar: Sendable {
         while index < tree.count {
             let node = tree.nodes[index]
             let depth = Int(node.depth)
-            let next = table.step(path[depth - 1], column: Int(classes[Int(node.byte)]))
-            try checkCost(table, budget)
-            guard next != StateTable.dead else {
+            let column = Int(classes[Int(node.byte)])
+            var next = table.known(path[depth - 1], column: column)
+            if next == nil {
+                // Numbers on the path stay valid: all of it is kept.
+                table.makeRoom(keeping: &path)
+                next = table.step(path[depth - 1], column: column)
+                try checkCost(table, budget)
+            }
+            guard let next, next != StateTable.dead else {
                 index = Int(node.end)
                 continue
             }
@@ -127,8 +133,6 @@ public final class CompiledGrammar: Sendable {
                 mask.insert(Int(tree.tokens[Int(token)]))
             }
             index += 1
-            // Numbers on the path below stay valid: all of it is kept.
-            table.makeRoom(keeping: &path)
         }
     }
 }

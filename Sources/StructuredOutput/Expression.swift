@@ -21,8 +21,9 @@ indirect enum Expression: Sendable {
     /// How the characters of an automaton's texts are written.
     enum Escaping: Sendable {
         case none
-        /// As within a JSON string: quotes, backslashes and control characters in their shortest escape.
-        case json
+        /// As within a JSON string: quotes, backslashes and control characters in their shortest escape, and
+        /// what the spelling does not write as it is.
+        case json(JSONSpelling)
     }
 
     static func text(_ text: String) -> Expression { .literal(Array(text.utf8)) }
@@ -33,6 +34,21 @@ indirect enum Expression: Sendable {
 
     static func many(_ expression: Expression) -> Expression {
         .repetition(expression, minimum: 0, maximum: nil)
+    }
+
+    /// The same where rules below `shared` are numbered from `base` on, and the others from `first`.
+    func renumbered(shared: Int, base: Int, first: Int) -> Expression {
+        func renumbered(_ part: Expression) -> Expression {
+            part.renumbered(shared: shared, base: base, first: first)
+        }
+        return switch self {
+        case .sequence(let parts): .sequence(parts.map(renumbered))
+        case .choice(let options): .choice(options.map(renumbered))
+        case .repetition(let body, let minimum, let maximum):
+            .repetition(renumbered(body), minimum: minimum, maximum: maximum)
+        case .rule(let rule): .rule(rule < shared ? base + rule : first + rule - shared)
+        case .nothing, .empty, .literal, .literals, .scalars, .automaton, .start, .end: self
+        }
     }
 
     static func times(_ count: Int, _ expression: Expression) -> Expression {

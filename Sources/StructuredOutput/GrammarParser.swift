@@ -33,6 +33,9 @@ struct GrammarParser {
             guard defined.insert(index).inserted else {
                 throw reader.failure("each rule once", found: "\"\(name)\" again")
             }
+            guard reader.next != nil, !isAtRuleHead else {
+                throw reader.failure("a body of rule \"\(name)\"")
+            }
             rules.rules[index].body = try choice()
         }
         for (index, rule) in rules.rules.enumerated() where !defined.contains(index) {

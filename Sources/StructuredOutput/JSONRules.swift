@@ -12,10 +12,14 @@ struct JSONRules {
     /// Any value.
     let value: Int
 
-    init(whitespace: JSONWhitespace) {
+    let spelling: JSONSpelling
+
+    init(whitespace: JSONWhitespace, spelling: JSONSpelling = .json) {
         space = whitespace.expression
-        character = rules.add("character", Self.characterBody)
-        string = rules.add("string", .sequence([.text("\""), .many(Self.characterBody), .text("\"")]))
+        self.spelling = spelling
+        let characterBody = Self.characterBody(spelling)
+        character = rules.add("character", characterBody)
+        string = rules.add("string", .sequence([.text("\""), .many(characterBody), .text("\"")]))
         integer = rules.add("integer", .sequence([.optional(.text("-")), Self.wholeNumber]))
         let digit = Expression.scalars(.digits)
         number = rules.add(
@@ -32,7 +36,8 @@ struct JSONRules {
         value = rules.reserve("value")
         let pair = Expression.sequence([.rule(string), .text(":"), space, .rule(value)])
         rules.rules[value].body = .choice([
-            .rule(string), .rule(number), .literals(["true", "false", "null"].map { Array($0.utf8) }),
+            .rule(string), .rule(number),
+            .literals([JSONValue.bool(true), .bool(false), .null].map { Array(spelling.text($0).utf8) }),
             list(of: pair, open: "{", close: "}"), list(of: .rule(value), open: "[", close: "]"),
         ])
     }
@@ -46,7 +51,7 @@ struct JSONRules {
     ])
 
     /// As it is, or escaped; halves of surrogate pairs only in pairs.
-    private static let characterBody: Expression = {
+    private static func characterBody(_ spelling: JSONSpelling) -> Expression {
         let hexadecimal = Expression.scalars(ScalarSet([0x30...0x39, 0x41...0x46, 0x61...0x66]))
         let notD = Expression.scalars(
             ScalarSet([0x30...0x39, 0x41...0x43, 0x45...0x46, 0x61...0x63, 0x65...0x66]))
@@ -60,12 +65,12 @@ struct JSONRules {
             ]),
         ])
         return .choice([
-            .scalars(ScalarSet([0x20...0x10FFFF]).subtracting(ScalarSet("\"\\"))),
+            .scalars(ScalarSet([0x20...0x10FFFF]).subtracting(ScalarSet("\"\\" + spelling.escaped))),
             .sequence([
                 .text("\\"), .choice([.scalars(ScalarSet("\"\\/bfnrt")), .sequence([.text("u"), unit])]),
             ]),
         ])
-    }()
+    }
 
     /// Any number of items between brackets, with commas between them.
     func list(of item: Expression, open: String, close: String) -> Expression {
@@ -74,6 +79,9 @@ struct JSONRules {
             .optional(.sequence([item, .many(.sequence([.text(","), space, item])), space])), .text(close),
         ])
     }
+
+    /// How many of the rules do not depend on the schema.
+    static let commonCount = 5
 
     mutating func add(_ name: String, _ body: Expression) -> Int { rules.add(name, body) }
 

@@ -188,7 +188,7 @@ extension Network {
         for state in 0..<automaton.stateCount {
             var (targets, edges): ([NodeIndex], [Edge]) = ([], [])
             for (set, target) in automaton.edges(from: state) {
-                let (plain, escaped) = escaping == .json ? set.partitionedByEscape : (set, ByteSet())
+                let (plain, escaped) = set.partitioned(escaping)
                 let target = states[target]
                 if !plain.isEmpty { edges.append(Edge(bytes: plain, next: target)) }
                 if !escaped.isEmpty { targets.append(try escapes(of: escaped, next: target)) }
@@ -215,7 +215,7 @@ extension Network {
         }
         if !short.isEmpty { edges.append(Edge(bytes: short, next: next)) }
         var hexadecimal: [Edge] = []
-        for high in UInt8(0)...1 {
+        for high in UInt8(0)...3 {
             var digits = ByteSet()
             for low in UInt8(0)..<16 {
                 let byte = high << 4 | low
@@ -252,9 +252,10 @@ enum JSONText {
 
 extension ByteSet {
     /// Bytes that may stand in a JSON string as they are, and those that must be escaped.
-    fileprivate var partitionedByEscape: (plain: ByteSet, escaped: ByteSet) {
+    fileprivate func partitioned(_ escaping: Expression.Escaping) -> (plain: ByteSet, escaped: ByteSet) {
         var (plain, escaped) = (self, ByteSet())
-        for byte in [UInt8](0..<0x20) + [0x22, 0x5C] where contains(byte) {
+        guard case .json(let spelling) = escaping else { return (plain, escaped) }
+        for byte in [UInt8](0..<0x20) + [0x22, 0x5C] + spelling.escaped.utf8 where contains(byte) {
             plain.remove(byte)
             escaped.insert(byte)
         }

@@ -7,15 +7,15 @@ struct SchemaAlternatives {
     let validator: JSONSchemaValidator
     private let patterns: SchemaPatterns
     private var known: [SchemaNode.Index: [SchemaFacts]] = [:]
-    private var work = 0
-    private var depth = 0
+    var work = 0
+    var depth = 0
 
     init(document: SchemaDocument, patterns: SchemaPatterns) {
         (self.document, self.patterns) = (document, patterns)
         validator = JSONSchemaValidator(document, patterns)
     }
 
-    private func unsupported(_ node: SchemaNode, _ keyword: String, _ expected: String)
+    func unsupported(_ node: SchemaNode, _ keyword: String, _ expected: String)
         -> StructuredOutputError
     {
         StructuredOutputError(
@@ -31,7 +31,7 @@ struct SchemaAlternatives {
         return result
     }
 
-    private mutating func product(
+    mutating func product(
         _ a: [SchemaFacts], _ b: [SchemaFacts], _ node: SchemaNode
     ) throws(StructuredOutputError) -> [SchemaFacts] {
         work += a.count * b.count
@@ -52,7 +52,7 @@ struct SchemaAlternatives {
         return result
     }
 
-    private mutating func of(_ index: SchemaNode.Index) throws(StructuredOutputError) -> [SchemaFacts] {
+    mutating func of(_ index: SchemaNode.Index) throws(StructuredOutputError) -> [SchemaFacts] {
         if let known = known[index] { return known }
         let node = document[index]
         if let constant = node.constant { return constant ? [SchemaFacts(index, node)] : [] }
@@ -69,11 +69,11 @@ struct SchemaAlternatives {
             result = try product(result, try of(part), node)
         }
         if let options = node.any { result = try product(result, try union(options), node) }
-        if let options = node.one {
-            try requireDisjoint(options, node)
-            result = try product(result, try union(options), node)
+        if let options = node.one { result = try product(result, try exactlyOne(options, node), node) }
+        if let not = node.not { result = try product(result, try violations(not, node, "not"), node) }
+        if let condition = node.condition, node.consequence != nil || node.alternative != nil {
+            result = try product(result, try conditional(condition, node), node)
         }
-        if let not = node.not { result = try product(result, [try complement(not, node)], node) }
         for (name, others) in node.dependentRequired {
             result = try product(result, without(name, otherwise: others), node)
         }
@@ -94,17 +94,13 @@ struct SchemaAlternatives {
         return [absent, present]
     }
 
-    private mutating func union(_ options: [SchemaNode.Index]) throws(StructuredOutputError) -> [SchemaFacts]
-    {
+    mutating func union(_ options: [SchemaNode.Index]) throws(StructuredOutputError) -> [SchemaFacts] {
         var result: [SchemaFacts] = []
         for option in options { result += try of(option) }
         return result
     }
 
     private func refuseUnsupported(_ node: SchemaNode) throws(StructuredOutputError) {
-        if node.condition != nil, node.consequence != nil || node.alternative != nil {
-            throw unsupported(node, "if", "no condition")
-        }
         if let format = node.format, node.types.contains(.string), patterns.format(format) == nil {
             throw StructuredOutputError(
                 .unsupported, at: node.place + "/format",
@@ -120,38 +116,20 @@ struct SchemaAlternatives {
             }
         }
     }
-
-    /// Only of a plain `type` or of `false` and `true`.
-    private func complement(
-        _ index: SchemaNode.Index, _ parent: SchemaNode
-    ) throws(StructuredOutputError) -> SchemaFacts {
-        let node = document[index]
-        var facts = SchemaFacts()
-        if node.constant == false { return facts }
-        facts.types = SchemaTypes.all.subtracting(node.types)
-        guard node.constant == nil, node.isTypeAlone, !facts.types.isEmpty else {
-            throw unsupported(parent, "not", "a schema of types alone under not")
-        }
-        return facts
-    }
 }
 
 extension SchemaAlternatives {
-    /// `oneOf` is generated as `anyOf` where no value can satisfy two of its schemas.
-    private mutating func requireDisjoint(
-        _ options: [SchemaNode.Index], _ node: SchemaNode
-    ) throws(StructuredOutputError) {
+    /// Whether no value can satisfy two of the schemas, as far as that is plain.
+    mutating func excludeEachOther(_ options: [SchemaNode.Index]) throws(StructuredOutputError) -> Bool {
         let ways = try options.map { (option) throws(StructuredOutputError) in try of(option) }
         for first in ways.indices {
             for second in ways.indices where second > first {
                 for a in ways[first] {
-                    for b in ways[second] where !(try areDisjoint(a, b, depth: 3)) {
-                        throw unsupported(
-                            node, "oneOf", "schemas that plainly exclude each other (use anyOf otherwise)")
-                    }
+                    for b in ways[second] where !(try areDisjoint(a, b, depth: 3)) { return false }
                 }
             }
         }
+        return true
     }
 
     private mutating func areDisjoint(
@@ -219,17 +197,5 @@ extension SchemaAlternatives {
             }
         }
         return schemas
-    }
-}
-
-extension SchemaNode {
-    /// Whether it says nothing but a type.
-    fileprivate var isTypeAlone: Bool {
-        inPlace.isEmpty && allowed == nil && constants == nil && minimum.isEmpty && maximum.isEmpty
-            && multipleOf == nil && minLength == 0 && maxLength == nil && pattern == nil && format == nil
-            && properties.isEmpty && patternProperties.isEmpty && additionalProperties == nil
-            && unevaluatedProperties == nil && propertyNames == nil && required.isEmpty && minProperties == 0
-            && maxProperties == nil && dependentRequired.isEmpty && prefixItems.isEmpty && items == nil
-            && unevaluatedItems == nil && contains == nil && minItems == 0 && maxItems == nil && !uniqueItems
     }
 }

@@ -25,9 +25,15 @@ extension SchemaCompiler {
     }
 
     /// Named members in the schema's order, then others.
-    mutating func object(_ facts: SchemaFacts) throws(StructuredOutputError) -> Expression {
-        guard let members = try members(facts) else { return .nothing }
-        let others = try others(facts)
+    ///
+    /// - Parameter style: Nil for JSON. Otherwise there are no braces, and no members without names.
+    mutating func object(
+        _ facts: SchemaFacts, style: MemberStyle?
+    ) throws(StructuredOutputError) -> Expression {
+        guard let members = try members(facts, style) else { return .nothing }
+        let others = style == nil ? try others(facts) : nil
+        let separator = style.map { .text($0.separator) } ?? Expression.sequence([.text(","), json.space])
+        let end = style == nil ? Expression.sequence([json.space, .text("}")]) : .empty
         let required = members.count { $0.isRequired }
         if facts.minProperties > max(required, 1), others != nil {
             // Names may repeat, so that others cannot be counted.
@@ -53,7 +59,7 @@ extension SchemaCompiler {
             func add(_ text: Expression, _ after: Written) {
                 let rule = written[after] ?? json.add("member", .sequence([text, rest(after.progress)]))
                 written[after] = rule
-                let comma = place.isEmpty ? Expression.empty : .sequence([.text(","), json.space])
+                let comma = place.isEmpty ? Expression.empty : separator
                 options.append(.sequence([comma, .rule(rule)]))
             }
             var after = place
@@ -72,7 +78,7 @@ extension SchemaCompiler {
                 }
             } else {
                 if let others, hasRoom { add(others, Written(progress: after, isNamed: false)) }
-                if place.least >= least { options.append(.sequence([json.space, .text("}")])) }
+                if place.least >= least { options.append(end) }
             }
             json.define(rule, .choice(options))
             guard known.count <= limits.networkSize / 4 else {
@@ -81,11 +87,13 @@ extension SchemaCompiler {
                     expected: "at most \(limits.networkSize / 4) ways to count members", found: "more")
             }
         }
-        return .sequence([.text("{"), json.space, .rule(first)])
+        return style == nil ? .sequence([.text("{"), json.space, .rule(first)]) : .rule(first)
     }
 
     /// Nil when one that is required can never be there.
-    private mutating func members(_ facts: SchemaFacts) throws(StructuredOutputError) -> [Member]? {
+    private mutating func members(
+        _ facts: SchemaFacts, _ style: MemberStyle?
+    ) throws(StructuredOutputError) -> [Member]? {
         var names: OrderedSet<JSONKey> = []
         for index in facts.nodes { names.formUnion(document[index].properties.keys) }
         names.formUnion(facts.required)
@@ -100,11 +108,37 @@ extension SchemaCompiler {
                 if isRequired { return nil }
                 continue
             }
-            let key = JSONValue.string(name.string).serialized + ":"
-            members.append(
-                Member(text: .sequence([.text(key), json.space, value(schemas)]), isRequired: isRequired))
+            let text = try member(name, Array(schemas), style, facts)
+            members.append(Member(text: text, isRequired: isRequired))
         }
         return members
+    }
+
+    private mutating func member(
+        _ key: JSONKey, _ schemas: [SchemaNode.Index], _ style: MemberStyle?, _ facts: SchemaFacts
+    ) throws(StructuredOutputError) -> Expression {
+        let (name, refused) = (key.string, facts.refused[key] ?? [])
+        guard let style else {
+            let key = json.spelling.text(.string(name)) + ":"
+            return .sequence([.text(key), json.space, value(schemas, refusing: refused)])
+        }
+        guard style.canWrite(name) else {
+            throw StructuredOutputError(
+                .unsupported, at: place(facts) + "/properties",
+                expected: style.names == .identifiers
+                    ? "names of letters, digits and _" : "names without <, > and control characters",
+                found: "\"\(name)\"")
+        }
+        let isBare = style.bareMembers.contains(name)
+        guard !isBare || refused.isEmpty else {
+            throw unsupported(facts, "not", "no opposites for strings without quotes")
+        }
+        let value =
+            isBare
+            ? try bareString(schemas, lacking: style.bareEnd) : value(schemas, refusing: refused)
+        return .sequence([
+            .text(style.beforeName + name + style.afterName), value, .text(style.afterValue),
+        ])
     }
 
     private func isAllowedName(_ name: JSONKey, _ facts: SchemaFacts) throws(StructuredOutputError) -> Bool {
@@ -203,6 +237,6 @@ extension SchemaCompiler {
                 Automaton(taken, limits: limits, place: place), limits: limits, place: place)
         }
         guard !names.isEmpty else { return .nothing }
-        return .sequence([.text("\""), .automaton(names, escaping: .json), .text("\"")])
+        return .sequence([.text("\""), .automaton(names, escaping: .json(json.spelling)), .text("\"")])
     }
 }

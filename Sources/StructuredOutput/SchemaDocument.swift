@@ -71,20 +71,37 @@ struct SchemaResources: Sendable {
         collect(schema, SchemaLocation(resource: "", pointer: ""))
     }
 
-    private mutating func collect(_ value: JSONValue, _ place: SchemaLocation) {
-        switch value {
-        case .array(let values):
-            for (index, value) in values.enumerated() { collect(value, place.appending("\(index)")) }
-        case .object(let members):
-            let place = entering(value, place)
-            if value["$id"]?.string != nil { resources[place.resource] = value }
-            if let anchor = value["$anchor"]?.string {
-                anchors[place.resource + "#" + anchor] = (place, value)
+    /// Keywords whose value is a schema, a list of schemas, or schemas by name.
+    private static let keywords: [JSONKey] = [
+        "not", "if", "then", "else", "additionalProperties", "unevaluatedProperties", "propertyNames",
+        "items",
+        "unevaluatedItems", "contains", "additionalItems", "contentSchema", "allOf", "anyOf", "oneOf",
+        "prefixItems",
+    ]
+    private static let maps: [JSONKey] = [
+        "properties", "patternProperties", "dependentSchemas", "$defs", "definitions",
+    ]
+
+    private mutating func collect(_ schema: JSONValue, _ place: SchemaLocation) {
+        guard let members = schema.object else { return }
+        let place = entering(schema, place)
+        if schema["$id"]?.string != nil { resources[place.resource] = schema }
+        if let anchor = schema["$anchor"]?.string {
+            anchors[place.resource + "#" + anchor] = (place, schema)
+        }
+        for key in Self.keywords {
+            guard let value = members[key] else { continue }
+            let place = place.appending(key.string)
+            collect(value, place)
+            for (index, item) in (value.array ?? []).enumerated() {
+                collect(item, place.appending("\(index)"))
             }
-            for (key, value) in members where key != "enum" && key != "const" {
-                collect(value, place.appending(key.string))
+        }
+        for key in Self.maps {
+            let place = place.appending(key.string)
+            for (name, value) in members[key]?.object ?? [:] {
+                collect(value, place.appending(name.string))
             }
-        default: break
         }
     }
 

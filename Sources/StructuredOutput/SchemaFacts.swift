@@ -8,6 +8,8 @@ struct SchemaFacts: Sendable {
     var types = SchemaTypes.all
     /// Lists of values; it must be in each.
     var allowed: [[JSONValue]] = []
+    /// Strings and booleans that it must not be.
+    var excluded: [JSONValue] = []
     var minimum: SchemaNode.Bound?
     var maximum: SchemaNode.Bound?
     var multiples: [Decimal] = []
@@ -18,6 +20,8 @@ struct SchemaFacts: Sendable {
     var required: OrderedSet<JSONKey> = []
     /// Members that must not be there.
     var forbidden: OrderedSet<JSONKey> = []
+    /// Schemas that members must not satisfy.
+    var refused: OrderedDictionary<JSONKey, OrderedSet<SchemaNode.Index>> = [:]
     var minProperties = 0
     var maxProperties: Int?
     var minItems = 0
@@ -30,6 +34,7 @@ struct SchemaFacts: Sendable {
         result.types.formIntersection(other.types)
         guard !result.types.isEmpty else { return nil }
         result.allowed += other.allowed
+        result.excluded += other.excluded.filter { !excluded.contains($0) }
         result.minimum = Self.tighter(minimum, other.minimum) { $0 > $1 }
         result.maximum = Self.tighter(maximum, other.maximum) { $0 < $1 }
         result.multiples += other.multiples.filter { !multiples.contains($0) }
@@ -39,6 +44,7 @@ struct SchemaFacts: Sendable {
         result.formats.formUnion(other.formats)
         result.required.formUnion(other.required)
         result.forbidden.formUnion(other.forbidden)
+        result.refused.merge(other.refused) { $0.union($1) }
         result.minProperties = max(minProperties, other.minProperties)
         result.maxProperties = Self.least(maxProperties, other.maxProperties)
         result.minItems = max(minItems, other.minItems)
@@ -80,9 +86,18 @@ struct SchemaFacts: Sendable {
         let types: SchemaTypes
         let required: Set<JSONKey>
         let forbidden: Set<JSONKey>
+        let refused: [JSONKey: Set<SchemaNode.Index>]
+        let limits: [String]
     }
 
     var identity: Identity {
-        Identity(nodes: Set(nodes), types: types, required: Set(required), forbidden: Set(forbidden))
+        // What nodes say is the same for the same nodes; what is not said by a node is told apart as text.
+        Identity(
+            nodes: Set(nodes), types: types, required: Set(required), forbidden: Set(forbidden),
+            refused: Dictionary(uniqueKeysWithValues: refused.map { ($0.key, Set($0.value)) }),
+            limits: [
+                "\(minLength) \(maxLength ?? -1) \(minItems) \(maxItems ?? -1) \(minProperties) \(maxProperties ?? -1)",
+                minimum.map { "\($0)" } ?? "", maximum.map { "\($0)" } ?? "",
+            ] + excluded.map(\.serialized).sorted())
     }
 }

@@ -68,6 +68,12 @@ struct StateTable: Sendable {
         return state
     }
 
+    /// The state after a byte of that column; nil until it has been asked for by `step`.
+    func known(_ state: State, column: Int) -> State? {
+        let known = transitions[Int(state) * width + column]
+        return known == Self.unknown ? nil : known
+    }
+
     /// The state after a byte of that column.
     mutating func step(_ state: State, column: Int) -> State {
         let index = Int(state) * width + column
@@ -153,27 +159,40 @@ extension StateTable {
     }
 }
 
-/// The masks used last.
+/// The masks used last. States often share one, as those within a string do.
 struct MaskCache: Sendable {
-    private var masks: [StateTable.State: (mask: TokenMask, used: Int)] = [:]
+    private var numbers: [StateTable.State: Int] = [:]
+    private var masks: [Int: (mask: TokenMask, used: Int)] = [:]
+    private var known: [TokenMask: Int] = [:]
     private var clock = 0
 
     mutating func mask(of state: StateTable.State) -> TokenMask? {
-        guard let mask = masks[state]?.mask else { return nil }
+        guard let number = numbers[state], let mask = masks[number]?.mask else { return nil }
         clock += 1
-        masks[state]?.used = clock
+        masks[number]?.used = clock
         return mask
     }
 
     mutating func insert(_ mask: TokenMask, for state: StateTable.State, limit: Int) {
+        clock += 1
+        if let number = known[mask] {
+            masks[number]?.used = clock
+            numbers[state] = number
+            return
+        }
         if masks.count >= max(limit, 1), let oldest = masks.min(by: { $0.value.used < $1.value.used }) {
             masks[oldest.key] = nil
+            known[oldest.value.mask] = nil
         }
-        clock += 1
-        masks[state] = (mask, clock)
+        // The time names it: no mask that came before has this number.
+        masks[clock] = (mask, clock)
+        known[mask] = clock
+        numbers[state] = clock
     }
 
-    var memory: Int { masks.values.reduce(0) { $0 + $1.mask.words.count * 8 } }
+    var memory: Int {
+        numbers.count * 32 + masks.values.reduce(0) { $0 + $1.mask.words.count * 8 }
+    }
 
-    mutating func removeAll() { masks.removeAll() }
+    mutating func removeAll() { self = MaskCache() }
 }

@@ -1,5 +1,5 @@
 /// A set of tokens, as a bit for each token of the vocabulary.
-public struct TokenMask: Sendable, Equatable {
+public struct TokenMask: Sendable, Hashable {
     /// Bit `token % 64` of word `token / 64`. Bits beyond the vocabulary are clear.
     public private(set) var words: [UInt64]
     public let vocabularySize: Int

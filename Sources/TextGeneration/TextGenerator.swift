@@ -16,7 +16,9 @@ public struct TextGenerator: Sendable {
     public let bosToken: String?
     public let eosToken: String?
     /// How answers are sampled unless a request says otherwise (generation_config.json).
-    public let standardSampling: SamplingParameters
+    public var standardSampling: SamplingParameters
+    /// How prompts that are too long are shortened; by default not at all.
+    public var truncation = PromptTruncation()
     /// The most bytes of a prompt's text. A longer one has too many tokens anyway, which would take long to find
     /// out. Nil: any.
     public var longestText: Int?
@@ -50,9 +52,13 @@ public struct TextGenerator: Sendable {
     /// Begins to generate. Throws `TokenizerError` or `RequestError` when the request can never run; nothing
     /// fails after that.
     public func generate(_ request: TextRequest) throws -> TextStream {
-        let tokens = try tokens(of: request.prompt)
+        let whole = try tokens(of: request.prompt)
+        let tokens = try truncation.applied(
+            to: whole, newTokens: request.maxNewTokens, most: engine.configuration.longestRequest,
+            keeping: request.keptPrompt)
         let events = try engine.submit(engineRequest(request, prompt: tokens))
-        return TextStream(events, promptTokens: tokens, request, self)
+        return TextStream(
+            events, promptTokens: tokens, truncatedTokens: whole.count - tokens.count, request, self)
     }
 
     /// Throws `RequestError` when `generate` would, for these tokens of the prompt.
@@ -108,7 +114,7 @@ public struct TextGenerator: Sendable {
 
     private func checkLength(_ text: String) throws(TokenizerError) {
         let count = text.utf8.count
-        if let longestText, count > longestText { throw .textTooLong(count, most: longestText) }
+        if let longestText, truncation.mode == nil, count > longestText { throw .textTooLong(count, most: longestText) }
     }
 
     private func engineRequest(_ request: TextRequest, prompt: [Int32]) -> GenerationRequest {

@@ -10,6 +10,9 @@ public struct TextRequest: Sendable {
         /// What a chat template made, with `LiteralText.mark` in special tokens that are only text.
         case rendered(String)
         case tokens([Int32])
+
+        /// The text that a chat template made.
+        public var rendered: String? { if case .rendered(let text) = self { text } else { nil } }
     }
 
     public var prompt: Prompt
@@ -34,6 +37,9 @@ public struct TextRequest: Sendable {
     public var cacheSalt: CacheSalt?
     /// What the answer's tokens may be; nil for anything.
     public var constraint: (any TokenConstraint)?
+
+    /// What the request wants to be left of its prompt, before the server's own limits.
+    public var keptPrompt: PromptTruncation.Kept?
 
     public init(prompt: Prompt, maxNewTokens: Int) {
         (self.prompt, self.maxNewTokens) = (prompt, maxNewTokens)

@@ -8,9 +8,12 @@ public struct TextStream: AsyncSequence, Sendable {
     public typealias Element = TextEvent
     /// The prompt as the model sees it.
     public let promptTokens: [Int32]
+    /// Tokens that the prompt was shortened by.
+    public let truncatedTokens: Int
     /// The most tokens that the answer may have.
     public let maxNewTokens: Int
     private let source: Source
+    private var observer: (@Sendable (TextEvent) -> Void)?
 
     /// Gives the engine's events away to the one iterator, so that dropping it cancels the request.
     private final class Source: Sendable {
@@ -27,10 +30,11 @@ public struct TextStream: AsyncSequence, Sendable {
     }
 
     init(
-        _ events: GenerationStream, promptTokens: [Int32], _ request: TextRequest,
+        _ events: GenerationStream, promptTokens: [Int32], truncatedTokens: Int, _ request: TextRequest,
         _ generator: TextGenerator
     ) {
         (source, self.promptTokens) = (Source(events, request, generator), promptTokens)
+        self.truncatedTokens = truncatedTokens
         maxNewTokens = request.maxNewTokens
     }
 
@@ -42,15 +46,27 @@ public struct TextStream: AsyncSequence, Sendable {
             defer { events = nil }
             return events
         }
-        return Iterator(events, source.request, source.generator)
+        return Iterator(events, source.request, source.generator, observer)
+    }
+
+    /// The same stream; `observer` sees every event that is taken from it.
+    public func observed(by observer: @escaping @Sendable (TextEvent) -> Void) -> TextStream {
+        var stream = self
+        stream.observer = observer
+        return stream
     }
 
     public struct Iterator: AsyncIteratorProtocol {
         private var events: GenerationStream.AsyncIterator?
         private var text: AnswerText
         private let lease: Lease?
+        private let observer: (@Sendable (TextEvent) -> Void)?
 
-        init(_ events: GenerationStream?, _ request: TextRequest, _ generator: TextGenerator) {
+        init(
+            _ events: GenerationStream?, _ request: TextRequest, _ generator: TextGenerator,
+            _ observer: (@Sendable (TextEvent) -> Void)?
+        ) {
+            self.observer = observer
             (self.events, text) = (events?.makeAsyncIterator(), AnswerText(request, generator))
             lease = events.map { Lease($0.cancel) }
         }
@@ -65,6 +81,12 @@ public struct TextStream: AsyncSequence, Sendable {
         public mutating func next() async -> TextEvent? { await next(isolation: nil) }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async -> TextEvent? {
+            let event = await nextEvent(isolation: actor)
+            if let event { observer?(event) }
+            return event
+        }
+
+        private mutating func nextEvent(isolation actor: isolated (any Actor)?) async -> TextEvent? {
             while true {
                 switch await events?.next(isolation: actor) {
                 case nil: return nil

@@ -35,15 +35,21 @@ extension AnswerSplitter {
         switch match(tools.closing + tools.inner + tools.opening, at: position) {
         case .partial: return false
         case .whole(let count):
-            let isEnd = tools.closing.contains { $0.elementsEqual(buffer[position..<position + count]) }
+            let marker = buffer[position..<position + count]
+            let isEnd = tools.closing.contains { $0.elementsEqual(marker) }
+            // A call between tags may end with the marker that ends calls.
+            let isNew = tools.opening.contains { $0.elementsEqual(marker) }
+            if isNew, case .tagged = tools.syntax { hasCalls = false }
             hold(count)
             if isEnd, hasCalls { leave() } else if isEnd { giveUp([]) }
             return true
         case .none: break
         }
         switch byte {
-        case UInt8(ascii: "{"): state = .object(isBare: false)
-        case UInt8(ascii: "[") where !isInList:
+        case UInt8(ascii: "{") where tools.takesObjects:
+            scanner = CallScanner()
+            state = .object(isBare: false)
+        case UInt8(ascii: "[") where !isInList && tools.takesLists:
             isInList = true
             hold(1)
         case UInt8(ascii: "]") where isInList:
@@ -51,7 +57,10 @@ extension AnswerSplitter {
             hold(1)
             if tools.closing.isEmpty, hasCalls { leave() }
         default:
-            if !tools.afterName.isEmpty, !isInList {
+            if tools.syntax == .python ? isInList : tools.syntax != .json && !hasCalls {
+                scanner = makeReader(tools)
+                state = .object(isBare: isBare)
+            } else if !tools.afterName.isEmpty, !isInList {
                 state = .name
             } else if hasCalls, tools.closing.isEmpty {
                 leave()
@@ -125,7 +134,7 @@ extension AnswerSplitter {
                 if !hasStarted, scanner.isTelling, isOffered(isBare) { start() }
                 continue
             case .done: finishCall(isBare)
-            case .malformed: abandon()
+            case .malformed: abandon(takingBack: unread())
             }
             return true
         }
@@ -156,7 +165,7 @@ extension AnswerSplitter {
     }
 
     private mutating func finishCall(_ isBare: Bool) {
-        let isCall = scanner.name != nil && isOffered(isBare) && (!isBare || scanner.arguments != nil)
+        let isCall = scanner.name != nil && isOffered(isBare) && (!isBare || scanner.hasArguments)
         guard isCall else {
             abandon()
             return
@@ -168,21 +177,32 @@ extension AnswerSplitter {
         state = .calls
     }
 
-    private mutating func endCall(isComplete: Bool) {
-        let source = String(decoding: scanner.source, as: UTF8.self)
+    private mutating func endCall(isComplete: Bool, takingBack count: Int = 0) {
+        let source = String(decoding: scanner.source.dropLast(count), as: UTF8.self)
         events.append(.callEnded(index: callCount, source: source, isComplete: isComplete))
         callCount += 1
         hasCalls = true
         (scanner, hasStarted, toldArguments) = (CallScanner(), false, 0)
     }
 
+    /// The character that went wrong may begin something else: its bytes are taken back. Pieces are of whole
+    /// characters, so that all of them are in the buffer.
+    private mutating func unread() -> Int {
+        var count = 1
+        while count < 4, buffer[position - count] & 0xC0 == 0x80 { count += 1 }
+        position -= count
+        return count
+    }
+
     /// The object went wrong, or the answer ended within it.
-    mutating func abandon() {
+    ///
+    /// - Parameter count: How many of its bytes are none of its own.
+    mutating func abandon(takingBack count: Int = 0) {
         if hasStarted {
             tell()
-            endCall(isComplete: false)
+            endCall(isComplete: false, takingBack: count)
         } else {
-            let source = scanner.source
+            let source = scanner.source.dropLast(count)
             scanner = CallScanner()
             emit(held + source, AnswerEvent.content)
             held = []

@@ -19,6 +19,7 @@ public struct AnswerSplitter: Sendable {
 
     let tools: ToolCallFormat?
     let toolNames: Set<String>?
+    private let texts: [String: Set<String>]
     private let reasoning: (opening: [UInt8], closing: [UInt8])?
     var state: State
     /// Text not yet told of, from `position` on.
@@ -28,9 +29,11 @@ public struct AnswerSplitter: Sendable {
     var held: [UInt8] = []
     var name: [UInt8] = []
     var isInList = false
+    /// Whether no marker opened the calls, so that they must be of tools that were offered.
+    var isBare = false
     /// Whether a call has ended since the last marker that opens calls.
     var hasCalls = false
-    var scanner = CallScanner()
+    var scanner: any CallReader = CallScanner()
     /// Calls that have ended.
     var callCount = 0
     var hasStarted = false
@@ -41,12 +44,14 @@ public struct AnswerSplitter: Sendable {
     /// - Parameters:
     ///   - tools: Nil when the request offers no tools.
     ///   - toolNames: The tools offered. A bare object is a call only of one of these, where they are given.
+    ///   - parameters: Of each tool, the schema of its arguments: it tells strings from other values where a
+    ///     format writes both without quotes.
     ///   - startsInReasoning: Whether the prompt ended with the marker that opens reasoning.
     public init(
-        tools: ToolCallFormat?, toolNames: Set<String>? = nil, reasoning: ReasoningFormat? = nil,
-        startsInReasoning: Bool = false
+        tools: ToolCallFormat?, toolNames: Set<String>? = nil, parameters: [String: ToolParameters] = [:],
+        reasoning: ReasoningFormat? = nil, startsInReasoning: Bool = false
     ) {
-        (self.tools, self.toolNames) = (tools, toolNames)
+        (self.tools, self.toolNames, texts) = (tools, toolNames, parameters.mapValues(\.texts))
         self.reasoning = reasoning.map { (Array($0.opening.utf8), Array($0.closing.utf8)) }
         state = startsInReasoning && reasoning != nil ? .reasoning : .leading(isAfterReasoning: false)
     }
@@ -118,18 +123,36 @@ public struct AnswerSplitter: Sendable {
         return isPartial ? .partial : found > 0 ? .whole(found) : .none
     }
 
-    private var openings: [[UInt8]] { (tools?.opening ?? []) + [reasoning?.opening].compactMap(\.self) }
+    private var openings: [[UInt8]] {
+        (tools?.opening ?? []) + (tools?.starts ?? []) + [reasoning?.opening].compactMap(\.self)
+    }
+
+    /// A reader of what a format writes between its markers.
+    func makeReader(_ format: ToolCallFormat) -> any CallReader {
+        switch format.syntax {
+        case .json: CallScanner()
+        case .tagged(let syntax): TaggedCallReader(syntax, texts: texts)
+        case .python: PythonCallReader()
+        }
+    }
 
     /// Enters what the marker of `count` bytes at `position` opens.
     private mutating func enter(_ count: Int) {
         let marker = buffer[position..<position + count]
+        if let tools, tools.starts.contains(where: marker.elementsEqual) {
+            // It is the call's own first bytes.
+            (isInList, hasCalls, isBare) = (false, false, false)
+            scanner = makeReader(tools)
+            state = .object(isBare: false)
+            return
+        }
         position += count
         if let reasoning, marker.elementsEqual(reasoning.opening) {
             emit(marker, AnswerEvent.markup)
             state = .reasoning
         } else {
             held += marker
-            (isInList, hasCalls) = (false, false)
+            (isInList, hasCalls, isBare) = (false, false, false)
             state = .calls
         }
     }
@@ -143,7 +166,7 @@ public struct AnswerSplitter: Sendable {
         case .whole: isMarkup = true
         case .none: isMarkup = isAfterReasoning
         }
-        let isBare = tools?.startsBare == true && callCount == 0 && buffer[end] == UInt8(ascii: "{")
+        let isBare = callCount == 0 && tools?.bareStart == buffer[end]
         if isBare, !isMarkup {
             held += buffer[position..<end]
         } else {
@@ -152,8 +175,12 @@ public struct AnswerSplitter: Sendable {
         position = end
         if case .whole(let count) = marker {
             enter(count)
+        } else if isBare, let tools {
+            (isInList, hasCalls, self.isBare) = (false, false, true)
+            scanner = makeReader(tools)
+            state = buffer[end] == UInt8(ascii: "{") ? .object(isBare: true) : .calls
         } else {
-            state = isBare ? .object(isBare: true) : .content
+            state = .content
         }
         return true
     }

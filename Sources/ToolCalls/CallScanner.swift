@@ -1,14 +1,12 @@
 import JSON
 
 /// Reads one call's JSON object byte by byte, however deep, and tells its name and arguments as they come.
-struct CallScanner {
-    enum Outcome { case more, done, malformed }
-
+struct CallScanner: CallReader {
     private enum Place { case key, colon, value, comma }
 
     private(set) var source: [UInt8] = []
     private(set) var name: String?
-    private(set) var arguments: Range<Int>?
+    private var arguments: Range<Int>?
     /// Arguments end here once they have; they may be a string that holds the object.
     private var argumentsEnd: Int?
     private var open: [UInt8] = []
@@ -31,7 +29,7 @@ struct CallScanner {
         arguments = 0..<0
     }
 
-    mutating func consume(_ byte: UInt8) -> Outcome {
+    mutating func consume(_ byte: UInt8) -> CallOutcome {
         source.append(byte)
         if isInString { return continueString(byte) }
         switch byte {
@@ -75,7 +73,7 @@ struct CallScanner {
         (place, tokenStart) = (.key, nil)
     }
 
-    private mutating func close(_ byte: UInt8) -> Outcome {
+    private mutating func close(_ byte: UInt8) -> CallOutcome {
         _ = endScalar(before: byte)
         guard let bracket = open.popLast(), bracket == byte - 2 else { return .malformed }
         if open.count + 1 == level, level > 1 {
@@ -89,7 +87,7 @@ struct CallScanner {
         return .done
     }
 
-    private mutating func continueString(_ byte: UInt8) -> Outcome {
+    private mutating func continueString(_ byte: UInt8) -> CallOutcome {
         if isEscaped {
             isEscaped = false
         } else if byte == UInt8(ascii: "\\") {
@@ -115,7 +113,7 @@ struct CallScanner {
     }
 
     /// Numbers, `true`, `false` and `null` end before what follows them.
-    private mutating func endScalar(before byte: UInt8) -> Outcome {
+    private mutating func endScalar(before byte: UInt8) -> CallOutcome {
         if isAtMembers, place == .value, tokenStart != nil { endValue(at: source.count - 1) }
         return .more
     }
@@ -144,7 +142,8 @@ struct CallScanner {
         return whole.elementsEqual("null".utf8) ? Array("{}".utf8)[count...] : whole[count...]
     }
 
-    /// Whether the call may be told of before it ends: it has a name, and an object of arguments has begun.
+    var hasArguments: Bool { arguments != nil }
+
     var isTelling: Bool {
         guard name != nil, let start = arguments?.lowerBound, start < source.count else { return false }
         return source[start] == UInt8(ascii: "{")

@@ -22,7 +22,7 @@ import Testing
 
 @Suite struct AnswerRecordTests {
     private let start = ContinuousClock.now
-    private let request = PlannedRequest(arrival: .zero, prompt: [1, 2, 3], newTokens: 3)
+    private let request = PlannedRequest(arrival: .zero, prompt: .tokens([1, 2, 3]), newTokens: 3)
 
     private func chunk(_ text: String) -> String { #"data: {"choices":[{"text":"\#(text)"}]}"# + "\n\n" }
     private let usage = #"data: {"choices":[],"usage":{"completion_tokens":3}}"# + "\n\n"

@@ -28,10 +28,27 @@ private let tinyModel = URL(fileURLWithPath: #filePath).deletingLastPathComponen
             #expect(command.outputLengths.values == [128] && command.repetitions == 5)
         }
         let rate = try #require(try parse(["serve", "--request-rate", "2.5"]) as? BenchServe)
-        #expect(rate.workload.pace == .rate(2.5))
+        #expect(rate.load.workload.pace == .rate(2.5))
         let standard = try #require(try parse(["serve", "--url", "http://h:1/v1/"]) as? BenchServe)
-        #expect(standard.workload.pace == .concurrency(32))
+        #expect(standard.load.workload.pace == .concurrency(32) && standard.load.count == 64)
         #expect(standard.server.url("v1/models") == "http://h:1/v1/models")
+        let inf = try #require(
+            try parse(["serve", "--request-rate", "inf", "--num-prompts", "7"]) as? BenchServe)
+        #expect(inf.load.pace == .rate(.infinity) && inf.load.count == 7)
+        #expect(inf.load.workload.plan().allSatisfy { $0.arrival == .zero })
+        let dataset = try #require(
+            try parse([
+                "serve", "--dataset", "d", "--tokenizer", "t", "--backend", "lightllm",
+                "--percentile-metrics",
+                "ttft,e2el", "--metric-percentiles", "25,99.9", "--goodput", "e2el:200", "e2el:50.5",
+                "--json",
+            ]) as? BenchServe)
+        #expect(dataset.load.pace == .rate(.infinity) && dataset.load.count == 1000 && dataset.load.seed == 0)
+        #expect(dataset.reporting.metrics.values == [.ttft, .e2el] && dataset.reporting.printsJSON)
+        #expect(dataset.reporting.percentiles.values.map(\.name) == ["p25", "p99.9"])
+        #expect(
+            dataset.reporting.objectives
+                == [.init(.e2el, milliseconds: 200), .init(.e2el, milliseconds: 50.5)])
         let extra = try #require(try parse(["serve", "--extra_body", #"{"a-b": 1}"#]) as? BenchServe)
         #expect(extra.extraBody.members["a-b"] == 1)
     }
@@ -46,6 +63,12 @@ private let tinyModel = URL(fileURLWithPath: #filePath).deletingLastPathComponen
         ["serve", "--concurrency", "4", "--request_rate", "1"], ["serve", "--request_rate", "0"],
         ["serve", "--concurrency", "0"], ["serve", "--requests", "0"], ["serve", "--url", "localhost"],
         ["serve", "--mean_input", "600"], ["serve", "--mean_output", "7"], ["serve", "--cap", "7"],
+        ["serve", "--dataset", "d"], ["serve", "--tokenizer", "t"], ["serve", "--goodput", "ttft"],
+        ["serve", "--goodput", "odd:1"], ["serve", "--goodput", "ttft:-1"],
+        ["serve", "--goodput", "ttft:nan"],
+        ["serve", "--backend", "lightllm", "--goodput", "ttft:1"], ["serve", "--backend", "vllm"],
+        ["serve", "--percentile_metrics", "odd"], ["serve", "--metric_percentiles", "101"],
+        ["serve", "--request_rate", "nan"], ["static", "--model_dir", "m", "--world_size", "2"],
         ["serve", "--extra_body", "[]"], ["serve", "--vocab_size", "1"],
     ])
     func badValuesAreRefused(_ arguments: [String]) {
@@ -87,7 +110,8 @@ private let tinyModel = URL(fileURLWithPath: #filePath).deletingLastPathComponen
             engine.statistics.promptTokens == 4 * 2 * 7 && engine.statistics.generatedTokens == 4 * (1 + 6))
         #expect(engine.statistics.totalSlots == 7 + 1 + 5)
         let report = StaticReport(model: "m", backend: "b", threads: 1, repetitions: 3, loadSeconds: 0.5)
-        let json = report.json(result)
+        let table = StaticTable(mode: "none", worldSize: 1)
+        let json = report.json(result, table)
         #expect(json["input_len"] == 7 && json["output_len"] == 5 && json["batch_size"] == 1)
         for phase in ["prefill", "decode"] {
             let (low, median, high) = (
@@ -97,6 +121,9 @@ private let tinyModel = URL(fileURLWithPath: #filePath).deletingLastPathComponen
             )
             #expect(0 < low && low <= median && median <= high)
         }
+        for name in ["prefill_cost", "first_step_latency", "last_step_latency", "card_num_per_qps"] {
+            #expect(json[name]?.double ?? 0 > 0)
+        }
     }
 
     @Test func nothingToDecodeIsNoRate() async throws {
@@ -105,43 +132,8 @@ private let tinyModel = URL(fileURLWithPath: #filePath).deletingLastPathComponen
             StaticBatch.options(for: [batch]))
         let result = try await StaticResult(batch, repetitions: 1, on: engine)
         #expect(result.decode.percentile(50) == nil && engine.statistics.generatedTokens == 2 * 2)
-    }
-}
-
-@Suite struct ServeBenchTests {
-    /// The load generator against our own server.
-    @Test(.timeLimit(.minutes(2)))
-    func everyAnswerHasItsLength() async throws {
-        var options = TextOptions()
-        (options.engine.maxTotalTokens, options.engine.maxRequestTokens, options.engine.threads) = (
-            4096, 128, 1
-        )
-        let generator = try LoadedTextModel(path: tinyModel, options: options).generator
-        var configuration = Server.Configuration()
-        configuration.port = 0
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
-        let server = Server(generator, configuration: configuration, logger: logger)
-        let (ports, port) = AsyncStream.makeStream(of: Int.self)
-        let serving = Task { try await server.run { port.yield($0) } }
-        var iterator = ports.makeAsyncIterator()
-        let url = "http://127.0.0.1:\(try #require(await iterator.next()))"
-        let command = try #require(
-            try LightLLMCommand.parseAsRoot(
-                normalizedFlags([
-                    "bench", "serve", "--url", url, "--requests", "12", "--concurrency", "5", "--mean_input",
-                    "20",
-                    "--mean_output", "20", "--cap", "40", "--vocab_size",
-                    "\(generator.engine.vocabularySize)",
-                ])) as? BenchServe)
-        let (model, report) = try await command.measure()
-        let plan = command.workload.plan()
-        #expect(model == "default_model_name" && report.firstFailure == nil)
-        #expect(report.json["requests"] == 12 && report.json["verified"] == 12)
-        #expect(report.json["output_tokens"] == .integer(plan.reduce(0) { $0 + $1.newTokens }))
-        #expect(report.json["input_tokens"] == .integer(plan.reduce(0) { $0 + $1.prompt.count }))
-        #expect(report.json["ttft_ms"]?["p50"]?.double ?? 0 > 0)
-        serving.cancel()
-        _ = await serving.result
+        let table = StaticTable(mode: "none", worldSize: 1)
+        #expect(table.log(result).split(separator: "\n").count == 2)
+        #expect(table.figures(result).first { $0.name == "mean_latency" }?.value == nil)
     }
 }

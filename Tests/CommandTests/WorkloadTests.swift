@@ -1,3 +1,4 @@
+import JSON
 import LightLLM
 import Testing
 
@@ -15,7 +16,7 @@ import Testing
         let plan = workload().plan()
         #expect(plan.count == 200 && plan == workload().plan())
         #expect(plan != workload(seed: 279).plan())
-        #expect(Set(plan.map(\.prompt)).count == 200)
+        #expect(Set(plan.map { $0.prompt.json.serialized }).count == 200)
         // Fewer requests are the first of many, and another pace changes nothing but arrivals.
         #expect(workload(count: 50).plan() == Array(plan.prefix(50)))
         #expect(workload(pace: .rate(2)).plan().map(\.prompt) == plan.map(\.prompt))
@@ -33,7 +34,11 @@ import Testing
             let median = Distribution(lengths.map(Double.init)).percentile(50) ?? 0
             #expect(median < 0.85 * mean && lengths.contains(512))
         }
-        #expect(plan.allSatisfy { $0.prompt.allSatisfy { (100..<3200).contains($0) } })
+        #expect(
+            plan.allSatisfy { request in
+                guard case .tokens(let tokens) = request.prompt else { return false }
+                return tokens.allSatisfy { (100..<3200).contains($0) }
+            })
     }
 
     @Test func arrivalsFollowTheRate() throws {

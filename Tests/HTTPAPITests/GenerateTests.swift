@@ -90,7 +90,7 @@ import Testing
             ["inputs": "x", "parameters": ["exponential_decay_length_penalty": [1]]],
             "exponential_decay_length_penalty"
         ),
-        (["inputs": "x", "parameters": ["regular_constraint": "a+"]], "regular_constraint is not supported"),
+        (["inputs": "x", "parameters": ["regular_constraint": "a["]], "regex, offset 2"),
         (
             ["inputs": "x", "multimodal_params": ["images": [["type": "url", "data": "y"]]]],
             "multimodal_params is not supported"

@@ -105,10 +105,10 @@ import Testing
         ("/v1/chat/completions", ["messages": messages, "max_tokens": 1000], "> 256"),
         (
             "/v1/chat/completions", ["messages": messages, "tools": [["type": "function"]]],
-            "tools is not supported"
+            "tools[0].function.name is missing"
         ),
         (
-            "/v1/chat/completions", ["messages": messages, "response_format": ["type": "json_object"]],
+            "/v1/chat/completions", ["messages": messages, "response_format": ["type": "xml"]],
             "response_format"
         ),
         ("/v1/chat/completions", ["messages": messages, "logit_bias": ["x": 1]], "logit_bias"),

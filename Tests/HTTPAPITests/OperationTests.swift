@@ -19,31 +19,48 @@ import Testing
         #expect(APIKeys([""]).index(of: "x") == nil)
     }
 
-    @Test func everyRouteButLivenessWantsAKey() async throws {
+    @Test func everyRouteButHealthChecksWantsAKey() async throws {
         try await TestServer().run {
             $0.keys = APIKeys(["secret"])
         } _: { client in
-            #expect(try await client.get("/liveness").status == .ok)
-            for path in ["/v1/models", "/metrics", "/health", "/nothing", "/token_load"] {
-                let (status, text) = try await client.get(path)
-                #expect(status == .unauthorized && text.contains("invalid_api_key"), "\(path)")
+            let port = try #require(client.port)
+            func status(_ method: String, _ path: String, _ headers: String = "") async throws -> Int? {
+                let request =
+                    "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(headers)\r\n"
+                return try await RawConnection.exchange(port, request).status
             }
-            #expect(try await client.post("/generate", ["inputs": "a"]).status == .unauthorized)
-            let name = try #require(HTTPField.Name("x-api-key"))
+            let (bearer, open) = ("Authorization: Bearer secret\r\n", Authentication.openPaths)
+            let capabilities = try await RawConnection.exchange(
+                port,
+                "GET /v1/capabilities HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(bearer)\r\n",
+                within: .seconds(10))
+            let body = try #require(capabilities.text.components(separatedBy: "\r\n\r\n").last)
+            let routes = try JSONValue(parsing: body)["routes"]?.array?.compactMap(\.string) ?? []
+            #expect(routes.count > 15)
+            for route in routes + ["GET /nothing", "PUT /metrics", "HEAD /metrics", "OPTIONS /generate"] {
+                let parts = route.split(separator: " ").map(String.init)
+                let expected = open.contains(parts[1]) ? 200 : 401
+                #expect(try await status(parts[0], parts[1]) == expected, "\(route)")
+            }
+            for path in open { #expect(try await status("HEAD", path) != 401, "\(path)") }
             for headers in [
-                HTTPFields([HTTPField(name: .authorization, value: "Bearer secret")]),
-                HTTPFields([HTTPField(name: name, value: "secret")]),
+                bearer, "authorization: bearer secret\r\n", "Authorization: BEARER secret\r\n",
+                "X-API-Key: secret\r\n",
             ] {
-                let status = try await client.execute(
-                    uri: "/v1/models", method: .get, headers: headers
-                ) { $0.status }
-                #expect(status == .ok)
+                #expect(try await status("GET", "/v1/models", headers) == 200, "\(headers)")
             }
-            let wrong = HTTPFields([HTTPField(name: .authorization, value: "Bearer secre")])
-            let status = try await client.execute(uri: "/v1/models", method: .get, headers: wrong) {
-                $0.status
+            for headers in [
+                "", "Authorization: Bearer secre\r\n", "Authorization: Bearer secrets\r\n",
+                "Authorization: Bearer \r\n", "Authorization: secret\r\n", "Authorization: Basic secret\r\n",
+                "X-API-Key: \r\n", "Cookie: key=secret\r\n",
+            ] {
+                #expect(try await status("GET", "/v1/models", headers) == 401, "\(headers)")
             }
-            #expect(status == .unauthorized)
+            for query in ["api_key=secret", "key=secret", "authorization=Bearer%20secret"] {
+                #expect(try await status("GET", "/v1/models?" + query) == 401, "\(query)")
+            }
+            let long = "Authorization: Bearer \(String(repeating: "s", count: 1 << 20))\r\n"
+            #expect(try await status("GET", "/v1/models", long) == 431)
         }
     }
 
@@ -135,6 +152,9 @@ import Testing
             #expect(samples["lightllm_request_max_new_tokens_bucket{le=\"+Inf\"}"] == 2)
             #expect(samples["lightllm_batch_inference_count_total{method=\"prefill\"}"] == 2)
             #expect(samples["lightllm_batch_inference_count_total{method=\"decode\"}"] == 6)
+            #expect(samples["lightllm_batch_next_size_sum"] == 2)
+            #expect(samples["vllm:iteration_tokens_total_count{\(labels)}"] == 8)
+            #expect(samples["vllm:iteration_tokens_total_sum{\(labels)}"] == 5 + 1 + 6)
         }
     }
 }

@@ -18,27 +18,32 @@ struct TestServer {
     static let modelPath = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("Fixtures/goldens/models/tiny_llama").path
 
-    init(slots: Int = 4096, runningRequests: Int = 64, longest: Int = 256) throws {
+    init(slots: Int = 4096, runningRequests: Int = 64, longest: Int = 256, template: String? = nil) throws {
         var options = TextOptions()
         (options.engine.maxTotalTokens, options.engine.maxRequestTokens, options.engine.threads) = (
             slots, longest, 2
         )
         options.engine.limits.runningSequences = runningRequests
+        options.chatTemplate = template
         generator = try LoadedTextModel(path: Self.modelPath, options: options).generator
+    }
+
+    static var quietLogger: Logger {
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        return logger
     }
 
     /// Runs the server on a free port, and checks that afterwards every slot is free.
     func run(
-        _ configure: (inout Server.Configuration) -> Void = { _ in },
+        logger: Logger? = nil, _ configure: (inout Server.Configuration) -> Void = { _ in },
         _ body: @escaping @Sendable (any TestClientProtocol) async throws -> Void
     ) async throws {
         var configuration = Server.Configuration()
         (configuration.port, configuration.modelName) = (0, "tiny")
         configure(&configuration)
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
-        let server = Server(generator, configuration: configuration, logger: logger)
-        try await server.application { _ in }.test(.live) { client in try await body(client) }
+        let server = Server(generator, configuration: configuration, logger: logger ?? Self.quietLogger)
+        try await server.application(onRunning: { _ in }).test(.live) { client in try await body(client) }
         for _ in 0..<1000
         where generator.engine.statistics.freeSlots != generator.engine.statistics.totalSlots {
             try await Task.sleep(for: .milliseconds(10))
@@ -86,7 +91,7 @@ func leave(port: Int, path: String, body: String) throws {
         }
     }
     guard status == 0 else { throw TestFailure(message: "cannot connect: \(errno)") }
-    let text = "POST \(path) HTTP/1.1\r\nHost: x\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+    let text = "POST \(path) HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
     _ = Array(text.utf8).withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, 0) }
     usleep(1000)
 }

@@ -63,10 +63,13 @@ extension Matrix {
 func makeEngine(slots: Int = 500, limits: SchedulerLimits = SchedulerLimits(), most: Int = 200) throws
     -> Engine
 {
-    try Engine(
-        model: CountingModel(), backend: ReferenceBackend(),
-        configuration: EngineConfiguration(
+    try makeEngine(
+        EngineConfiguration(
             slots: slots, cacheElement: .float32, limits: limits, maxRequestTokens: most))
+}
+
+func makeEngine(_ configuration: EngineConfiguration) throws -> Engine {
+    try Engine(model: CountingModel(), backend: ReferenceBackend(), configuration: configuration)
 }
 
 /// The tokens and the end of an answer.

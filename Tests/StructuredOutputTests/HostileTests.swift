@@ -34,11 +34,14 @@ import Testing
         ("{\"type\":\"integer\",\"multipleOf\":1e-300}", .unsupported),
         ("{\"type\":\"integer\",\"minimum\":1e300}", .unsupported),
         ("{\"type\":\"integer\",\"minimum\":5,\"maximum\":4}", .unsatisfiable),
-        ("{\"type\":\"array\",\"uniqueItems\":true}", .unsupported), ("{\"contains\":{}}", .unsupported),
+        ("{\"type\":\"array\",\"uniqueItems\":true}", .unsupported),
+        ("{\"contains\":{\"multipleOf\":2},\"maxContains\":1}", .unsupported),
         ("{\"type\":\"string\",\"format\":\"color\"}", .unsupported),
-        ("{\"if\":{},\"then\":{}}", .unsupported),
-        ("{\"not\":{\"required\":[\"a\"]}}", .unsupported),
-        ("{\"oneOf\":[{\"minimum\":1},{\"maximum\":5}]}", .unsupported),
+        ("{\"if\":{\"pattern\":\"a\"},\"then\":{\"minLength\":2}}", .unsupported),
+        ("{\"not\":{\"items\":{\"type\":\"null\"}}}", .unsupported),
+        ("{\"oneOf\":[{\"pattern\":\"a\"},{\"pattern\":\"b\"}]}", .unsupported),
+        ("{\"contains\":{},\"minContains\":1000000000}", .tooComplex),
+        ("{\"contains\":{},\"minContains\":9223372036854775807}", .tooComplex),
         ("{\"$dynamicRef\":\"#x\"}", .unsupported), ("{\"enum\":[]}", .unsatisfiable),
         ("false", .unsatisfiable),
         (
@@ -146,5 +149,92 @@ import Testing
             .invalid, at: "regex, offset 3", expected: "\")\"", found: String(repeating: "x", count: 1000))
         #expect(error.description.hasPrefix("regex, offset 3: expected \")\", found xxx"))
         #expect(error.description.count < 200)
+    }
+
+    /// Patterns whose automata would be huge, or would be if they were built with back-tracking.
+    @Test(
+        arguments: [
+            ("(a{1,1000}){1,1000}", .tooComplex), ("((((((a?){50}){50}){50}){50}){50}){50}", .tooComplex),
+            ("(.*)*$", nil), ("\\p{L}{10000}", .tooComplex), ("(?<!a)b", .unsupported),
+            ("(?<=a)b", .unsupported),
+            ("(a+)+b", nil), ("(a|a)*b", nil), ("(x+x+)+y", nil), ("(.*,){12}P", nil),
+            ("((((a{0,100}){0,100}){0,100}){0,100})", .tooComplex), ("[", .invalid), ("(?:(?:", .invalid),
+            ("\\1(a)", .unsupported), ("(?:(?:\\d\\d[2468][048])-02-29)", nil),
+        ] as [(String, StructuredOutputError.Code?)])
+    func patternsTakeATenthOfASecond(_ pattern: String, _ expected: StructuredOutputError.Code?) {
+        for constraint in [AnswerConstraint.regex(pattern), .jsonSchema(["pattern": .string(pattern)])] {
+            let time = processorTime {
+                let found = code {
+                    let compiled = try CompiledConstraint(constraint, tokens: Vocabularies.small)
+                    _ = try? compiled.validate(String(repeating: "a", count: 2000))
+                }
+                #expect(found == expected, "\(constraint)")
+            }
+            #expect(time < .milliseconds(isDebug ? 3000 : 100), "\(constraint) took \(time)")
+        }
+    }
+
+    /// Documents too large or too deep, read from text as a server would.
+    @Test func hugeSchemasAreRefused() throws {
+        let deep =
+            String(repeating: "{\"anyOf\":[", count: 500) + "true" + String(repeating: "]}", count: 500)
+        #expect(throws: JSONError.self) { try JSONValue(parsing: deep) }
+        let million: JSONValue = ["enum": .array((0..<1_000_000).map { .integer($0) })]
+        let long: JSONValue = ["const": .string(String(repeating: "x", count: 10 << 20))]
+        var nested: JSONValue = true
+        for _ in 0..<500 { nested = ["anyOf": [nested]] }
+        for schema in [try JSONValue(parsing: deep, maximumDepth: 2000), million, long, nested] {
+            let time = processorTime {
+                #expect(
+                    code { _ = try CompiledConstraint(.jsonSchema(schema), tokens: Vocabularies.small) }
+                        == .tooComplex)
+            }
+            #expect(time < patience, "took \(time)")
+        }
+    }
+
+    /// Ten thousand schemas in a row, none like another.
+    @Test func theCacheStaysSmallHoweverManySchemasCome() throws {
+        let cache = ConstraintCache(tokens: Vocabularies.small, capacity: 2 << 20)
+        for index in 0..<(isDebug ? 500 : 10_000) {
+            _ = try cache.compiled(
+                .jsonSchema(["properties": .object([JSONKey("a\(index)"): ["const": .integer(index)]])]))
+        }
+        #expect(cache.usage.bytes <= 2 << 20, "\(cache.usage)")
+        #expect(cache.usage.constraints > 1)
+    }
+
+    @Test(
+        arguments: [
+            ("root ::= root \"a\"", .invalid), ("root ::= a\na ::= root \"x\" | \"y\"", .invalid),
+            ("root ::= a? root \"b\"\na ::= \"a\"", .invalid), ("root ::= missing", .invalid),
+            ("other ::= \"a\"", .invalid), ("root ::= a\na ::= a", .invalid), ("", .invalid),
+            ("root ::= \"a\" root", .unsatisfiable), ("root ::=", .invalid),
+            ("root ::= a\na ::=\nb ::= \"x\"", .invalid), ("root ::= \"\"", nil),
+            ("root ::= \"a\"\nunused ::= \"b\"", nil), ("root ::= (\"a\"*)*", nil),
+            ("root ::= \"a\"{1000000000}", .tooComplex),
+            ("root ::= " + String(repeating: "(", count: 5000), .tooComplex),
+        ] as [(String, StructuredOutputError.Code?)])
+    func grammarsAreRefusedByName(_ text: String, _ expected: StructuredOutputError.Code?) {
+        let time = processorTime {
+            let found = code { _ = try CompiledConstraint(.grammar(text), tokens: Vocabularies.small) }
+            #expect(found == expected, "\(text.prefix(60))")
+        }
+        #expect(time < .milliseconds(isDebug ? 3000 : 100), "\(text.prefix(60)) took \(time)")
+    }
+
+    /// Names of members are written so that they are read as what they were.
+    @Test(arguments: ["\"\n", "\u{0}", "\\", "\u{FFFF}", "😀", "\u{7f}\u{80}", "</tool_call>", ""])
+    func strangeNamesAreWrittenAsTheyAre(_ name: String) throws {
+        let schema: JSONValue = [
+            "properties": .object([JSONKey(name): ["type": "boolean"]]), "required": [.string(name)],
+            "type": "object",
+        ]
+        let constraint = try CompiledConstraint(.jsonSchema(schema), tokens: Vocabularies.small)
+        var random = Random(seed: 5)
+        let bytes = try #require(try randomAnswer(constraint.grammar, &random))
+        let text = String(decoding: bytes, as: UTF8.self)
+        try constraint.validate(text)
+        #expect(try JSONValue(parsing: text).object?[JSONKey(name)]?.bool != nil)
     }
 }

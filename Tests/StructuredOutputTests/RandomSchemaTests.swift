@@ -26,7 +26,7 @@ import Testing
         }
 
         mutating func schema(depth: Int) -> JSONValue {
-            switch count(0...(depth > 0 ? 13 : 6)) {
+            switch count(0...(depth > 0 ? 17 : 6)) {
             case 0: return ["type": .array([kind(), kind()])]
             case 1, 2: return string()
             case 3: return number("integer")
@@ -37,6 +37,19 @@ import Testing
             case 8, 9, 10: return object(depth: depth)
             case 11: return ["anyOf": .array((0..<count(1...3)).map { _ in schema(depth: depth - 1) })]
             case 12: return ["allOf": [object(depth: depth - 1), object(depth: depth - 1)]]
+            case 13:
+                var members: JSONValue.Members = ["if": plain(depth: depth - 1)]
+                if chance(80) { members["then"] = schema(depth: depth - 1) }
+                if chance(60) { members["else"] = schema(depth: depth - 1) }
+                return .object(members)
+            case 14: return ["not": plain(depth: depth - 1), "type": .array([kind(), kind(), "object"])]
+            case 15: return ["oneOf": .array((0..<count(2...3)).map { _ in plain(depth: depth - 1) })]
+            case 16:
+                var members = array(depth: depth).object ?? [:]
+                members["contains"] = plain(depth: depth - 1)
+                if chance(50) { members["minContains"] = .integer(count(0...3)) }
+                if chance(40) { members["maxContains"] = .integer(count(1...3)) }
+                return .object(members)
             default:
                 return definitions > 0
                     ? [
@@ -45,6 +58,29 @@ import Testing
                         ]
                     ]
                     : ["oneOf": [string(), number("integer"), ["type": "null"]]]
+            }
+        }
+
+        /// One whose opposite can mostly be said.
+        mutating func plain(depth: Int) -> JSONValue {
+            switch count(0...(depth > 0 ? 8 : 5)) {
+            case 0: return ["type": kind()]
+            case 1: return ["type": "string", "minLength": .integer(count(0...3))]
+            case 2: return ["type": "integer", "minimum": .integer(count(-9...9))]
+            case 3: return ["maximum": .integer(count(-9...9))]
+            case 4:
+                return [
+                    "enum": .array(
+                        ["a", "ab", true, nil, 3, 2.5].shuffled(using: &random).prefix(2).map { $0 })
+                ]
+            case 5: return ["required": ["a"]]
+            case 6:
+                return [
+                    "properties": ["a": plain(depth: depth - 1), "née": plain(depth: depth - 1)],
+                    "required": chance(50) ? ["a"] : [],
+                ]
+            case 7: return ["allOf": [plain(depth: depth - 1), ["not": plain(depth: depth - 1)]]]
+            default: return ["anyOf": [plain(depth: depth - 1), plain(depth: depth - 1)]]
             }
         }
 

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import StructuredOutput
@@ -90,6 +91,18 @@ let isDebug: Bool = {
         false
     #endif
 }()
+
+/// What the calling thread alone spends.
+func processorTime(_ body: () throws -> Void) rethrows -> Duration {
+    func now() -> Duration {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+    }
+    let start = now()
+    try body()
+    return now() - start
+}
 
 /// How long a refusal may take; unoptimised code is many times slower.
 let patience: Duration = isDebug ? .seconds(15) : .seconds(1)

@@ -16,6 +16,10 @@ struct Sample: Sendable {
     var calls: [ToolCall] = []
 }
 
+private let report = ToolCall(
+    name: "get_weather",
+    arguments: "{\"city\": \"Köln\\n<b> \\\"x\\\"\", \"days\": [1, {\"x\": null}], \"note\": \"so so\"}")
+
 @Suite struct AnswerSplitterTests {
     static let samples: [Sample] = [
         Sample(family: nil, text: "plain <tool_call> text", content: "plain <tool_call> text"),
@@ -101,11 +105,75 @@ struct Sample: Sendable {
             text:
                 "<|START_ACTION|>[\n{\"tool_call_id\": \"0\", \"tool_name\": \"clock\", \"parameters\": {}}]<|END_ACTION|>",
             calls: [clock]),
+        Sample(
+            family: .commandR,
+            text:
+                "\nAction:\n```json\n[\n    {\n        \"tool_name\": \"clock\",\n        \"parameters\": {}\n    }\n]```\n",
+            calls: [clock]),
+        Sample(
+            family: .qwen3Coder,
+            text:
+                "Ok.\n\n<tool_call>\n<function=get_weather>\n<parameter=city>\nKöln\n<b> \"x\"\n</parameter>\n<parameter=days>\n[1, {\"x\": null}]\n</parameter>\n<parameter=note>\nso so\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=clock>\n</function>\n</tool_call>",
+            content: "Ok.\n\n", calls: [report, clock]),
+        Sample(
+            family: .qwen3Coder, text: "<function=clock></function> done", content: "done", calls: [clock]),
+        Sample(
+            family: .qwen3Coder,
+            text: "<tool_call>{\"name\": \"clock\", \"arguments\": {}}</tool_call>", calls: [clock]),
+        Sample(
+            family: .qwen3Coder, text: "a <function is <tool_call>\n<function>x</tool_call>",
+            content: "a <function is <tool_call>\n<function>x</tool_call>"),
+        Sample(
+            family: .qwen3Coder, text: "<tool_call>\n<function=clock>\n<parameter=zone>\nUT",
+            calls: [ToolCall(name: "clock", arguments: "{\"zone\": ")]),
+        Sample(
+            family: .glm,
+            text:
+                "<think>a</think>\nLook:\n<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Köln\n<b> \"x\"</arg_value>\n<arg_key>days</arg_key>\n<arg_value>[1, {\"x\": null}]</arg_value>\n<arg_key>note</arg_key><arg_value>so so</arg_value>\n</tool_call>\n<tool_call>clock</tool_call>\n",
+            content: "Look:\n", reasoning: "a", calls: [report, clock]),
+        Sample(
+            family: .glm, text: "<tool_call>clock\nnow</tool_call>",
+            content: "<tool_call>clock\nnow</tool_call>"),
+        Sample(
+            family: .pythonic,
+            text:
+                "[get_weather(city='Köln\\n<b> \"x\"', days=[1, {'x': None}], note=\"so \\x73o\"), clock()]",
+            calls: [report, clock]),
+        Sample(
+            family: .pythonic,
+            text:
+                "<|python_start|>[get_weather(city=\"K\\u00f6ln\\n<b> \\\"x\\\"\",days=(1,{\"x\":None,},),note='so \\163o'.strip())]",
+            content: ".strip())]",
+            calls: [
+                ToolCall(
+                    name: "get_weather",
+                    arguments:
+                        "{\"city\": \"Köln\\n<b> \\\"x\\\"\", \"days\": [1, {\"x\": null}], \"note\": \"so \\\\163o\""
+                )
+            ]),
+        Sample(family: .pythonic, text: "[1, 2] and [clock]", content: "[1, 2] and [clock]"),
+        Sample(family: .pythonic, text: "[unknown(a=1)]", content: "[unknown(a=1)]"),
+        Sample(
+            family: .pythonic, text: "[clock(a=b)]", content: ")]",
+            calls: [ToolCall(name: "clock", arguments: "{\"a\": ")]),
+        Sample(
+            family: .pythonic, text: "[clock(a=True, b=-1_000, c=.5, d='\\ud83c\\udf26')]",
+            calls: [
+                ToolCall(name: "clock", arguments: "{\"a\": true, \"b\": -1000, \"c\": 0.5, \"d\": \"🌦\"}")
+            ]),
+        Sample(
+            family: .lfm2, text: "Hm<|tool_call_start|>[clock()]<|tool_call_end|>Checking.",
+            content: "HmChecking.", calls: [clock]),
+        Sample(
+            family: .mistralNamed, text: "[TOOL_CALLS]clock[ARGS]{}", calls: [clock]),
     ]
 
     static func splitter(_ sample: Sample) -> AnswerSplitter {
         AnswerSplitter(
             tools: sample.family.map(ToolCallFormat.init), toolNames: ["get_weather", "clock"],
+            parameters: [
+                "get_weather": ToolParameters(["properties": ["city": ["type": "string"], "days": [:]]])
+            ],
             reasoning: .think)
     }
 
@@ -147,9 +215,9 @@ struct Sample: Sendable {
         for family in ToolCallFormat.Family.allCases {
             let format = ToolCallFormat(family)
             let pieces =
-                (format.opening + format.closing + format.inner + format.afterName).map {
-                    String(decoding: $0, as: UTF8.self)
-                } + [
+                format.markers + format.beginnings + [
+                    "clock(", ")", "a=", "'", "1", "None", "<parameter=a>", "</parameter>", "</function>",
+                    "<arg_key>k</arg_key>", "<arg_value>", "</arg_value>", "=", ":",
                     "{\"name\": \"clock\", ", "\"arguments\": ", "\"parameters\": {}", "{}", "}", "[", "]",
                     ",", "\n", " ",
                     "text", "é", "function", "<think>", "</think>", "\"", "\\", "{\"function\": {", "<",
@@ -196,9 +264,19 @@ struct Sample: Sendable {
             "<tool_call>{\"name\":\"f\",\"arguments\":" + String(repeating: "[", count: 1_000_000),
             String(repeating: "<", count: 1_000_000),
             "<think>" + String(repeating: "</think", count: 140_000),
+            "<tool_call><function=f><parameter=a>" + String(repeating: "\n</parameter", count: 70_000),
+            "<tool_call>f\n<arg_key>a</arg_key><arg_value>" + String(repeating: "[\"<", count: 300_000),
+            "[f(a=" + String(repeating: "[(", count: 500_000),
+            "[f(a='" + String(repeating: "\\u", count: 500_000),
         ] {
+            let family: ToolCallFormat.Family =
+                text.hasPrefix("[f")
+                ? .pythonic
+                : text.contains("<f")
+                    ? .qwen3Coder
+                    : text.contains("<arg") ? .glm : .hermes
             let time = ContinuousClock().measure {
-                var splitter = AnswerSplitter(tools: ToolCallFormat(.hermes), reasoning: .think)
+                var splitter = AnswerSplitter(tools: ToolCallFormat(family), reasoning: .think)
                 var events: [AnswerEvent] = []
                 var rest = text[...]
                 while !rest.isEmpty {
@@ -208,7 +286,7 @@ struct Sample: Sendable {
                 events += splitter.finish()
                 #expect(Self.source(events) == text)
             }
-            #expect(time < .seconds(20), "\(text.prefix(30)): \(time)")
+            #expect(time < .seconds(2), "\(text.prefix(30)): \(time)")
         }
     }
 
@@ -228,12 +306,79 @@ struct Sample: Sendable {
             ),
             ("<|python_tag|> \"parameters\": dictionary of argument name", .llama3),
             ("[TOOL_CALLS] [", .mistral),
-            ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", .deepSeek), ("<|tool_call|>", .phi),
-            ("Action: ```json [{\"tool_name\": ", .commandR), ("<|START_ACTION|>", .commandR),
+            ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", .deepSeekNamed), ("<|tool_call|>", .granite),
+            ("Action: ```json [{\"tool_name\": ", .commandR), ("<|START_ACTION|>", .commandR7B),
             ("{{ messages }}", nil),
-            ("<tool_call><function=name>", nil),
+            ("<tool_call><function=name><parameter=a>", .qwen3Coder), ("<tool_call>name<arg_key>", .glm),
+            ("[TOOL_CALLS]f[ARGS]", .mistralNamed), ("<|tool_call|><|/tool_call|>", .phi),
+            ("<|tool_call_start|>[", .lfm2), ("[func_name1(params_name1=params_value1", .pythonic),
+            ("<｜tool▁call▁begin｜>function<｜tool▁sep｜>```json", .deepSeek),
         ] as [(String, ToolCallFormat.Family?)])
     func formatsAreFoundFromTemplates(_ template: String, _ family: ToolCallFormat.Family?) {
         #expect(ToolCallFormat(template: template)?.family == family)
+    }
+
+    /// The names that other servers' users know.
+    @Test(
+        arguments: [
+            ("hermes", .hermes), ("qwen25", .hermes), ("qwen3_coder", .qwen3Coder),
+            ("qwen3_xml", .qwen3Coder),
+            ("llama3", .llama3), ("llama3_json", .llama3), ("llama4_json", .llama3), ("pythonic", .pythonic),
+            ("llama4_pythonic", .pythonic), ("mistral", .mistral), ("deepseek", .deepSeek),
+            ("deepseek_v3", .deepSeek), ("deepseekv31", .deepSeekNamed), ("DeepSeek-V3.1", .deepSeekNamed),
+            ("phi4_mini_json", .phiFunctools), ("command_r", .commandR), ("cohere", .commandR),
+            ("granite", .granite), ("glm45", .glm), ("glm47", .glm), ("lfm2", .lfm2), ("unheard_of", nil),
+            ("", nil),
+        ] as [(String, ToolCallFormat.Family?)])
+    func formatsHaveNames(_ name: String, _ family: ToolCallFormat.Family?) {
+        #expect(ToolCallFormat(named: name)?.family == family)
+    }
+
+    @Test func reasoningFormatsHaveNames() {
+        #expect(ReasoningFormat(named: "deepseek_r1") == .think && ReasoningFormat(named: "qwen3") == .think)
+        #expect(ReasoningFormat(named: "mistral")?.opening == "[THINK]")
+        #expect(ReasoningFormat(named: "granite")?.closing == "Here is my response:")
+        #expect(ReasoningFormat(named: "cohere_command3")?.closing == "<|END_THINKING|>")
+        #expect(ReasoningFormat(named: "none") == nil)
+        #expect(ReasoningFormat(template: "[THINK]{{ x }}[/THINK]") == ReasoningFormat(named: "magistral"))
+        #expect(ReasoningFormat(template: "{{ x }}") == nil)
+    }
+
+    /// Strings between tags are told as they come, other values when they end.
+    @Test func argumentsBetweenTagsStream() {
+        var splitter = AnswerSplitter(
+            tools: ToolCallFormat(.qwen3Coder),
+            parameters: ["f": ToolParameters(["properties": ["a": ["type": "string"]]])])
+        #expect(splitter.feed("<tool_call>\n<function=f>\n").isEmpty)
+        #expect(
+            splitter.feed("<parameter=a>\nso") == [
+                .markup("<tool_call>\n"), .callStarted(index: 0, name: "f"),
+                .callArguments(index: 0, "{\"a\": \"so"),
+            ])
+        #expect(splitter.feed(" it\n").last == .callArguments(index: 0, " it"))
+        #expect(splitter.feed("is</par").last == .callArguments(index: 0, "\\nis"))
+        #expect(splitter.feed("ameter>\n<parameter=b>").last == .callArguments(index: 0, "\", \"b\": "))
+        #expect(splitter.feed("1").isEmpty)
+        #expect(splitter.feed("2</parameter>").last == .callArguments(index: 0, "12"))
+    }
+
+    /// Each chat template's own example of a call is read by the format found from it.
+    @Test(
+        .enabled(if: ProcessInfo.processInfo.environment["LIGHTLLM_GOLDENS"] != nil),
+        arguments: [
+            ("qwen2.5-7b-instruct", ToolCallFormat.Family.hermes), ("trl-qwen3", .hermes),
+            ("hermes-3-llama-3.1-tool-use", .hermes), ("llama-3.1-8b-instruct", .llama3),
+            ("llama-3.2-3b-instruct", .llama3), ("mistral-nemo-instruct-2407", .mistral),
+            ("trl-deepseekv3", .deepSeek), ("granite-3.0", .granite), ("command-r-plus-tool-use", .commandR),
+            ("command-r7b-tool-use", .commandR7B), ("trl-qwen3_8", .qwen3Coder),
+            ("trl-nemotron_3_nano", .qwen3Coder), ("trl-glm4moe", .glm), ("trl-lfm2_2_5", .lfm2),
+            ("smollm2-instruct", nil), ("phi-4", nil), ("gemma-2-2b-it", nil),
+        ] as [(String, ToolCallFormat.Family?)])
+    func realTemplatesAreKnown(_ name: String, _ family: ToolCallFormat.Family?) throws {
+        let folder = try #require(ProcessInfo.processInfo.environment["LIGHTLLM_GOLDENS"])
+        let data = try Data(contentsOf: URL(filePath: "\(folder)/chat_templates/\(name).json"))
+        let template = try #require(try JSONValue(parsing: Array(data))["chat_template"])
+        let text = template.string ?? template.serialized
+        #expect(ToolCallFormat(template: text)?.family == family)
     }
 }

@@ -7,7 +7,8 @@ import ToolCalls
 struct AnswerAssembler: Sendable {
     private let turn: PreparedTurn
     private var splitter: AnswerSplitter?
-    private var content = ""
+    /// Kept where its form is checked.
+    private var text = ""
     /// Complete calls so far.
     private(set) var calls = 0
     private(set) var tokens = 0
@@ -33,15 +34,20 @@ struct AnswerAssembler: Sendable {
             events.removeAll { if case .reasoning = $0 { true } else { false } }
         }
         for case .callEnded(_, _, isComplete: true) in events { calls += 1 }
-        try check(events, chunk.finish)
+        try check(chunk)
         return events
     }
 
-    private mutating func check(_ events: [AnswerEvent], _ finish: FinishReason?) throws {
+    private mutating func check(_ chunk: TextChunk) throws {
         guard case .grammar = turn.form else { return }
-        for case .content(let text) in events { content += text }
-        // Calls of tools are held to their own schemas.
-        if calls == 0 { try turn.form.validate(content, finish, of: turn.request) }
+        text += chunk.text
+        guard chunk.finish != nil else { return }
+        var formed = Substring(text)
+        if let marker = turn.formMarker {
+            guard let end = text.range(of: marker)?.upperBound else { return }
+            formed = text[end...].drop { $0 == " " || $0 == "\n" }
+        }
+        try turn.form.validate(String(formed), chunk.finish, of: turn.request)
     }
 
     /// Why the answer ended, in OpenAI's words.
@@ -88,7 +94,9 @@ struct AssembledAnswer {
 struct CallIDs: Sendable {
     private let isShort: Bool
 
-    init(_ format: ToolCallFormat?) { isShort = format?.family == .mistral }
+    init(_ format: ToolCallFormat?) {
+        isShort = format?.family == .mistral || format?.family == .mistralNamed
+    }
 
     /// Mistral's templates take nine letters and digits and nothing else.
     func next() -> String {

@@ -61,9 +61,10 @@ struct ConversationTurn {
     func prepared(_ generator: TextGenerator, _ makeRequest: ([Int32]) throws -> TextRequest) throws
         -> PreparedTurn
     {
-        var input = input
-        let format = generator.answerFormat
-        if !offer.tools.isEmpty {
+        var (input, format) = (input, generator.answerFormat)
+        if offer.tools.isEmpty {
+            format.tools = nil
+        } else {
             guard format.tools != nil else {
                 throw APIError.invalid(
                     "this model's chat template shows no way to call tools; --tool_call_parser may name one",
@@ -73,29 +74,16 @@ struct ConversationTurn {
         }
         let prompt = try generator.prompt(input, continuesFinalMessage: continuesFinalMessage)
         var request = try makeRequest(try generator.tokens(of: prompt))
-        var opensInReasoning = false
-        if case .rendered(let text) = prompt {
-            opensInReasoning = format.reasoning?.isOpen(atEndOf: text) ?? false
-        }
+        let opensInReasoning = format.reasoning?.isOpen(atEndOf: prompt.rendered ?? "") ?? false
         request.detokenization.showsMarkers = true
-        let form = try form(generator)
-        form.apply(to: &request, after: opensInReasoning ? format.reasoning?.closing : nil)
-        let tools = offer.tools.isEmpty ? nil : format.tools
-        let separated = reasoning == .inline ? nil : format.reasoning
-        let splitter =
-            tools == nil && separated == nil
-            ? nil
-            : AnswerSplitter(
-                tools: tools, toolNames: Set(offer.tools.map(\.name)), reasoning: separated,
-                startsInReasoning: opensInReasoning)
+        let form = try offer.form(for: form, format, opensInReasoning: opensInReasoning).compiled(generator)
+        let marker = opensInReasoning ? format.reasoning?.closing : nil
+        form.apply(to: &request, after: marker)
+        if reasoning == .inline { format.reasoning = nil }
         return PreparedTurn(
-            request: request, form: form, splitter: splitter, hidesReasoning: reasoning == .hidden,
-            callIDs: CallIDs(tools))
-    }
-
-    private func form(_ generator: TextGenerator) throws -> CompiledForm {
-        let asked = try form.compiled(generator)
-        return asked
+            request: request, form: form, formMarker: marker,
+            splitter: offer.splitter(format, startsInReasoning: opensInReasoning),
+            hidesReasoning: reasoning == .hidden, callIDs: CallIDs(format.tools))
     }
 }
 
@@ -103,6 +91,8 @@ struct ConversationTurn {
 struct PreparedTurn: Sendable {
     var request: TextRequest
     let form: CompiledForm
+    /// What the part of the answer that has the form comes after; nil when all of it has.
+    let formMarker: String?
     /// At the beginning of an answer; nil when answers have no parts.
     let splitter: AnswerSplitter?
     let hidesReasoning: Bool

@@ -1,4 +1,5 @@
 import Foundation
+import Serving
 
 /// How often values fell at or below each bound.
 struct Histogram: Sendable {
@@ -8,6 +9,11 @@ struct Histogram: Sendable {
     private var count = 0
 
     init(_ bounds: [Double]) { (self.bounds, counts) = (bounds, Array(repeating: 0, count: bounds.count)) }
+
+    /// What an engine counted.
+    init(_ steps: StepHistogram) {
+        (bounds, counts, sum, count) = (steps.bounds, steps.counts, steps.sum, steps.count)
+    }
 
     mutating func observe(_ value: Double) {
         if let index = bounds.firstIndex(where: { value <= $0 }) { counts[index] += 1 }

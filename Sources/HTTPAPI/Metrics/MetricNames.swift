@@ -26,17 +26,13 @@ extension ServerMetrics {
                 steps.count)
         }
         for (method, steps) in [("prefill", engine.prefillSteps), ("decode", engine.decodeSteps)] {
-            let name = "lightllm_batch_inference_duration_bucket"
-            text.declare(name, .histogram, "Seconds of a step")
-            var running = 0
-            for (bound, count) in zip(StepDurations.bounds, steps.counts) {
-                running += count
-                text.sample("\(name)_bucket", "method=\"\(method)\",le=\"\(bound)\"", Double(running))
-            }
-            text.sample("\(name)_bucket", "method=\"\(method)\",le=\"+Inf\"", Double(steps.count))
-            text.sample("\(name)_sum", "method=\"\(method)\"", steps.seconds)
-            text.sample("\(name)_count", "method=\"\(method)\"", Double(steps.count))
+            Histogram(steps).write(
+                "lightllm_batch_inference_duration_bucket", "Seconds of a step",
+                labels: "method=\"\(method)\"",
+                to: &text)
         }
+        Histogram(engine.promptsPerStep).write(
+            "lightllm_batch_next_size", "Requests whose prompts a step computes", to: &text)
         text.gauge("lightllm_queue_size", "The number of waiting requests", Double(engine.waiting))
         text.gauge("lightllm_batch_current_size", "The number of running requests", Double(engine.running))
         text.gauge("lightllm_batch_pause_size", "The number of paused requests", Double(engine.paused))
@@ -114,6 +110,8 @@ extension ServerMetrics {
         ] {
             histogram.write("vllm:" + name, help, labels: labels, to: &text)
         }
+        Histogram(engine.stepTokens).write(
+            "vllm:iteration_tokens_total", "Tokens of a step", labels: labels, to: &text)
         text.gauge(
             "vllm:cache_config_info", "How the cache is laid out",
             labels: labels + ",block_size=\"1\",num_gpu_blocks=\"\(engine.totalSlots)\"", 1)

@@ -18,7 +18,6 @@ extension Server {
         }
         for path: RouterPath in ["/health", "/healthz"] {
             router.get(path) { _, context in await health(context) }
-            router.head(path) { _, context in await health(context) }
         }
         router.get("/token_load") { _, _ in tokenLoad }
         router.get("/metrics") { _, _ in
@@ -51,7 +50,7 @@ extension Server {
 
     /// Healthy means that a request has been answered lately; if none has, one is made.
     private func health(_ context: ServerContext) async -> Response {
-        guard stall == nil else {
+        guard stall == nil, !traffic.isDraining, !configuration.failsHealthChecks else {
             return .json(["message": "Error"], status: .serviceUnavailable)
         }
         if metrics.hasSucceeded(within: .seconds(100)) { return .json(["message": "Ok"]) }
@@ -79,6 +78,10 @@ extension Server {
 
     /// Ready means that work that is there gets done.
     private var readiness: Response {
+        guard !traffic.isDraining else {
+            return .json(
+                ["status": "error", "reason": "the server is stopping"], status: .serviceUnavailable)
+        }
         guard let stall else { return .json(["status": "ok"]) }
         let statistics = generator.engine.statistics
         return .json(

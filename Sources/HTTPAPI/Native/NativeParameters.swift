@@ -103,7 +103,7 @@ struct NativeParameters {
         result.presencePenalty = try atLeast(0, "presence_penalty", &fields) ?? standard.presencePenalty
         result.frequencyPenalty = try atLeast(0, "frequency_penalty", &fields) ?? standard.frequencyPenalty
         result.repetitionPenalty = try atLeast(1, "repetition_penalty", &fields) ?? standard.repetitionPenalty
-        result.penalizesPrompt = try fields.bool("input_penalty") ?? false
+        result.penalizesPrompt = try fields.bool("input_penalty") ?? standard.penalizesPrompt
         result.lengthPenalty = try lengthPenalty(&fields)
         result.minNewTokens = try fields.int("min_new_tokens", in: 1...maxNewTokens) ?? 1
         result.seed = try fields.int("seed").map { UInt64(bitPattern: Int64($0)) }

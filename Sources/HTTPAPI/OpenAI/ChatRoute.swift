@@ -27,7 +27,7 @@ extension Server {
             "id": .string(configuration.modelName), "object": "model",
             "created": .integer(Int(metrics.startTime)),
             "owned_by": "lightllm",
-            "max_model_len": .integer(generator.engine.configuration.maxRequestTokens),
+            "max_model_len": .integer(generator.engine.configuration.longestRequest),
         ]
     }
 

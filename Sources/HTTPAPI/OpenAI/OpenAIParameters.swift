@@ -38,6 +38,7 @@ struct OpenAIParameters {
         request.keepsStopText = try fields.bool("include_stop_str_in_output") ?? false
         request.detokenization.skipsSpecialTokens = try fields.bool("skip_special_tokens") ?? true
         try fields.readTerms(into: &request)
+        request.keptPrompt = try fields.keptPrompt(most: generator.engine.configuration.longestRequest)
         self.request = request
     }
 
@@ -65,6 +66,7 @@ struct OpenAIParameters {
         result.repetitionPenalty =
             try fields.float("repetition_penalty", in: 0.01...100) ?? standard.repetitionPenalty
         result.minNewTokens = try fields.int("min_tokens", in: 0...Int.max) ?? 1
+        result.penalizesPrompt = standard.penalizesPrompt
         result.seed = try fields.int("seed").map { UInt64(bitPattern: Int64($0)) }
         result.logitBias = try logitBias(&fields)
         return result
@@ -77,9 +79,11 @@ struct OpenAIParameters {
     ) throws(APIError) -> TextRequest {
         var request = request
         request.prompt = .tokens(tokens)
-        let configuration = generator.engine.configuration
-        let room = min(configuration.maxRequestTokens, configuration.slots) - tokens.count
-        request.maxNewTokens = maxTokens ?? max(1, min(room, defaultMaxTokens))
+        request.maxNewTokens =
+            maxTokens
+            ?? generator.truncation.newTokens(
+                promptCount: tokens.count, most: generator.engine.configuration.longestRequest,
+                standard: defaultMaxTokens, keeping: request.keptPrompt)
         return request
     }
 }

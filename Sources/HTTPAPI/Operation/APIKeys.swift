@@ -1,43 +1,43 @@
+import Crypto
 import HTTPTypes
 import Hummingbird
 
 /// The keys that clients must show; without any, everybody may ask.
 public struct APIKeys: Sendable {
-    private let keys: [[UInt8]]
+    private let digests: [SHA256Digest]
 
-    public init(_ keys: [String]) { self.keys = keys.map { Array($0.utf8) } }
+    public init(_ keys: [String]) { digests = keys.map { SHA256.hash(data: Array($0.utf8)) } }
 
-    public var isEmpty: Bool { keys.isEmpty }
+    public var isEmpty: Bool { digests.isEmpty }
 
-    /// The number of the key that `candidate` is. How long the search takes does not depend on how much of a key
-    /// was guessed.
+    /// The number of the key that `candidate` is. Digests are compared in constant time, all of them, so how long
+    /// the search takes does not depend on how much of a key was guessed.
     func index(of candidate: String) -> Int? {
-        let candidate = Array(candidate.utf8)
+        let digest = SHA256.hash(data: Array(candidate.utf8))
         var found: Int?
-        for (index, key) in keys.enumerated() {
-            var difference = UInt8(key.count == candidate.count ? 0 : 1)
-            for place in candidate.indices {
-                difference |= candidate[place] ^ (key.isEmpty ? 0 : key[place % key.count])
-            }
-            if difference == 0 { found = index }
-        }
+        for (index, key) in digests.enumerated() where key == digest { found = index }
         return found
     }
 }
 
-/// Lets only those in who show a key. Whether the process lives anybody may ask.
+/// Lets only those in who show a key. Whether the process lives and is ready anybody may ask.
 struct Authentication: RouterMiddleware {
     let keys: APIKeys
+
+    /// What load balancers and supervisors ask.
+    static let openPaths: Set<String> = ["/liveness", "/readiness", "/health", "/healthz"]
 
     func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
-        guard !keys.isEmpty, request.uri.path != "/liveness" else { return try await next(request, context) }
+        guard !keys.isEmpty, !Self.openPaths.contains(request.uri.path) else {
+            return try await next(request, context)
+        }
         guard let shown = Self.key(of: request), let index = keys.index(of: shown) else {
             var error = APIError(
                 status: .unauthorized, message: "a valid API key is needed: 'Authorization: Bearer KEY'")
             error.code = "invalid_api_key"
-            var response = Response.json(error.body(.openAI), status: error.status)
+            var response = error.response(ErrorStyle(path: request.uri.path))
             response.headers[.wwwAuthenticate] = "Bearer"
             return response
         }
@@ -48,23 +48,23 @@ struct Authentication: RouterMiddleware {
 
     /// OpenAI's header, or Anthropic's.
     private static func key(of request: Request) -> String? {
-        if let name = HTTPField.Name("x-api-key"), let key = request.headers[name] { return key }
-        guard let value = request.headers[.authorization], value.lowercased().hasPrefix("bearer ") else {
+        if let key = request.headers[named: "x-api-key"] { return key }
+        guard let value = request.headers[.authorization], value.prefix(7).lowercased() == "bearer " else {
             return nil
         }
         return String(value.dropFirst(7))
     }
 }
 
-/// Gives every response the id of its request: the client's own, or a new one.
-struct RequestIdentity: RouterMiddleware {
-    func handle(
-        _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
-    ) async throws -> Response {
-        var response = try await next(request, context)
-        guard let name = HTTPField.Name("x-request-id") else { return response }
-        let own = request.headers[name].flatMap { $0.utf8.count <= 256 ? $0 : nil }
-        response.headers[name] = own ?? context.id.description
-        return response
+extension ErrorStyle {
+    /// That of a route, for errors which its handler never sees.
+    init(path: String) { self = path.hasPrefix("/v1/messages") ? .anthropic : .openAI }
+}
+
+extension HTTPFields {
+    /// A field whose name HTTPTypes has no constant for.
+    subscript(named name: String) -> String? {
+        get { HTTPField.Name(name).flatMap { self[$0] } }
+        set { if let name = HTTPField.Name(name) { self[name] = newValue } }
     }
 }

@@ -45,20 +45,47 @@ struct AnswerRecord {
     }
 }
 
+/// The answer of LightLLM's `/generate`, which comes as one JSON object.
+struct WholeAnswer {
+    let sent: ContinuousClock.Instant
+    let received: ContinuousClock.Instant
+
+    /// Throws when `body` is no answer to `request`.
+    func answer(_ body: [UInt8], to request: PlannedRequest) throws(LoadFailure) -> TimedAnswer {
+        guard let json = try? JSONValue(parsing: body), json.object != nil else {
+            throw LoadFailure("expected a JSON object, found \(body.count) other bytes")
+        }
+        if let error = json["error"] ?? json["message"], !error.isNull {
+            throw LoadFailure(error.string ?? error.serialized)
+        }
+        let tokens = json["count_output_tokens"]?.int
+        if let tokens, tokens != request.newTokens {
+            throw LoadFailure("expected \(request.newTokens) tokens, found \(tokens)")
+        }
+        return TimedAnswer(
+            promptTokens: request.prompt.count, tokens: request.newTokens, isVerified: tokens != nil,
+            firstToken: nil, latency: (received - sent) / .seconds(1), gaps: [])
+    }
+}
+
 /// An answer, and its times in seconds.
 struct TimedAnswer: Sendable, Equatable {
     let promptTokens: Int
     let tokens: Int
     /// Whether the server said how many tokens it generated; if not, they are taken to be what was asked for.
     let isVerified: Bool
-    /// From the request to the first chunk, and to the last.
-    let firstToken: Double
+    /// From the request to the first chunk; nil where the answer came as one.
+    let firstToken: Double?
+    /// From the request to the last chunk.
     let latency: Double
     /// Between chunks. A server may put several tokens into one.
     let gaps: [Double]
 
     /// Per token after the first; nil for one token alone.
-    var perToken: Double? { tokens > 1 ? (latency - firstToken) / Double(tokens - 1) : nil }
+    var perToken: Double? {
+        guard let firstToken, tokens > 1 else { return nil }
+        return (latency - firstToken) / Double(tokens - 1)
+    }
 }
 
 /// Why a request brought no answer, or not the one asked for.

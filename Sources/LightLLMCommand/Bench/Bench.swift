@@ -5,5 +5,5 @@ import LightLLM
 struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measure how fast a model, or a server, is.",
-        subcommands: [BenchStatic.self, BenchServe.self, BenchTokenizer.self])
+        subcommands: [BenchStatic.self, BenchServe.self, BenchPromptCache.self, BenchTokenizer.self])
 }

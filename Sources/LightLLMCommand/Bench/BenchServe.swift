@@ -2,77 +2,54 @@ import ArgumentParser
 import AsyncHTTPClient
 import Foundation
 import JSON
+import LightLLM
 import OrderedCollections
 
 /// Measures a server over HTTP, under a load like that of conversations.
 struct BenchServe: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
-        abstract: "Measure an OpenAI-compatible server under load.",
+        abstract: "Measure an OpenAI-compatible server, or LightLLM's /generate, under load.",
         discussion: """
-            Sends streamed completions of random tokens, whose lengths are distributed as in conversations, and \
-            ignores end tokens. The same seed sends the same requests.
+            Sends the first turns of the conversations in a file (--dataset), or random tokens, whose lengths are \
+            distributed as in conversations, and ignores end tokens. The same seed sends the same requests.
             """)
 
     @Option(name: .customLong("url"), help: "The server's address.")
     var server = ServerAddress.standard
 
+    @Option(
+        name: .customLong("backend"),
+        help: "Which route is asked: openai (/v1/completions, streamed) or lightllm (/generate).")
+    var backend = LoadBackend.openai
+
+    @OptionGroup var load: LoadArguments
+    @OptionGroup var reporting: ReportArguments
+
     @Option(name: .customLong("model"), help: "The model to ask for; by default the first that is served.")
     var model: String?
-
-    @Option(name: .customLong("requests"), help: "How many requests to send.")
-    var requests = 64
-
-    @Option(name: .customLong("concurrency"), help: "Requests in flight at the same time; 32 by default.")
-    var concurrency: Int?
-
-    @Option(name: .customLong("request_rate"), help: "Instead: requests that arrive each second on average.")
-    var requestRate: Double?
-
-    @Option(name: .customLong("seed"), help: "Chooses lengths, tokens and arrivals.")
-    var seed = 278
-
-    @Option(name: .customLong("mean_input"), help: "Tokens of a prompt on average.")
-    var meanInput = 165.0
-
-    @Option(name: .customLong("mean_output"), help: "Tokens of an answer on average.")
-    var meanOutput = 178.0
-
-    @Option(name: .customLong("cap"), help: "The most tokens of a prompt, and of an answer.")
-    var cap = 512
-
-    @Option(name: .customLong("vocab_size"), help: "Prompts are made of token ids below this.")
-    var vocabularySize = 32_000
 
     @Option(name: .customLong("extra_body"), help: "A JSON object whose members are added to every request.")
     var extraBody = ExtraFields(members: [:])
 
-    @Flag(name: .customLong("json"), help: "Print one JSON object instead of a table.")
-    var printsJSON = false
-
     func validate() throws {
-        try require((1...1_000_000).contains(requests), "requests", "between 1 and 1000000", requests)
-        guard concurrency == nil || requestRate == nil else {
-            throw ValidationError("expected --concurrency or --request_rate, found both")
+        let times = reporting.objectives.map(\.metric)
+        guard backend == .openai || times.allSatisfy({ $0 == .e2el }) else {
+            throw ValidationError(
+                "--goodput: answers of --backend lightllm come as one, so only e2el can be limited")
         }
-        try require(
-            (1...10_000).contains(concurrency ?? 1), "concurrency", "between 1 and 10000", concurrency ?? 1)
-        try require(
-            requestRate.map { $0 > 0 && $0.isFinite } ?? true, "request_rate", "above 0", requestRate ?? 1)
-        let shortest = LengthDistribution.shortest
-        try require((shortest...1_000_000).contains(cap), "cap", "between \(shortest) and 1000000", cap)
-        for (flag, mean) in [("mean_input", meanInput), ("mean_output", meanOutput)] {
-            try require(
-                mean >= Double(shortest) && mean <= Double(cap), flag, "between \(shortest) and \(cap)", mean)
-        }
-        try require(
-            (2...Int(Int32.max)).contains(vocabularySize), "vocab_size", "between 2 and \(Int32.max)",
-            vocabularySize)
     }
 
     func run() async throws {
-        let (model, report) = try await measure()
-        print(printsJSON ? json(model, report).serialized : text(model, report))
+        let requests = try await load.requests { if !reporting.printsJSON { print($0) } }
+        let (model, report) = try await measure(requests)
+        let json = json(model, report).serialized
+        print(reporting.printsJSON ? json : text(model, report))
+        if let path = reporting.resultPath {
+            guard FileManager.default.createFile(atPath: path, contents: Data((json + "\n").utf8)) else {
+                throw ValidationError("--save_result: \(path): cannot be written")
+            }
+        }
         if let failure = report.firstFailure {
             FileHandle.standardError.write(Data("the first failure: \(failure)\n".utf8))
             throw ExitCode.failure
@@ -80,40 +57,45 @@ struct BenchServe: AsyncParsableCommand {
     }
 
     /// The model that was asked for, and what came of the load.
-    func measure() async throws -> (model: String, report: LoadReport) {
+    func measure(_ requests: LoadRequests) async throws -> (model: String, report: LoadReport) {
         var configuration = HTTPClient.Configuration()
         configuration.httpVersion = .http1Only
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = atOnce
         return try await HTTPClient.withHTTPClient(configuration: configuration) { http in
-            let name = if let model { model } else { try await http.modelName(of: server) }
+            // LightLLM's route names no model.
+            let name =
+                if let model { model } else if backend == .lightllm { "" } else {
+                    try await http.modelName(of: server)
+                }
             let client = LoadClient(
-                http: http, server: server, model: name, extraFields: extraBody.members)
-            return (name, try await measure(client))
+                http: http, server: server, backend: backend, model: name, extraFields: extraBody.members)
+            return (name, try await measure(client, requests))
         }
     }
 
-    private func measure(_ client: LoadClient) async throws -> LoadReport {
-        for request in workload.warmup() { _ = try await client.send(request).get() }
-        let plan = workload.plan()
-        var bar = ProgressBar(total: plan.count)
+    private func measure(_ client: LoadClient, _ requests: LoadRequests) async throws -> LoadReport {
+        for request in requests.warmup { _ = try await client.send(request).get() }
+        var bar = ProgressBar(total: requests.plan.count)
         var outcomes: [Result<TimedAnswer, LoadFailure>] = []
         let start = ContinuousClock.now
-        await client.send(plan, atOnce: atOnce) { outcome in
+        await client.send(requests.plan, atOnce: atOnce) { outcome in
             outcomes.append(outcome)
             bar.advance()
         }
         let duration = ContinuousClock.now - start
         bar.finish()
-        return LoadReport(outcomes, duration: duration)
+        return LoadReport(outcomes, duration: duration, options: reporting.options)
     }
 
     private func json(_ model: String, _ report: LoadReport) -> JSONValue {
         var object: JSONValue.Members = [
-            "url": .string("\(server)"), "model": .string(model), "seed": .integer(seed),
+            "url": .string("\(server)"), "backend": .string(backend.rawValue), "model": .string(model),
+            "seed": .integer(load.seed),
         ]
-        switch workload.pace {
+        if let dataset = load.dataset { object["dataset"] = .string(dataset) }
+        switch load.pace {
         case .concurrency(let count): object["concurrency"] = .integer(count)
-        case .rate(let rate): object["request_rate"] = .number(rate)
+        case .rate(let rate): object["request_rate"] = rate.isFinite ? .number(rate) : "inf"
         }
         object.merge(report.json) { $1 }
         return .object(object)
@@ -121,25 +103,17 @@ struct BenchServe: AsyncParsableCommand {
 
     private func text(_ model: String, _ report: LoadReport) -> String {
         let pace =
-            switch workload.pace {
+            switch load.pace {
             case .concurrency(let count): "\(count) at once"
-            case .rate(let rate): "\(rate) a second"
+            case .rate(let rate): rate.isFinite ? "\(rate) a second" : "all at once"
             }
-        return "\(requests) requests to \(model) at \(server), \(pace), seed \(seed)\n\(report.text)"
+        let receiver = model.isEmpty ? "\(server)" : "\(model) at \(server)"
+        return "\(load.count) requests to \(receiver), \(pace), seed \(load.seed)\n\n\(report.text)"
     }
 
     /// Requests that may be in flight together: all of them, where arrivals set the pace.
     private var atOnce: Int {
-        if case .concurrency(let count) = workload.pace { count } else { requests }
-    }
-
-    var workload: Workload {
-        Workload(
-            count: requests, seed: UInt64(truncatingIfNeeded: seed),
-            input: LengthDistribution(mean: meanInput, deviation: 0.85, cap: cap),
-            output: LengthDistribution(mean: meanOutput, deviation: 0.75, cap: cap),
-            vocabularySize: vocabularySize,
-            pace: requestRate.map { .rate($0) } ?? .concurrency(concurrency ?? 32))
+        if case .concurrency(let count) = load.pace { count } else { load.count }
     }
 }
 

@@ -15,7 +15,8 @@ struct BenchStatic: AsyncParsableCommand {
         discussion: """
             Prefill counts the tokens of all prompts, from their arrival until each has its first token. Decode \
             counts the tokens of all answers, from there on. Both are totals over the batch. A list measures \
-            every combination.
+            every combination. The times of a run of each, in milliseconds, and the Markdown table are those of \
+            LightLLM's test_llama and test_settings.
             """)
 
     @OptionGroup var model: ModelArguments
@@ -29,6 +30,11 @@ struct BenchStatic: AsyncParsableCommand {
 
     @Option(name: .customLong("batch_size"), help: "Sequences that run together, or a list.")
     var batchSizes: IntegerList = [1]
+
+    @Option(name: .customLong("world_size"), help: "Devices that share the model; 1 for now.")
+    var worldSize = 1
+
+    @OptionGroup var quantization: QuantizationArguments
 
     @Option(name: .customLong("repetitions"), help: "Measurements after a first that does not count.")
     var repetitions = 5
@@ -46,26 +52,39 @@ struct BenchStatic: AsyncParsableCommand {
                     range.contains(value), flag, "between \(range.lowerBound) and \(range.upperBound)", value)
             }
         }
+        try require(worldSize == 1, "world_size", "1 (several ranks are not supported yet)", worldSize)
         try require((1...10_000).contains(repetitions), "repetitions", "between 1 and 10000", repetitions)
     }
 
     func run() async throws {
         let start = ContinuousClock.now
         let loaded = try LoadedModel(
-            path: model.modelDirectory, device: model.device, threads: model.threads)
+            path: await localModel(model.modelDirectory), device: model.device, threads: model.threads,
+            weightFormat: quantization.format)
         let batches = batches
         let engine = try loaded.makeEngine(StaticBatch.options(for: batches))
         let report = StaticReport(
-            model: URL(fileURLWithPath: model.modelDirectory).lastPathComponent,
-            backend: loaded.backend.name,
+            model: ModelSource(model.modelDirectory).modelName, backend: loaded.backend.name,
             threads: model.threads ?? ProcessInfo.processInfo.activeProcessorCount, repetitions: repetitions,
             loadSeconds: (ContinuousClock.now - start) / .seconds(1))
-        if !printsJSON { print(report.heading) }
+        let table = StaticTable(mode: quantization.quantType, worldSize: worldSize)
+        if !printsJSON { printCapacity(engine) }
+        var results: [StaticResult] = []
         for batch in batches {
             let result = try await StaticResult(batch, repetitions: repetitions, on: engine)
-            print(printsJSON ? report.json(result).serialized : report.row(result))
+            print(printsJSON ? report.json(result, table).serialized : table.log(result))
+            results.append(result)
         }
-        if !printsJSON, let peak = peakMemory() { print("peak memory \(peak >> 20) MiB") }
+        guard !printsJSON else { return }
+        print("\n" + table.markdown(results) + "\n")
+        print(report.heading)
+        for result in results { print(report.row(result)) }
+        if let peak = peakMemory() { print("peak memory \(peak >> 20) MiB") }
+    }
+
+    private func printCapacity(_ engine: Engine) {
+        print("can use mem size: \(engine.configuration.slots)")
+        print("can use req size: \(engine.configuration.limits.runningSequences)")
     }
 
     private var batches: [StaticBatch] {
@@ -125,7 +144,7 @@ struct StaticReport {
         return tableRow(shape + cells(result.prefill) + cells(result.decode), widths: Self.widths)
     }
 
-    func json(_ result: StaticResult) -> JSONValue {
+    func json(_ result: StaticResult, _ table: StaticTable) -> JSONValue {
         var object: JSONValue.Members = [
             "model": .string(model), "backend": .string(backend), "threads": .integer(threads),
             "input_len": .integer(result.batch.inputLength),
@@ -136,6 +155,9 @@ struct StaticReport {
             object[JSONKey("\(name)_tokens_per_s")] = JSONValue(rounding: rates.percentile(50))
             object[JSONKey("\(name)_tokens_per_s_min")] = JSONValue(rounding: rates.minimum)
             object[JSONKey("\(name)_tokens_per_s_max")] = JSONValue(rounding: rates.maximum)
+        }
+        for (name, value) in table.figures(result) {
+            object[JSONKey(name)] = value.map { .number($0) } ?? .null
         }
         object["load_s"] = JSONValue(rounding: loadSeconds)
         object["peak_memory_bytes"] = peakMemory().map { .integer($0) } ?? .null

@@ -5,18 +5,19 @@ import LightLLM
 import Tokenizers
 
 /// Measures a tokenizer on one thread.
-struct BenchTokenizer: ParsableCommand {
+struct BenchTokenizer: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tokenizer", abstract: "Measure how fast text becomes tokens, on one thread.")
 
-    @Option(name: .customLong("model_dir"), help: "A Hugging Face folder or GGUF file.")
+    @Option(
+        name: .customLong("model_dir"), help: "A Hugging Face folder, a GGUF file, or OWNER/NAME of a hub.")
     var modelDirectory: String
 
     @Option(help: "A file of texts, one JSON string a line.")
     var file: String
 
-    func run() throws {
-        let tokenizer = try tokenizer(ofModelAt: modelDirectory)
+    func run() async throws {
+        let tokenizer = try tokenizer(ofModelAt: await localModel(modelDirectory))
         guard let data = FileManager.default.contents(atPath: file) else {
             throw ValidationError("\(file): no such file")
         }

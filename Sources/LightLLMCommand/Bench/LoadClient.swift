@@ -6,10 +6,21 @@ import NIOCore
 import NIOHTTP1
 import OrderedCollections
 
-/// Sends requests to an OpenAI-compatible server.
+/// Which of a server's routes is asked.
+enum LoadBackend: String, CaseIterable, ExpressibleByArgument {
+    /// OpenAI's `/v1/completions`, streamed.
+    case openai
+    /// LightLLM's `/generate`, whose answer comes as one, as `benchmark_serving.py` asks it.
+    case lightllm
+
+    var path: String { self == .openai ? "v1/completions" : "generate" }
+}
+
+/// Sends requests to a server.
 struct LoadClient: Sendable {
     let http: HTTPClient
     let server: ServerAddress
+    let backend: LoadBackend
     let model: String
     /// Added to every request's body.
     let extraFields: JSONValue.Members
@@ -48,28 +59,47 @@ struct LoadClient: Sendable {
     }
 
     private func answer(_ request: PlannedRequest) async throws -> TimedAnswer {
-        var message = HTTPClientRequest(url: server.url("v1/completions"))
+        var message = HTTPClientRequest(url: server.url(backend.path))
         message.method = .POST
         message.headers.add(name: "content-type", value: "application/json")
         // A server may close a connection just when it is used again.
         message.headers.add(name: "connection", value: "close")
         message.body = .bytes(ByteBuffer(bytes: body(request)))
-        var record = AnswerRecord(sent: .now)
-        let response = try await http.execute(message, timeout: .hours(1))
+        if backend == .lightllm { message.headers.add(name: "user-agent", value: "Benchmark Client") }
+        let sent = ContinuousClock.now
+        let response = try await http.execute(message, timeout: .hours(3))
         guard response.status == .ok else {
             let text = String(buffer: try await response.body.collect(upTo: 1 << 20))
             throw LoadFailure("status \(response.status.code): \(text.prefix(300))")
         }
+        if backend == .lightllm {
+            let body = try await response.body.collect(upTo: 1 << 28)
+            return try WholeAnswer(sent: sent, received: .now).answer(
+                Array(body.readableBytesView), to: request)
+        }
+        var record = AnswerRecord(sent: sent)
         for try await part in response.body { record.add(part.readableBytesView, at: .now) }
         return try record.answer(to: request)
     }
 
     private func body(_ request: PlannedRequest) -> [UInt8] {
-        var fields: JSONValue.Members = [
-            "model": .string(model), "prompt": .array(request.prompt.map { .integer(Int($0)) }),
-            "max_tokens": .integer(request.newTokens), "temperature": 0, "ignore_eos": true, "stream": true,
-            "stream_options": ["include_usage": true],
-        ]
+        var fields: JSONValue.Members
+        switch backend {
+        case .openai:
+            fields = [
+                "model": .string(model), "prompt": request.prompt.json,
+                "max_tokens": .integer(request.newTokens), "temperature": 0, "ignore_eos": true,
+                "stream": true,
+                "stream_options": ["include_usage": true],
+            ]
+        case .lightllm:
+            fields = [
+                "inputs": request.prompt.json,
+                "parameters": [
+                    "do_sample": false, "ignore_eos": true, "max_new_tokens": .integer(request.newTokens),
+                ],
+            ]
+        }
         fields.merge(extraFields) { $1 }
         var bytes: [UInt8] = []
         JSONValue.object(fields).write(to: &bytes)

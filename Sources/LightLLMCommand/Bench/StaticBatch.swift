@@ -28,13 +28,14 @@ struct StaticBatch: Sendable {
     func measure(on engine: Engine, _ random: inout SeededGenerator) async throws -> BatchThroughput {
         let prompts = try await run(engine, prompts(engine, &random)) { _ in 1 }
         let prefill = Throughput(tokens: size * inputLength, duration: prompts.last[0] - prompts.start)
-        guard outputLength > 0 else { return BatchThroughput(prefill: prefill, decode: nil) }
+        guard outputLength > 0 else { return BatchThroughput(prefill: prefill, decode: nil, steps: []) }
         let step = engine.configuration.limits.tokensPerStep
         let answers = try await run(engine, self.prompts(engine, &random)) { newTokens($0, step) }
         // Once the last sequence has begun, every step gives every sequence one token.
         let decode = Throughput(
             tokens: size * outputLength, duration: answers.last[outputLength] - answers.last[0])
-        return BatchThroughput(prefill: prefill, decode: decode)
+        let steps = (0..<outputLength).map { (answers.last[$0 + 1] - answers.last[$0]) / .seconds(1) }
+        return BatchThroughput(prefill: prefill, decode: decode, steps: steps)
     }
 
     /// How many tokens sequence `number` is to generate so that it is still running when the batch's last to
@@ -95,6 +96,11 @@ struct Throughput: Sendable {
 struct BatchThroughput: Sendable {
     let prefill: Throughput
     let decode: Throughput?
+    /// Seconds of each step of decoding.
+    let steps: [Double]
+
+    /// Prompts and answers together.
+    var seconds: Double { prefill.seconds + (decode?.seconds ?? 0) }
 }
 
 /// How fast a batch ran, in tokens per second.
@@ -102,6 +108,8 @@ struct StaticResult: Sendable {
     let batch: StaticBatch
     let prefill: Distribution
     let decode: Distribution
+    /// The run that took neither long nor short; its times belong together.
+    let typical: BatchThroughput
 
     /// Runs `batch` once to warm up and then `repetitions` times.
     init(_ batch: StaticBatch, repetitions: Int, on engine: Engine) async throws {
@@ -110,8 +118,14 @@ struct StaticResult: Sendable {
         _ = try await batch.measure(on: engine, &random)
         var runs: [BatchThroughput] = []
         for _ in 0..<repetitions { runs.append(try await batch.measure(on: engine, &random)) }
+        self.init(batch, runs)
+    }
+
+    /// Of one run or more.
+    init(_ batch: StaticBatch, _ runs: [BatchThroughput]) {
         self.batch = batch
         prefill = Distribution(runs.map(\.prefill.perSecond))
         decode = Distribution(runs.compactMap { $0.decode?.perSecond })
+        typical = runs.sorted { $0.seconds < $1.seconds }[runs.count / 2]
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 import Serving
 
 /// Lengths as conversations have them (ShareGPT): lognormal, cut at both ends.
@@ -22,15 +23,37 @@ struct LengthDistribution: Sendable {
 enum Pace: Sendable, Equatable {
     /// So many are always in flight.
     case concurrency(Int)
-    /// So many arrive each second on average, at moments independent of each other (a Poisson process).
+    /// So many arrive each second on average, at moments independent of each other (a Poisson process); an infinite
+    /// rate sends all at once.
     case rate(Double)
+}
+
+/// What a model is to continue.
+enum Prompt: Sendable, Equatable {
+    case tokens([Int32])
+    /// With the number of tokens that a tokenizer finds in it.
+    case text(String, tokens: Int)
+
+    var count: Int {
+        switch self {
+        case .tokens(let tokens): tokens.count
+        case .text(_, let count): count
+        }
+    }
+
+    var json: JSONValue {
+        switch self {
+        case .tokens(let tokens): .array(tokens.map { .integer(Int($0)) })
+        case .text(let text, _): .string(text)
+        }
+    }
 }
 
 /// A request of a workload.
 struct PlannedRequest: Sendable, Equatable {
     /// How long after the start it may be sent.
     let arrival: Duration
-    let prompt: [Int32]
+    let prompt: Prompt
     let newTokens: Int
 }
 
@@ -52,14 +75,17 @@ struct Workload: Sendable {
         return (0..<count).map { _ in
             defer { if case .rate(let rate) = pace { arrival += .seconds(gaps.nextExponential() / rate) } }
             let (input, output) = (input.draw(&lengths), output.draw(&lengths))
-            return PlannedRequest(arrival: arrival, prompt: prompt(input, &tokens), newTokens: output)
+            return PlannedRequest(
+                arrival: arrival, prompt: .tokens(prompt(input, &tokens)), newTokens: output)
         }
     }
 
     /// Two short requests that bring a server to its working temperature.
     func warmup() -> [PlannedRequest] {
         var tokens = SeededGenerator(seed: seed &+ 3)
-        return (0..<2).map { _ in PlannedRequest(arrival: .zero, prompt: prompt(16, &tokens), newTokens: 4) }
+        return (0..<2).map { _ in
+            PlannedRequest(arrival: .zero, prompt: .tokens(prompt(16, &tokens)), newTokens: 4)
+        }
     }
 
     private func prompt(_ length: Int, _ random: inout SeededGenerator) -> [Int32] {

@@ -10,7 +10,7 @@ import Testing
 
 /// Requests that have brought other servers down. Each gets its answer within a second, while others go on as if
 /// nothing had been.
-@Suite(.serialized) struct AttackTests {
+@Suite(.serialized) struct ParameterAttackTests {
     struct Attack: CustomTestStringConvertible, Sendable {
         let name: String
         let path: String

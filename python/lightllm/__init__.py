@@ -1,0 +1,1 @@
+"""Starts the LightLLM server, a native program, from Python: see `lightllm.launch`."""

@@ -1,0 +1,1 @@
+"""Where LightLLM keeps the modules that are run by name."""
