@@ -38,8 +38,6 @@ public struct Server: Sendable {
         public var native = NativeOptions()
         /// How often the log says what runs; nil: never.
         public var statisticsInterval: Duration?
-        /// Whether `/health` fails whatever holds, to try out what watches it.
-        public var failsHealthChecks = false
 
         public init() {}
     }

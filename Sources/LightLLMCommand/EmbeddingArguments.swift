@@ -7,7 +7,7 @@ import TextGeneration
 /// Whether the server turns texts into vectors instead of going on with them.
 struct EmbeddingArguments: ParsableArguments {
     @Flag(
-        name: [.customLong("embedding"), .customLong("embeddings")],
+        name: .customLong("embedding"),
         help:
             "Serve embeddings (/v1/embeddings) and nothing that generates; the model is loaded without its head."
     )

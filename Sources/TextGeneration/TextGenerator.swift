@@ -114,7 +114,9 @@ public struct TextGenerator: Sendable {
 
     private func checkLength(_ text: String) throws(TokenizerError) {
         let count = text.utf8.count
-        if let longestText, truncation.mode == nil, count > longestText { throw .textTooLong(count, most: longestText) }
+        if let longestText, truncation.mode == nil, count > longestText {
+            throw .textTooLong(count, most: longestText)
+        }
     }
 
     private func engineRequest(_ request: TextRequest, prompt: [Int32]) -> GenerationRequest {

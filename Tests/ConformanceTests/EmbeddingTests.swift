@@ -152,7 +152,7 @@ import Weights
             renamed[JSONKey(key.string.replacing("model.", with: ""))] = value
         }
         // What belonged to the head stays, as nobody's, so offsets hold.
-        if let head = header["lm_head.weight"] { renamed["rotary_emb.inv_freq"] = head }
+        if let head = header["lm_head.weight"] { renamed["layers.0.self_attn.rotary_emb.inv_freq"] = head }
         var text = Array(JSONValue.object(renamed).serialized.utf8)
         while text.count % 8 != 0 { text.append(0x20) }
         let size = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }

@@ -60,7 +60,7 @@ struct BenchStatic: AsyncParsableCommand {
         let start = ContinuousClock.now
         let loaded = try LoadedModel(
             path: await localModel(model.modelDirectory), device: model.device, threads: model.threads,
-            weightFormat: quantization.format)
+            weightFormat: try quantization.format())
         let batches = batches
         let engine = try loaded.makeEngine(StaticBatch.options(for: batches))
         let report = StaticReport(

@@ -73,8 +73,7 @@ let lightLLMFlags: [FlagRow] = [
     .refused(
         "it is not supported yet",
         flags: [
-            "beam_mode", "diverse_mode", "token_healing_mode", "simple_constraint_mode",
-            "first_token_constraint_mode", "return_all_prompt_logprobs", "use_tgi_api", "health_monitor",
+            "simple_constraint_mode", "health_monitor",
             "enable_monitor_auth",
         ],
         values: [

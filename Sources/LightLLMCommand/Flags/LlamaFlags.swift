@@ -102,7 +102,6 @@ let llamaFlags: [FlagRow] = [
         values: [
             "rope_scale", "rope_freq_base", "rope_freq_scale", "yarn_orig_ctx", "yarn_ext_factor",
             "yarn_attn_factor", "yarn_beta_slow", "yarn_beta_fast", "override_kv", "chat_template_kwargs",
-            "pooling",
         ]),
     .refused(
         "adapters are not supported",
