@@ -38,6 +38,8 @@ public struct Server: Sendable {
         public var native = NativeOptions()
         /// How often the log says what runs; nil: never.
         public var statisticsInterval: Duration?
+        /// Whether health checks fail, to see what happens then.
+        public var failsHealthChecks = false
 
         public init() {}
     }

@@ -41,7 +41,7 @@ import Testing
             """)
         #expect(serve.arguments.modelDirectory == "/models/x" && serve.arguments.maxTotalTokens == 4096)
         #expect(serve.arguments.memoryFraction == 0.5 && serve.arguments.endTokens == [1, 2])
-        #expect(serve.operation.keys == ["a&b", "*"] && serve.arguments.trustsRemoteCode)
+        #expect(serve.operation.access.keys == ["a&b", "*"] && serve.arguments.trustsRemoteCode)
         #expect(serve.arguments.disablesPromptCache && serve.startup.logLevel == "info")
     }
 
@@ -58,7 +58,7 @@ import Testing
         #expect(
             serve.arguments.port == 3 && serve.arguments.host == "file" && serve.arguments.modelName == "env")
         #expect(serve.arguments.endTokens == [7, 8] && serve.arguments.trustsRemoteCode)
-        #expect(serve.arguments.maxRequestTokens == 11 && serve.operation.keys.isEmpty)
+        #expect(serve.arguments.maxRequestTokens == 11 && serve.operation.access.keys.isEmpty)
         #expect(serve.arguments.disablesPromptCache && !serve.arguments.usesPromptCache)
     }
 
