@@ -30,8 +30,6 @@ public struct Server: Sendable {
         public var shutdownTimeout = Duration.seconds(30)
         /// How often the server looks for a stall, to end itself after three in a row; nil for never.
         public var healthCheckInterval: Duration?
-        /// Whether health checks fail, to see what happens then.
-        public var failsHealthChecks = false
         /// How long a request waits for its turn, unless it says itself.
         public var queueTimeout: Duration?
         /// How long a step may take before the server calls itself unready.

@@ -224,7 +224,6 @@ struct MonitoringArguments: ParsableArguments {
     func apply(to configuration: inout Server.Configuration, _ environment: [String: String]) throws {
         configuration.logsAccess = accessLog == .on
         configuration.tracesEndpoint = tracesEndpoint
-        configuration.failsHealthChecks = environment["DEBUG_HEALTHCHECK_RETURN_FAIL"] == "true"
         if monitorsHealth {
             let text = environment["HEALTH_CHECK_INTERVAL_SECONDS"] ?? "88"
             guard let seconds = Double(text), (0.001...1e6).contains(seconds) else {

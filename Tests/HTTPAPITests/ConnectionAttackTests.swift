@@ -90,13 +90,13 @@ import TextGeneration
             let port = try port(client)
             try await undisturbed(port) {
                 for start in [
-                    "GET /liveness HT", "GET /liveness HTTP/1.1\r\nHost: localhost\r\nX-A: ",
+                    "GET /live", "GET /liveness HTTP/1.1\r\nHost: localhost\r\nX-A: ",
                     Self.post("Content-Length: 100\r\n"),
                     Self.post("Transfer-Encoding: chunked\r\n", "FFFFFFFFFFFFFFFF\r\n"),
                 ] {
                     let connection = try RawConnection(port: port)
+                    try await connection.send(start)
                     let trickle = Task {
-                        try await connection.send(start)
                         while !Task.isCancelled {
                             try await Task.sleep(for: .milliseconds(50))
                             try await connection.send("a")
