@@ -20,6 +20,8 @@ struct HubTransport: Sendable {
         configuration.timeout.connect = .seconds(20)
         configuration.timeout.read = .seconds(60)
         configuration.httpVersion = .http1Only
+        // Attempts are counted here; the client would make its own until the time to connect is over.
+        configuration.connectionPool.retryConnectionEstablishment = false
         return configuration
     }
 
