@@ -154,7 +154,9 @@ let package = Package(
             ]),
         tests("TokenizersTests", ["Tokenizers", "JSON", protobuf]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),
-        tests("StructuredOutputTests", ["StructuredOutput", "JSON", collections]),
+        tests(
+            "StructuredOutputTests",
+            ["StructuredOutput", "LightLLM", "TextGeneration", "Serving", "JSON", collections]),
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
         tests(
             "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),

@@ -134,7 +134,9 @@ private struct GGUFModel {
     /// Whether `variant` is its path, or a word of its name in capital or small letters: `Q4_K` is no word of
     /// `Q4_K_M`, nor `Q4_0` of `IQ4_0`.
     func isNamed(_ variant: String) -> Bool {
-        if parts.contains(variant) || name == variant { return true }
+        if name == variant || parts.contains(where: { $0 == variant || $0.hasSuffix("/" + variant) }) {
+            return true
+        }
         let (text, word) = (Array(name.uppercased().utf8), Array(variant.uppercased().utf8))
         guard !word.isEmpty, word.count <= text.count else { return false }
         func isLetterOrDigit(_ byte: UInt8) -> Bool {

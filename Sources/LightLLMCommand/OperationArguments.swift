@@ -192,7 +192,9 @@ struct MonitoringArguments: ParsableArguments {
     @Option(name: .customLong("job_name"), help: "The job's name at the gateway.")
     var jobName = "lightllm"
 
-    @Option(name: .customLong("grouping_key"), help: "key=value for the gateway; may be repeated.")
+    @Option(
+        name: .customLong("grouping_key"), parsing: .upToNextOption,
+        help: "key=value for the gateway; may be repeated.")
     var groupingKeys: [String] = []
 
     @Option(name: .customLong("push_interval"), help: "Seconds between pushes.")

@@ -19,7 +19,8 @@ import Testing
         {#- </think> -#}
         """
     private static let parameters: JSONValue = [
-        "type": "object", "properties": ["city": ["type": "string"]], "required": ["city"],
+        "type": "object", "properties": ["city": ["type": "string", "maxLength": 9]],
+        "required": ["city"], "additionalProperties": false,
     ]
     private static let tools: JSONValue = [
         ["type": "function", "function": ["name": "weather", "description": "d", "parameters": parameters]]

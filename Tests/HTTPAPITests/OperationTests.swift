@@ -154,7 +154,7 @@ import Testing
             #expect(samples["lightllm_batch_inference_count_total{method=\"decode\"}"] == 6)
             #expect(samples["lightllm_batch_next_size_sum"] == 2)
             #expect(samples["vllm:iteration_tokens_total_count{\(labels)}"] == 8)
-            #expect(samples["vllm:iteration_tokens_total_sum{\(labels)}"] == 5 + 1 + 6)
+            #expect(samples["vllm:iteration_tokens_total_sum{\(labels)}"] == 12)
         }
     }
 }

@@ -34,16 +34,18 @@ struct TestServer {
         return logger
     }
 
-    /// Runs the server on a free port, and checks that afterwards every slot is free.
+    /// Runs the server on a free port, and checks that afterwards every slot is free. The client of `.live` has
+    /// one connection, that of `.ahc` as many as it takes.
     func run(
-        logger: Logger? = nil, _ configure: (inout Server.Configuration) -> Void = { _ in },
+        logger: Logger? = nil, over setup: TestingSetup = .live,
+        _ configure: (inout Server.Configuration) -> Void = { _ in },
         _ body: @escaping @Sendable (any TestClientProtocol) async throws -> Void
     ) async throws {
         var configuration = Server.Configuration()
         (configuration.port, configuration.modelName) = (0, "tiny")
         configure(&configuration)
         let server = Server(generator, configuration: configuration, logger: logger ?? Self.quietLogger)
-        try await server.application(onRunning: { _ in }).test(.live) { client in try await body(client) }
+        try await server.application(onRunning: { _ in }).test(setup) { client in try await body(client) }
         for _ in 0..<1000
         where generator.engine.statistics.freeSlots != generator.engine.statistics.totalSlots {
             try await Task.sleep(for: .milliseconds(10))

@@ -40,7 +40,9 @@ struct ServingCommandLine {
     }
 
     private static func words(_ flag: ResolvedFlag, _ declared: DeclaredFlags) -> [String] {
-        flag.values.isEmpty ? ["--" + flag.name] : flag.values.map { "--\(flag.name)=\($0)" }
+        flag.values.isEmpty
+            ? ["--" + flag.name]
+            : flag.values.flatMap { $0.isEmpty ? ["--" + flag.name, ""] : ["--\(flag.name)=\($0)"] }
     }
 
     /// Flags that the environment sets. Keys are read where they are used, so that they are not shown anywhere.
