@@ -12,6 +12,11 @@ struct Answer: Sendable {
     /// Why the engine gave the request up.
     private(set) var failure: RequestError?
 
+    var meanLogProbability: Float {
+        let known = chunks.compactMap(\.token.logProbability)
+        return known.isEmpty ? -.infinity : known.reduce(0, +) / Float(known.count)
+    }
+
     var text: String { chunks.map(\.text).joined() }
 
     /// Nil when the request was cancelled before it was through.

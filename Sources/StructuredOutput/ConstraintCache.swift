@@ -39,8 +39,13 @@ public final class ConstraintCache: Sendable {
             return state.entries[key]?.constraint
         }
         if let known { return known }
-        let made = try CompiledConstraint(constraint, tokens: tokens, whitespace: whitespace, limits: limits)
         let sourceBytes = key.reduce(0) { $0 + $1.utf8.count }
+        guard sourceBytes <= limits.sourceBytes else {
+            throw StructuredOutputError(
+                .tooComplex, at: "constraint", expected: "at most \(limits.sourceBytes) bytes",
+                found: "\(sourceBytes)")
+        }
+        let made = try CompiledConstraint(constraint, tokens: tokens, whitespace: whitespace, limits: limits)
         state.withLock { state in
             state.clock += 1
             state.entries[key] = Entry(constraint: made, sourceBytes: sourceBytes, used: state.clock)

@@ -84,16 +84,21 @@ final class LogCollector: Sendable {
         }
     }
 
+    private static func beginAndLeave(_ port: Int) async throws {
+        let connection = try RawConnection(port: port)
+        try await connection.send(rawStream(8000, headers: "X-Request-Id: gone\r\n"))
+        _ = try await connection.read { $0.contains("data:") }
+    }
+
     @Test func clientsThatLeaveAreLogged() async throws {
         let log = LogCollector()
         try await TestServer(slots: 1 << 16, longest: 9000).run(logger: log.logger) { _ in
         } _: { client in
-            let connection = try RawConnection(port: try #require(client.port))
-            try await connection.send(rawStream(8000, headers: "X-Request-Id: gone\r\n"))
-            _ = try await connection.read { $0.contains("data:") }
+            try await Self.beginAndLeave(try #require(client.port))
+            // The server must be there to notice.
+            let line = try #require(try await log.line(with: "X-Request-Id:gone"))
+            #expect(line.contains("/generate_stream aborted"))
         }
-        let line = try #require(try await log.line(with: "X-Request-Id:gone"))
-        #expect(line.contains("/generate_stream aborted"))
     }
 
     @Test func textsAreEscaped() {

@@ -52,6 +52,30 @@ import Testing
         }
     }
 
+    @Test func givesTheBestOfSeveral() async throws {
+        try await TestServer().run { client in
+            func choices(_ more: JSONValue.Members) async throws -> (texts: [String], means: [Double]) {
+                let body: JSONValue.Members = [
+                    "prompt": [5, 6], "max_tokens": 8, "temperature": 1, "seed": 3, "logprobs": 0,
+                    "ignore_eos": true,
+                ]
+                let (_, json) = try await client.post("/v1/completions", .object(body.merging(more) { $1 }))
+                let list = json["choices"]?.array ?? []
+                return (
+                    list.compactMap { $0["text"]?.string },
+                    list.map { choice in
+                        let known = choice["logprobs"]?["token_logprobs"]?.array?.compactMap(\.double) ?? []
+                        return known.reduce(0, +) / Double(max(known.count, 1))
+                    }
+                )
+            }
+            let all = try await choices(["n": 6])
+            let best = try await choices(["n": 2, "best_of": 6])
+            let order = all.means.indices.sorted { all.means[$0] > all.means[$1] }
+            #expect(best.texts == order.prefix(2).map { all.texts[$0] })
+        }
+    }
+
     @Test func completesEveryFormOfPrompt() async throws {
         try await TestServer().run { client in
             func complete(_ prompt: JSONValue, _ more: JSONValue.Members = [:]) async throws -> JSONValue {
@@ -116,7 +140,9 @@ import Testing
         ("/v1/completions", ["prompt": "x", "suffix": "y"], "suffix"),
         ("/v1/completions", ["prompt": []], "cannot be empty"),
         ("/v1/completions", [:], "prompt is missing"),
-        ("/v1/completions", ["prompt": "x", "best_of": 3], "best_of"),
+        ("/v1/completions", ["prompt": "x", "best_of": 3, "stream": true], "best_of"),
+        ("/v1/completions", ["prompt": "x", "n": 2, "best_of": 1], "best_of"),
+        ("/v1/completions", ["prompt": "x", "bad_words": ["a"]], "bad_words"),
         ("/v1/completions", ["prompt": ["a", 5]], "prompt must be"),
         ("/v1/completions", ["prompt": "x", "stop": 5], "stop"),
         ("/v1/completions", ["prompt": "x", "logprobs": 99], "logprobs"),

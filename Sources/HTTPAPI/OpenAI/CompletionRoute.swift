@@ -11,8 +11,12 @@ extension Server {
         var fields = try RequestFields(body)
         try fields.refuse("suffix") { $0.isNothing }
         let parameters = try OpenAIParameters(&fields, generator)
-        guard try fields.int("best_of") ?? parameters.count == parameters.count else {
-            throw APIError.invalid("best_of must equal n", parameter: "best_of")
+        let candidates = try fields.int("best_of", in: 1...32) ?? parameters.count
+        guard candidates >= parameters.count else {
+            throw APIError.invalid("best_of must be at least n", parameter: "best_of")
+        }
+        guard candidates == parameters.count || parameters.streamedUsage == nil else {
+            throw APIError.invalid("best_of must equal n where answers are streamed", parameter: "best_of")
         }
         let form = try AnswerForm(openAI: &fields).compiled(generator)
         let top = try fields.int("logprobs", in: 0...20)
@@ -32,7 +36,7 @@ extension Server {
             // A prompt is scored on the way to a token, which is then left out.
             request.maxNewTokens = max(request.maxNewTokens, echoes ? 1 : request.maxNewTokens)
             form.apply(to: &request)
-            requests += Self.repeated(request, count: parameters.count)
+            requests += Self.repeated(request, count: candidates)
         }
         let streams = try start(requests, context)
         let reply = CompletionReply(
@@ -45,11 +49,22 @@ extension Server {
             for (answer, request) in zip(answers, requests) {
                 try form.validate(answer.text, answer.finish, of: request)
             }
-            return .json(reply.completion(answers), ignored: fields.ignored)
+            let generated = answers.reduce(0) { $0 + $1.chunks.count }
+            let best = Self.best(parameters.count, of: candidates, answers)
+            return .json(reply.completion(best, generated: generated), ignored: fields.ignored)
         }
         return .events(prefix: "data: ", ignored: fields.ignored) { events in
             try await reply.stream(
                 merged(streams), prompts: streams.map(\.promptTokens), usage: usage, to: &events)
+        }
+    }
+
+    /// Of every `candidates` answers those whose tokens are the likeliest on average, likeliest first.
+    private static func best(_ count: Int, of candidates: Int, _ answers: [Answer]) -> [Answer] {
+        guard candidates > count else { return answers }
+        return stride(from: 0, to: answers.count, by: candidates).flatMap { first in
+            let group = answers[first..<min(first + candidates, answers.count)]
+            return group.map { ($0, $0.meanLogProbability) }.sorted { $0.1 > $1.1 }.prefix(count).map(\.0)
         }
     }
 
@@ -96,7 +111,7 @@ private struct CompletionReply: Sendable {
         ]
     }
 
-    func completion(_ answers: [Answer]) -> JSONValue {
+    func completion(_ answers: [Answer], generated: Int) -> JSONValue {
         let choices = answers.enumerated().map { index, answer -> JSONValue in
             let chunks = generatesNothing ? [] : answer.chunks
             var log = TokenLog(generator)
@@ -114,7 +129,7 @@ private struct CompletionReply: Sendable {
         let firsts = stride(from: 0, to: answers.count, by: choicesOfPrompt).map { answers[$0] }
         var usage = TokenUsage(prompt: firsts.reduce(0) { $0 + $1.promptTokens.count })
         usage.cached = firsts.reduce(0) { $0 + $1.cachedTokens }
-        usage.completion = generatesNothing ? 0 : answers.reduce(0) { $0 + $1.chunks.count }
+        usage.completion = generatesNothing ? 0 : generated
         result["usage"] = usage.value
         return .object(result)
     }

@@ -12,6 +12,14 @@ struct OpenAIParameters {
     let maxTokens: Int?
     private let request: TextRequest
 
+    /// Fields of other servers that change answers and have no counterpart here.
+    private static let unsupported = [
+        "bad_words", "prompt_logprobs", "typical_p", "use_beam_search", "length_penalty", "early_stopping",
+        "mirostat", "dry_multiplier", "xtc_probability", "dynatemp_range", "prompt_embeds", "lora_path",
+        "logits_processors", "return_token_ids", "return_tokens_as_token_ids", "reasoning_budget",
+        "thinking_token_budget",
+    ]
+
     init(_ fields: inout RequestFields, _ generator: TextGenerator) throws(APIError) {
         model = try fields.string("model")
         count = try fields.int("n", in: 1...32) ?? 1
@@ -23,6 +31,7 @@ struct OpenAIParameters {
         for field in ["user", "store", "metadata", "service_tier", "prompt_cache_key", "safety_identifier"] {
             _ = fields.value(field)
         }
+        for field in Self.unsupported { try fields.refuse(field) { $0.isNothing || $0.double == 1 } }
         var request = TextRequest(prompt: .tokens([]), maxNewTokens: 1)
         request.sampling = try Self.sampling(&fields, generator.standardSampling)
         request.ignoresEndTokens = try fields.bool("ignore_eos") ?? false

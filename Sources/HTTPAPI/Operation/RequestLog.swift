@@ -66,6 +66,9 @@ private final class RequestEnding: Sendable {
         guard !isReported.exchange(true, ordering: .relaxed) else { return }
         let end = ContinuousClock.now
         let state = record.state
+        // A stream whose client has left ends like any other, but for its last token.
+        let isWhole = state.answers.allSatisfy { $0.finish != nil } || status != .ok
+        let status = isWhole ? status : nil
         if let logger = log.logger { logger.info("\(line(state, status, end))") }
         if let trace {
             log.traces?.add(

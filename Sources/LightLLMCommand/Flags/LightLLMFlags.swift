@@ -70,14 +70,7 @@ let lightLLMFlags: [FlagRow] = [
     .refused(
         "it stores activations with 8 bits (vllm-w8a8), and weights alone are stored with fewer bits here",
         flags: ["static_quant"]),
-    .refused(
-        "it is not supported yet",
-        flags: [
-            "simple_constraint_mode", "health_monitor",
-            "enable_monitor_auth",
-        ],
-        values: [
-            "output_constraint_mode", "tool_call_parser", "metric_gateway", "job_name", "grouping_key",
-            "push_interval",
-        ]),
+    .noted(
+        "an answer may always be held to a form that its request asks for",
+        flags: ["simple_constraint_mode"], values: ["output_constraint_mode"]),
 ]

@@ -120,9 +120,8 @@ let vLLMFlags: [FlagRow] =
         .noted(
             "tool calls are found in answers whenever a request has tools",
             flags: ["enable_auto_tool_choice", "enable_reasoning"]),
-        .refused("it is not supported yet", values: ["reasoning_parser"]),
         .refused("answers name tokens by their text", flags: ["return_tokens_as_token_ids"]),
-        .refused("prompts name the tools that a request has", flags: ["exclude_tools_when_tool_choice_none"]),
+        .noted("this is always so", flags: ["exclude_tools_when_tool_choice_none"]),
         .noted(
             "this is always so",
             flags: [
