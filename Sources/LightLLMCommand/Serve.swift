@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Layers
 import HTTPAPI
 import Hummingbird
 import LightLLM
@@ -51,6 +52,12 @@ struct Serve: AsyncParsableCommand {
         native.apply(to: &configuration)
         startup.apply(to: &configuration)
         environment.apply(to: &configuration)
+        if !generator.engine.scoresTexts, options.engine.head != .none {
+            // The first request that asks for a form of its answer would wait for it.
+            Task.detached(priority: .background) { [constraints = generator.constraints] in
+                constraints.prepare()
+            }
+        }
         let server = Server(generator, configuration: configuration, logger: Logger(label: "lightllm"))
         let (host, model) = (arguments.host, arguments.servedName)
         let scheme = configuration.tls == nil ? "http" : "https"

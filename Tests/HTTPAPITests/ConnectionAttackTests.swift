@@ -58,10 +58,13 @@ import TextGeneration
             let port = try port(client)
             try await undisturbed(port) {
                 for (request, status) in Self.attacks {
+                    let start = ContinuousClock.now
                     let received = try await RawConnection.exchange(port, request)
                     #expect(
                         received.status == status && received.isClosed,
                         "\(received.text.prefix(200)) for \(request.prefix(120))")
+                    // A second for the answer, and the one that the client has to read it.
+                    #expect(ContinuousClock.now - start < .seconds(2), "\(request.prefix(120))")
                     #expect(received.text.contains("\"error\""), "\(request.prefix(120))")
                 }
             }
