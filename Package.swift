@@ -24,7 +24,6 @@ let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hum
 let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
-let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let yaml: Target.Dependency = .product(name: "Yams", package: "yams")
 
@@ -49,7 +48,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.5.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -81,7 +79,7 @@ let package = Package(
         layer("StructuredOutput", ["JSON", collections]),
         layer("ToolCalls", ["JSON", collections]),
         // Repositories of models over HTTP.
-        layer("Hub", ["JSON", collections, httpClient, crypto, nio, nioHTTP1]),
+        layer("Hub", ["JSON", httpClient, crypto, nio, nioHTTP1]),
         // Tier 2
         layer("CUDABackend", ["Tensors", "CUDARuntime", "CKernels"]),
         layer("Layers", ["Tensors", "Weights"]),
@@ -112,7 +110,7 @@ let package = Package(
                 "ToolCalls", "JSON", collections, hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes,
                 httpClient,
                 nio,
-                nioHTTP1, nioSSL, crypto, lifecycle, signals, logging, tracing,
+                nioHTTP1, nioSSL, crypto, lifecycle, signals, logging,
             ]),
         // Checks and measurements for a machine with a GPU.
         layer(
@@ -131,7 +129,7 @@ let package = Package(
                 "Layers", "Tensors", "Weights", "ToolCalls", "GPUCheck", "CUDARuntime", "CUDABackend",
                 "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
                 nioHTTP1,
-                yaml, nioSSL,
+                yaml,
             ],
             swiftSettings: strict),
         .executableTarget(
