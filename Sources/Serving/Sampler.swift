@@ -80,7 +80,7 @@ struct Sampler {
 
     private var allowsOnlyEnd: Bool {
         guard var rest = query.allowed else { return false }
-        for token in endTokens where rest.indices.contains(Int(token) / 64) {
+        for token in endTokens where token >= 0 && rest.indices.contains(Int(token) / 64) {
             rest[Int(token) / 64] &= ~(1 << UInt64(token % 64))
         }
         return rest.allSatisfy { $0 == 0 }

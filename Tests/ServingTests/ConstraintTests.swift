@@ -59,6 +59,14 @@ private struct MovingThirds: TokenConstraint {
         #expect(crowded.statistics.freeSlots == 60)
     }
 
+    /// Configurations name end tokens that no vocabulary has.
+    @Test func impossibleEndTokensAreNoEnd() async throws {
+        let engine = try makeEngine()
+        var odd = request(3, last: 6)
+        (odd.endTokens, odd.sampling.minNewTokens) = ([-1, .max, .min], 4)
+        #expect(try await answer(engine, odd).tokens.count == 6)
+    }
+
     @Test func failingEndsTheRequestAlone() async throws {
         let engine = try makeEngine()
         var failing = request(0, last: 30)
