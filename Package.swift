@@ -44,6 +44,12 @@ let package = Package(
         .executable(name: "lightllm", targets: ["LightLLMCommand"]),
         .executable(name: "embedding-example", targets: ["EmbeddingExample"]),
     ],
+    traits: [
+        .default(enabledTraits: ["MPI"]),
+        .trait(
+            name: "MPI",
+            description: "Ranks in several processes and on several machines, with the system's MPI library."),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -63,6 +69,12 @@ let package = Package(
         .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        // Tensor parallelism between processes.
+        .systemLibrary(
+            name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"]), .brew(["open-mpi"])]),
+        .target(
+            name: "CMPI", dependencies: [.target(name: "COpenMPI", condition: .when(traits: ["MPI"]))],
+            cSettings: [.define("LLM_MPI", .when(traits: ["MPI"])), .treatAllWarnings(as: .error)]),
         .target(name: "CCUDA", cSettings: [.treatAllWarnings(as: .error)]),
         // Kernel sources, which the device's compiler sees first.
         .target(name: "CCUDAKernels", exclude: ["cu"]),
@@ -72,6 +84,7 @@ let package = Package(
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
+        layer("Ranks", ["Tensors", "CMPI"]),
         layer("CUDARuntime", ["CCUDA", "CCUDAKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
         layer("Tokenizers", ["JSON", "CPCRE2", collections, heap, protobuf]),
@@ -85,7 +98,7 @@ let package = Package(
         layer("Layers", ["Tensors", "Weights"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
         layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
-        layer("Serving", ["Scheduling", "Layers", "Tensors"]),
+        layer("Serving", ["Scheduling", "Layers", "Tensors", "Ranks"]),
         // Tier 4
         layer(
             "TextGeneration",
@@ -99,7 +112,7 @@ let package = Package(
             "LightLLM",
             [
                 "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
-                "CUDABackend", "ToolCalls",
+                "CUDABackend", "Ranks", "ToolCalls",
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
@@ -126,7 +139,8 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Layers", "Tensors", "Weights", "ToolCalls", "GPUCheck", "CUDARuntime", "CUDABackend",
+                "Layers", "Tensors", "Weights", "Ranks", "ToolCalls", "GPUCheck", "CUDARuntime",
+                "CUDABackend",
                 "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
                 nioHTTP1,
                 yaml,
@@ -158,7 +172,8 @@ let package = Package(
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
         tests(
             "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),
-        tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
+        tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend", "Ranks"]),
+        tests("RanksTests", ["Ranks", "Tensors", "ReferenceBackend"]),
         tests(
             "TextGenerationTests",
             ["TextGeneration", "StructuredOutput", "ToolCalls", "Tokenizers", "JSON", collections]),
@@ -180,7 +195,7 @@ let package = Package(
             "ConformanceTests",
             [
                 "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
-                "ReferenceBackend",
+                "ReferenceBackend", "Ranks",
                 "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,

@@ -1,8 +1,11 @@
 public import Tensors
+import Weights
 
 /// The part of a layer in which tokens look at each other.
 public protocol Attention: Sendable {
     func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix
+    /// What a token occupies in the cache when `layers` layers are like this.
+    func cacheLayout(layers: Int) -> CacheLayout
 }
 
 /// The heads of one attention layer.
@@ -24,18 +27,90 @@ public struct Heads: Sendable, Equatable {
     public func cacheLayout(layers: Int) -> CacheLayout {
         CacheLayout(layers: layers, heads: keyValue, keyWidth: width, valueWidth: width)
     }
+}
 
-    /// Where the queries, keys and values are in a projection that has, for each key-value head, its query
-    /// heads, then the key, then the value.
-    public var grouped: [Range<Int>] {
-        let together = query / keyValue
-        func heads(_ first: Int, _ count: Int) -> [Range<Int>] {
-            (0..<keyValue).map { group in
-                let start = (group * (together + 2) + first) * width
-                return start..<start + count * width
-            }
+/// The heads that one of several computes.
+struct OwnHeads {
+    let all: Heads
+    let query: Range<Int>
+    let keyValue: Range<Int>
+
+    var heads: Heads { Heads(query: query.count, keyValue: keyValue.count, width: all.width) }
+
+    /// Key-value heads and their queries. Where there are fewer than parts, several parts have the same one and share
+    /// out its queries.
+    init(_ heads: Heads, _ shard: Shard) throws(SplitError) {
+        all = heads
+        let together = heads.query / heads.keyValue
+        guard heads.keyValue < shard.count else {
+            keyValue = shard.range(of: heads.keyValue)
+            query = keyValue.lowerBound * together..<keyValue.upperBound * together
+            return
         }
-        return heads(0, together) + heads(together, 1) + heads(together + 1, 1)
+        let head = shard.index * heads.keyValue / shard.count
+        // The parts that have this head.
+        let first = (head * shard.count + heads.keyValue - 1) / heads.keyValue
+        let last = ((head + 1) * shard.count + heads.keyValue - 1) / heads.keyValue
+        guard together >= last - first else {
+            throw .tooFew(
+                "query heads, \(together) to each of \(heads.keyValue) key-value heads,", heads.query,
+                parts: shard.count)
+        }
+        let part = Shard(index: shard.index - first, of: last - first).range(of: together)
+        keyValue = head..<head + 1
+        query = head * together + part.lowerBound..<head * together + part.upperBound
+    }
+
+    /// The columns of these of all query heads, when those lie side by side.
+    var queryColumns: Range<Int> { query.lowerBound * all.width..<query.upperBound * all.width }
+    var keyValueColumns: Range<Int> { keyValue.lowerBound * all.width..<keyValue.upperBound * all.width }
+}
+
+/// Where a checkpoint has the projections of queries, keys and values.
+public enum AttentionProjections {
+    /// Each in a matrix of its own.
+    case separate(query: Parameters, key: Parameters, value: Parameters)
+    /// In one matrix: all query heads, all key heads, all value heads.
+    case stacked(Parameters)
+    /// In one matrix: for each key-value head its query heads, then the key, then the value.
+    case grouped(Parameters)
+
+    /// What belongs to `own`, as one projection.
+    func linear(_ own: OwnHeads, inputs: Int) throws -> Linear {
+        let (all, q, kv) = (own.all, own.queryColumns, own.keyValueColumns)
+        switch self {
+        case .separate(let query, let key, let value):
+            return try Linear(
+                [
+                    .init(query, outputs: all.queryWidth, kept: [q]),
+                    .init(key, outputs: all.keyValueWidth, kept: [kv]),
+                    .init(value, outputs: all.keyValueWidth, kept: [kv]),
+                ], inputs: inputs)
+        case .stacked(let parameters):
+            let keys = all.queryWidth, values = all.queryWidth + all.keyValueWidth
+            return try Linear(
+                [
+                    .init(
+                        parameters, outputs: all.stackedWidth,
+                        kept: [
+                            q, keys + kv.lowerBound..<keys + kv.upperBound,
+                            values + kv.lowerBound..<values + kv.upperBound,
+                        ])
+                ], inputs: inputs)
+        case .grouped(let parameters):
+            return try Linear(
+                [.init(parameters, outputs: all.stackedWidth, kept: Self.grouped(own))], inputs: inputs)
+        }
+    }
+
+    private static func grouped(_ own: OwnHeads) -> [Range<Int>] {
+        let (together, width) = (own.all.query / own.all.keyValue, own.all.width)
+        func head(_ group: Int, _ index: Int) -> Range<Int> {
+            let start = (group * (together + 2) + index) * width
+            return start..<start + width
+        }
+        return own.query.map { head($0 / together, $0 % together) }
+            + own.keyValue.map { head($0, together) } + own.keyValue.map { head($0, together + 1) }
     }
 }
 
@@ -67,15 +142,24 @@ public struct GroupedQueryAttention: Attention {
     let shape: AttentionShape
     let layer: Int
 
-    /// `qkv` stacks the three projections in this order.
-    public init(qkv: Linear, output: Linear, heads: Heads, _ details: Details, layer: Int) {
-        (self.qkv, self.output, self.heads, self.details) = (qkv, output, heads, details)
-        self.layer = layer
+    /// `heads` are those of the whole model, as slopes and norms are; computed are this part's.
+    public init(
+        _ projections: AttentionProjections, output: Parameters, width: Int, heads all: Heads,
+        _ details: Details, layer: Int
+    ) throws {
+        let own = try OwnHeads(all, output.shard)
+        qkv = try projections.linear(own, inputs: width)
+        self.output = try Linear(
+            output, inputs: all.queryWidth, outputs: width, split: .inputs([own.queryColumns]))
+        (heads, self.details, self.layer) = (own.heads, details, layer)
         shape = AttentionShape(
             queryHeads: heads.query, keyValueHeads: heads.keyValue, keyWidth: heads.width,
             valueWidth: heads.width, scale: details.scale ?? 1 / Float(heads.width).squareRoot(),
-            reach: details.reach, softcap: details.softcap, slopes: details.slopes)
+            reach: details.reach.from(head: own.query.lowerBound), softcap: details.softcap,
+            slopes: details.slopes.map { Array($0[own.query]) })
     }
+
+    public func cacheLayout(layers: Int) -> CacheLayout { heads.cacheLayout(layers: layers) }
 
     public func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix {
         let parts = qkv(x).split(heads.queryWidth, heads.keyValueWidth, heads.keyValueWidth)

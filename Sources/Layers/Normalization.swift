@@ -1,4 +1,5 @@
 public import Tensors
+import Weights
 
 /// Brings the rows of a matrix to a common scale.
 public protocol Normalization: Sendable {
@@ -76,22 +77,26 @@ public struct HeadNorm: Sendable {
         weight = try parameters.row("weight", count: width, offset: offset)
     }
 
-    /// Each head has its own row of the matrix `weight`.
-    public init(
-        _ parameters: Parameters, heads: Int, width: Int, by statistic: HeadStatistic, epsilon: Float
-    ) throws {
-        (self.statistic, self.epsilon) = (statistic, epsilon)
-        weight = parameters.backend.makeVector(
-            [try parameters.matrix("weight", outputs: heads, inputs: width)])
-    }
+    /// Which heads of an attention layer.
+    public enum Subject: Sendable { case queries, keys }
 
-    /// Each head has a vector `weight` of its own.
+    /// Each head has its own row of the matrix `weight`, or a vector of its own in the list `norms`.
     public init(
-        heads: [Parameters], width: Int, by statistic: HeadStatistic, epsilon: Float
+        _ parameters: Parameters, ofEach subject: Subject, _ heads: Heads, by statistic: HeadStatistic,
+        epsilon: Float
     ) throws {
-        precondition(!heads.isEmpty, "no heads")
         (self.statistic, self.epsilon) = (statistic, epsilon)
-        weight = heads[0].backend.makeVector(try heads.map { try $0.vector("weight", count: width) })
+        let own = try OwnHeads(heads, parameters.shard)
+        let (all, kept) =
+            subject == .queries ? (heads.query, own.query) : (heads.keyValue, own.keyValue)
+        guard parameters.contains("weight") else {
+            let list = parameters["norms"]
+            let vectors = try (0..<all).map { try list["\($0)"].vector("weight", count: heads.width) }
+            weight = parameters.backend.makeVector(Array(vectors[kept]))
+            return
+        }
+        weight = parameters.backend.makeVector(
+            [try parameters.matrix("weight", outputs: all, inputs: heads.width).rows(kept)])
     }
 
     /// Normalises the heads of `x` in place.

@@ -8,12 +8,19 @@ public struct Parameters: Sendable {
     public let backend: any Backend
     /// Whether the model that is built of them has a head.
     let head: ModelHead
+    /// Those that share out the model.
+    let group: any Communicator
 
-    public init(_ scope: WeightScope, backend: any Backend, head: ModelHead = .ofCheckpoint) {
-        (self.scope, self.backend, self.head) = (scope, backend, head)
+    public init(
+        _ scope: WeightScope, backend: any Backend, head: ModelHead = .ofCheckpoint,
+        group: any Communicator = SingleCommunicator()
+    ) {
+        (self.scope, self.backend, self.head, self.group) = (scope, backend, head, group)
     }
 
-    public subscript(_ name: String) -> Parameters { Parameters(scope[name], backend: backend, head: head) }
+    public subscript(_ name: String) -> Parameters {
+        Parameters(scope[name], backend: backend, head: head, group: group)
+    }
 
     /// Whether the checkpoint has `leaf` ("weight", "bias") here.
     public func contains(_ leaf: String) -> Bool { scope.contains(leaf) }
@@ -53,5 +60,30 @@ public struct Parameters: Sendable {
     /// The values of the vector `leaf`, on the host; for the few that shape a model rather than run in it.
     public func values(_ leaf: String, count: Int) throws -> [Float] {
         try vector(leaf, count: count).values(backend)
+    }
+}
+
+/// Parts of a model that is shared out.
+extension Parameters {
+    var shard: Shard { group.shard }
+
+    /// Which inputs of the projection here belong to this shard.
+    func ownInputs(of inputs: Int) throws -> Range<Int> {
+        guard !shard.isWhole else { return 0..<inputs }
+        return try shard.part(
+            of: inputs, grain: scope.grain("weight", inputs: inputs), "inputs of \(scope.path)")
+    }
+
+    /// The rows of `ranges` of a weight of here, one after the other.
+    func rows(_ ranges: [Range<Int>], of weight: HostWeight) -> HostWeight {
+        weight.rows(ranges, copies: group.exchanges)
+    }
+
+    /// The columns of `ranges` of a weight of here, one after the other. Throws when one cuts a block.
+    func columns(_ ranges: [Range<Int>], of weight: HostWeight) throws -> HostWeight {
+        let block = weight.encoding.blockElements
+        let cut = ranges.flatMap { [$0.lowerBound, $0.upperBound] }.first { !$0.isMultiple(of: block) }
+        if let cut { throw SplitError.withinBlock(scope.path, at: cut, block: block) }
+        return weight.columns(ranges, copies: group.exchanges)
     }
 }

@@ -60,7 +60,7 @@ public struct MemoryPlan: Sendable, Equatable {
     ) throws {
         let backend = CPUBackend(threads: options.threads, kernels: .idle)
         let network = try Self.rehearsed(
-            checkpoint, options.weightFormat, options.head, on: backend)
+            checkpoint, options.weightFormat, options.head, options.shard, on: backend)
         let element = options.cacheElement ?? checkpoint.defaultCacheElement
         let longest = min(
             options.maxRequestTokens ?? min(checkpoint.contextLength ?? 2048, 16_384),
@@ -80,19 +80,20 @@ public struct MemoryPlan: Sendable, Equatable {
 
     /// The model with weights of the right sizes and no values.
     private static func rehearsed(
-        _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, on backend: CPUBackend
+        _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, _ shard: Shard,
+        on backend: CPUBackend
     ) throws -> any LanguageModel {
         try buildModel(
-            checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) }, head: head
-        )
+            checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) },
+            head: head, group: PlannedCommunicator(shard))
     }
 
-    /// Bytes of packed weights when projections are stored in `format`.
+    /// Bytes of a shard's packed weights when projections are stored in `format`.
     static func weightBytes(
-        _ checkpoint: any Checkpoint, _ format: WeightFormat, _ head: ModelHead
+        _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, _ shard: Shard
     ) throws -> Int {
         let backend = CPUBackend(threads: 1, kernels: .idle)
-        return try withExtendedLifetime(rehearsed(checkpoint, format, head, on: backend)) {
+        return try withExtendedLifetime(rehearsed(checkpoint, format, head, shard, on: backend)) {
             backend.memoryUse.weights
         }
     }

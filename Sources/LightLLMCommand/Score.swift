@@ -24,6 +24,7 @@ struct Score: AsyncParsableCommand {
         help: "How the cache stores keys and values: float32, float16, bfloat16 or int8.")
     var cacheType = "float32"
 
+    @OptionGroup var ranks: RankArguments
     @OptionGroup var quantization: QuantizationArguments
 
     @Flag(name: .customLong("logits"), help: "Also print the logits after the prompt.")
@@ -37,15 +38,21 @@ struct Score: AsyncParsableCommand {
 
     func run() async throws {
         let prompt = try parsedPrompt()
-        let loaded = try LoadedModel(
-            path: await localModel(model.modelDirectory), device: model.device, threads: model.threads,
-            weightFormat: quantization.format())
+        let ranks = try RankProcess.join(ranks)
+        ranks?.endWithGroup()
+        let path = try await localModel(model.modelDirectory)
         var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
         (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
         var options = EngineOptions()
         options.cacheElement = CacheElement(name: cacheType)
         options.maxRequestTokens = prompt.count + request.maxNewTokens
         options.maxTotalTokens = options.maxRequestTokens
+        (options.device, options.threads) = (model.device, model.threads ?? ranks?.threads)
+        options.weightFormat = try quantization.format()
+        if let ranks, ranks.isFollower { return try ranks.follow(path, options) }
+        let loaded = try LoadedModel(
+            path: path, device: options.device, threads: options.threads, weightFormat: options.weightFormat,
+            group: ranks?.group)
         let engine = try loaded.makeEngine(options)
         var scored: [ScoredToken] = [], generated: [ScoredToken] = [], logits: [Float] = []
         for await event in try engine.submit(request) {
@@ -58,6 +65,7 @@ struct Score: AsyncParsableCommand {
             }
         }
         print(report(scored, Array(generated.prefix(maxNewTokens)), logits).serialized)
+        try await ranks?.leave(engine)
     }
 
     private func parsedPrompt() throws -> [Int32] {

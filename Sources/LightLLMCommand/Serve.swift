@@ -20,6 +20,7 @@ struct Serve: AsyncParsableCommand {
     func validate() throws { try startup.validate(maxRequestTokens: arguments.maxRequestTokens) }
 
     func run() async throws {
+        let ranks = try RankProcess.join(arguments.ranks)
         let start = ContinuousClock.now
         let environment = try ServerEnvironment(ProcessInfo.processInfo.environment)
         startup.bootstrapLog()
@@ -29,8 +30,11 @@ struct Serve: AsyncParsableCommand {
         var options = try arguments.options()
         embedding.apply(to: &options)
         options.truncation = startup.truncation
-        let loaded = try LoadedTextModel(
-            path: await localModel(arguments.modelDirectory), options: options)
+        options.engine.threads = options.engine.threads ?? ranks?.threads
+        let path = try await localModel(arguments.modelDirectory)
+        ranks?.endWithGroup()
+        if let ranks, ranks.isFollower { return try ranks.follow(path, options.engine) }
+        let loaded = try LoadedTextModel(path: path, options: options, group: ranks?.group)
         var generator = loaded.generator
         environment.apply(to: &generator)
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
@@ -63,6 +67,7 @@ struct Serve: AsyncParsableCommand {
         let scheme = configuration.tls == nil ? "http" : "https"
         try await server.run { port in announce(scheme, host, port, model) }
         options.engine.trace?.flush()
+        try await ranks?.leave(generator.engine)
     }
 
     private func report(_ loaded: LoadedTextModel, _ engine: EngineConfiguration) {

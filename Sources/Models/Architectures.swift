@@ -14,12 +14,13 @@ public let architectures: [any Architecture.Type] = [
 ]
 
 /// Builds the model that a checkpoint's config.json asks for, with every tensor accounted for; projections are
-/// kept as `storage` says, or as the checkpoint has them.
+/// kept as `storage` says, or as the checkpoint has them. Only the part of the weights that falls to this member of
+/// `group` is kept.
 ///
-/// Throws `ConfigError`, `RotaryError` or `CheckpointError`, each naming what it expected and found.
+/// Throws `ConfigError`, `RotaryError`, `CheckpointError` or `SplitError`, each naming what it expected and found.
 public func buildModel(
     _ checkpoint: any Checkpoint, on backend: any Backend, storage: WeightStorage? = nil,
-    head: ModelHead = .ofCheckpoint
+    head: ModelHead = .ofCheckpoint, group: any Communicator = SingleCommunicator()
 ) throws -> any LanguageModel {
     let modelType = checkpoint.configuration["model_type"]?.string
     let className = checkpoint.configuration["architectures"]?.array?.first?.string
@@ -29,17 +30,18 @@ public func buildModel(
     else {
         throw ConfigError.unsupportedModelType(modelType, supported: architectures.flatMap { $0.modelTypes })
     }
-    return try architecture.load(checkpoint, on: backend, storage, head)
+    return try architecture.load(checkpoint, on: backend, storage, head, group)
 }
 
 extension Architecture {
     fileprivate static func load(
         _ checkpoint: any Checkpoint, on backend: any Backend, _ storage: WeightStorage?,
-        _ head: ModelHead
+        _ head: ModelHead, _ group: any Communicator
     ) throws -> any LanguageModel {
         let config = try decodeConfig(checkpoint.configuration)
         let store = WeightStore(checkpoint, storage: storage)
-        let model = try build(config, Parameters(WeightScope(store), backend: backend, head: head))
+        let model = try build(
+            config, Parameters(WeightScope(store), backend: backend, head: head, group: group))
         try store.finish(ignoring: { ignores($0, config) })
         return model
     }

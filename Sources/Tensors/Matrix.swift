@@ -27,6 +27,14 @@ public struct Matrix: Sendable {
             offset: offset + range.lowerBound)
     }
 
+    /// Some of the rows. Shares memory.
+    public func rows(_ range: Range<Int>) -> Matrix {
+        precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
+        return Matrix(
+            rows: range.count, columns: columns, rowStride: rowStride, backend: backend, buffer: buffer,
+            offset: offset + range.lowerBound * rowStride)
+    }
+
     /// Cuts the columns into consecutive parts of the given widths. Shares memory.
     public func split(_ widths: Int...) -> [Matrix] {
         var start = 0

@@ -23,6 +23,12 @@ public final class WeightStore: Sendable {
 
     public func contains(_ name: String) -> Bool { names.contains(stored(name)) }
 
+    fileprivate var roundsOnLoad: Bool { storage != nil }
+
+    fileprivate func encoding(_ name: String) throws(CheckpointError) -> Encoding? {
+        try checkpoint.layout.tensor(stored(name))?.encoding
+    }
+
     /// What the checkpoint calls the tensor.
     private func stored(_ name: String) -> String {
         isBare && name.hasPrefix("model.") ? String(name.dropFirst("model.".count)) : name
@@ -56,6 +62,12 @@ public struct WeightScope: Sendable {
     public subscript(_ name: String) -> WeightScope { WeightScope(store, path: full(name)) }
 
     public func contains(_ leaf: String) -> Bool { store.contains(full(leaf)) }
+
+    /// Whether projections may be kept with fewer bits than the checkpoint has.
+    var roundsOnLoad: Bool { store.roundsOnLoad }
+
+    /// How the numbers of `leaf` are stored; nil when there is no such tensor.
+    func encoding(_ leaf: String) throws(CheckpointError) -> Encoding? { try store.encoding(full(leaf)) }
 
     public func tensor(_ leaf: String, shape: [Int]) throws(CheckpointError) -> HostTensor {
         try store.tensor(full(leaf), shape: shape)

@@ -1,6 +1,6 @@
 import HTTPTypes
 import Hummingbird
-import Serving
+public import Serving
 import ServiceLifecycle
 import Synchronization
 
@@ -71,12 +71,26 @@ func pause(_ duration: Duration) async -> Bool {
 public enum ServerFailure: Error, CustomStringConvertible {
     case interrupted
     case stalled(Duration)
+    case engine(RequestError)
 
     public var description: String {
         switch self {
         case .interrupted: "stopped at once, as asked twice"
+        case .engine(let failure): "\(failure)"
         case .stalled(let duration): "no step has ended for \(Int(duration / .seconds(1))) s"
         }
+    }
+}
+
+/// Ends the server when its engine has failed, once those who waited for it know.
+struct FailureMonitor {
+    let engine: Engine
+    let grace = Duration.seconds(1)
+
+    func run() async throws {
+        while engine.statistics.failure == nil { try await Task.sleep(for: .milliseconds(100)) }
+        try await Task.sleep(for: grace)
+        if let failure = engine.statistics.failure { throw ServerFailure.engine(failure) }
     }
 }
 

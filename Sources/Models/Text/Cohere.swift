@@ -24,21 +24,20 @@ public enum Cohere: Architecture {
             norm: shared.layerNorm(weights["model.norm"]),
             head: shared.head(
                 weights, tied: shared.tieWordEmbeddings ?? true, scale: config.logitScale ?? 0.0625),
-            rotations: [rotation], cache: shared.cacheLayout)
+            rotations: [rotation])
     }
 
     private static func attention(
         _ index: Int, _ config: ExtendedConfig<CohereExtras>, _ rotation: Rotation, _ weights: Parameters
     ) throws -> GroupedQueryAttention {
-        let (shared, heads) = (config.shared, config.shared.heads)
+        let shared = config.shared
         var details = GroupedQueryAttention.Details(rotation: rotation)
-        func norm(_ name: String, _ count: Int) throws -> HeadNorm {
+        func norm(_ name: String, ofEach subject: HeadNorm.Subject) throws -> HeadNorm {
             try HeadNorm(
-                weights[name], heads: count, width: heads.width, by: .deviation,
-                epsilon: shared.layerEpsilon)
+                weights[name], ofEach: subject, shared.heads, by: .deviation, epsilon: shared.layerEpsilon)
         }
         if config.useQkNorm == true {
-            details.norms = (try norm("q_norm", heads.query), try norm("k_norm", heads.keyValue))
+            details.norms = (try norm("q_norm", ofEach: .queries), try norm("k_norm", ofEach: .keys))
         }
         return try shared.attention(weights, details, layer: index)
     }
