@@ -63,12 +63,21 @@ let package = Package(
         .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        .systemLibrary(
+            name: "CTurboJPEG", pkgConfig: "libturbojpeg",
+            providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(
+            name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+        .systemLibrary(
+            name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+        .target(name: "CImageCodecs", dependencies: ["CPNG"], cSettings: [.treatAllWarnings(as: .error)]),
         .target(name: "CCUDA", cSettings: [.treatAllWarnings(as: .error)]),
         // Kernel sources, which the device's compiler sees first.
         .target(name: "CCUDAKernels", exclude: ["cu"]),
         layer("JSON", [collections]),
         layer("Tensors"),
         layer("Scheduling", [deque, heap]),
+        layer("Images", ["CImageCodecs", "CTurboJPEG", "CWebP"]),
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
@@ -139,6 +148,7 @@ let package = Package(
         tests("CKernelsTests", ["CKernels"]),
         tests("JSONTests", ["JSON", collections]),
         tests("SchedulingTests", ["Scheduling"]),
+        tests("ImagesTests", ["Images", "JSON", collections]),
         tests("WeightsTests", ["Weights", "Tensors", "JSON"]),
         tests("BackendTests", ["CPUBackend", "ReferenceBackend", "Tensors"]),
         // A CUDA device that is this computer's processor: the driver's calls, and the kernels as C++.
