@@ -91,10 +91,10 @@ let package = Package(
         layer("Hub", ["JSON", httpClient, crypto, nio, nioHTTP1]),
         // Tier 2
         layer("CUDABackend", ["Tensors", "CUDARuntime", "CKernels"]),
-        layer("Layers", ["Tensors", "Weights"]),
+        layer("Layers", ["Tensors", "Weights", "Images", "JSON"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
-        layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
-        layer("Serving", ["Scheduling", "Layers", "Tensors"]),
+        layer("Models", ["Layers", "Weights", "Tensors", "Images", "JSON", collections]),
+        layer("Serving", ["Scheduling", "Layers", "Tensors", "Images", crypto]),
         // Tier 4
         layer(
             "TextGeneration",
@@ -108,7 +108,7 @@ let package = Package(
             "LightLLM",
             [
                 "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
-                "CUDABackend", "ToolCalls",
+                "CUDABackend", "ToolCalls", "Images",
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
@@ -136,7 +136,7 @@ let package = Package(
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
                 "Layers", "Tensors", "Weights", "ToolCalls", "GPUCheck", "CUDARuntime", "CUDABackend",
-                "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
+                "Scheduling", "Hub", "Images", logging, hummingbird, collections, argumentParser, httpClient, nio,
                 nioHTTP1,
                 yaml,
             ],

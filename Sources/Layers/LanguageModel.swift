@@ -62,6 +62,9 @@ public protocol Architecture: SendableMetatype {
     /// The classes, first of `architectures` in config.json, that this answers to whatever the model type says.
     static var classNames: [String] { get }
 
+    /// Whether it answers to a configuration that no class name gives to another.
+    static func claims(_ configuration: JSONValue) -> Bool
+
     static func build(_ config: Config, _ weights: Parameters) throws -> Model
 
     /// The configuration with what the family leaves out of its files, and with other files of the checkpoint that
@@ -79,6 +82,10 @@ public protocol Architecture: SendableMetatype {
 
 extension Architecture {
     public static var classNames: [String] { [] }
+
+    public static func claims(_ configuration: JSONValue) -> Bool {
+        configuration["model_type"]?.string.map { modelTypes.contains($0) } ?? false
+    }
 
     public static func completed(_ configuration: JSONValue, of checkpoint: any Checkpoint) -> JSONValue {
         configuration

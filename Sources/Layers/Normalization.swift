@@ -87,7 +87,8 @@ public struct HeadNorm: Sendable {
     }
 
     /// All heads together are normalised as one, by a vector as wide as they are.
-    public init(joint parameters: Parameters, width: Int, by statistic: HeadStatistic, epsilon: Float) throws {
+    public init(joint parameters: Parameters, width: Int, by statistic: HeadStatistic, epsilon: Float) throws
+    {
         try self.init(parameters, width: width, by: statistic, epsilon: epsilon)
         isJoint = true
     }
@@ -103,6 +104,7 @@ public struct HeadNorm: Sendable {
 
     /// Normalises the heads of `x` in place.
     public func apply(to x: Matrix, heads: Int) {
-        x.backend.normalizeHeads(x, heads: isJoint ? 1 : heads, by: statistic, weight: weight, epsilon: epsilon)
+        x.backend.normalizeHeads(
+            x, heads: isJoint ? 1 : heads, by: statistic, weight: weight, epsilon: epsilon)
     }
 }

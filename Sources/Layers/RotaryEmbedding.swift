@@ -115,6 +115,16 @@ extension Rotation {
         geometry.rotation(.fixed(geometry.frequencies(theta: Double(geometry.theta))))
     }
 
+    /// Plain frequencies for the position on each of so many axes, one after the other; `geometry` is that of one.
+    public static func rope(_ geometry: RopeGeometry, axes count: Int) -> Rotation {
+        let plain = geometry.frequencies(theta: Double(geometry.theta))
+        return Rotation(
+            frequencies: .fixed(Array(repeatElement(plain, count: count).joined())),
+            columns: geometry.firstColumn..<geometry.firstColumn + count * geometry.width,
+            pairing: geometry.pairing,
+            axes: (0..<count).flatMap { Array(repeating: $0, count: plain.count) })
+    }
+
     /// Plain frequencies of a base that depends on the sequence's length.
     public static func rope(
         _ geometry: RopeGeometry, base: @escaping @Sendable (Int) -> Double

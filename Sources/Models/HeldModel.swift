@@ -1,5 +1,6 @@
 import JSON
 internal import Layers
+import OrderedCollections
 
 /// A text architecture within a model that does more: its configuration, and how it is built.
 public struct HeldModel: Decodable, Sendable {

@@ -109,7 +109,9 @@ public struct ForwardPass: Sendable {
 extension AttentionShape.Reach {
     /// From where the first of `rows`, which are of `sequence`, stands to where the last does: the end of the
     /// sequence for all that see everything.
-    public func span(of rows: Range<Int>, _ sequence: ForwardPass.Sequence, _ pass: ForwardPass) -> ClosedRange<Int> {
+    public func span(of rows: Range<Int>, _ sequence: ForwardPass.Sequence, _ pass: ForwardPass)
+        -> ClosedRange<Int>
+    {
         let first = isCausal ? Int(pass.positions[rows.lowerBound]) : sequence.contextSlots.count - 1
         return first...(isCausal ? first + rows.count - 1 : first)
     }

@@ -56,10 +56,19 @@ public protocol ImageEncoder: Sendable {
     var width: Int { get }
     /// The most tokens that an image has.
     var mostTokens: Int { get }
+    /// Images that take as much memory together as any do.
+    var rehearsal: [PixelImage] { get }
     /// What an image of this size becomes, in pixels.
     func plan(width: Int, height: Int) throws(ImageRefusal) -> ImagePlan
     /// The features of images that `plan` took, in order.
     func encode(_ images: [PixelImage]) -> [ImageFeatures]
+}
+
+extension PixelImage {
+    /// A black square.
+    public init(side: Int) {
+        self.init(width: side, height: side, pixels: [UInt8](repeating: 0, count: 3 * side * side))
+    }
 }
 
 /// A token by its number or by its text.

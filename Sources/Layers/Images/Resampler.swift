@@ -75,7 +75,8 @@ extension Linear {
         var first = 0
         return outputs.map { outputs in
             defer { first += outputs }
-            return Linear(weight.rows(first..<first + outputs), bias.elements([first..<first + outputs]), parameters)
+            return Linear(
+                weight.rows(first..<first + outputs), bias.elements([first..<first + outputs]), parameters)
         }
     }
 

@@ -42,6 +42,10 @@ public struct TiledImageEncoder<Tower: ImageTower>: ImageEncoder {
     public var width: Int { tower.width }
     public var mostTokens: Int { tiling.mostTiles * tower.tokensPerTile }
 
+    public var rehearsal: [PixelImage] {
+        Array(repeating: PixelImage(side: tower.tileSize), count: tower.tilesAtOnce)
+    }
+
     public func plan(width: Int, height: Int) throws(ImageRefusal) -> ImagePlan {
         try ImageRefusal.check(width: width, height: height, longestSide: tiling.longestSide)
         return ImagePlan(tokens: tiling.count(width: width, height: height) * tower.tokensPerTile)

@@ -23,7 +23,9 @@ public enum InternVL: Architecture {
         return VisionLanguageModel(text, TiledImageEncoder(tower, config.tiling, marks))
     }
 
-    public static func completed(_ configuration: JSONValue, of checkpoint: any Checkpoint) throws -> JSONValue {
+    public static func completed(_ configuration: JSONValue, of checkpoint: any Checkpoint) throws
+        -> JSONValue
+    {
         try configuration.withPreprocessor(of: checkpoint)
     }
 
@@ -128,8 +130,9 @@ public struct InternVLConfig: Decodable, Sendable, ValidatedConfig {
     public func validate() throws(ConfigError) {
         try visionConfig.validate()
         try requireTile(tileSize, patch: visionConfig.patchSize)
-        guard let scale = downsampleRatio ?? 0.5, scale > 0, scale <= 1 else {
-            throw .malformed("downsample_ratio must be in (0, 1], found \(downsampleRatio ?? 0)")
+        let scale = downsampleRatio ?? 0.5
+        guard scale > 0, scale <= 1 else {
+            throw .malformed("downsample_ratio must be in (0, 1], found \(scale)")
         }
         try requireMultiple(
             "patches of a tile's side", tileSize / visionConfig.patchSize, of: "downsample_ratio", ratio)

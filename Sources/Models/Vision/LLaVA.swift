@@ -36,7 +36,8 @@ public enum LLaVA: Architecture {
     ) throws -> CLIPTower {
         guard let vision = config.visionConfig else {
             throw ConfigError.malformed(
-                "mm_vision_tower (\(config.mmVisionTower ?? "none")) must name a folder of the checkpoint that has a CLIP model")
+                "mm_vision_tower (\(config.mmVisionTower ?? "none")) must name a folder of the checkpoint that has a CLIP model"
+            )
         }
         let width = config.textConfig.width
         return try CLIPTower(
@@ -66,11 +67,13 @@ public enum LLaVA: Architecture {
 
     /// The original's configuration is that of its text model with a few keys more; Hugging Face's leaves out of its
     /// text part what LLaMA 7B has.
-    public static func completed(_ configuration: JSONValue, of checkpoint: any Checkpoint) throws -> JSONValue {
+    public static func completed(_ configuration: JSONValue, of checkpoint: any Checkpoint) throws
+        -> JSONValue
+    {
         guard let text = configuration["text_config"] else {
             let type = configuration["model_type"]?.string == "llava_mistral" ? "mistral" : "llama"
             var parts: JSONValue = [
-                "text_config": JSONValue(["model_type": .string(type)]).completed(with: configuration)
+                "text_config": (["model_type": .string(type)] as JSONValue).completed(with: configuration)
             ]
             if let tower = try tower(configuration, of: checkpoint) {
                 let config = tower.configuration
@@ -83,7 +86,7 @@ public enum LLaVA: Architecture {
             "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
             "num_attention_heads": 32, "vocab_size": 32000,
         ])
-        return try JSONValue(["text_config": whole]).completed(with: configuration)
+        return try (["text_config": whole] as JSONValue).completed(with: configuration)
             .withPreprocessor(of: checkpoint)
     }
 

@@ -1,6 +1,6 @@
 import JSON
 internal import Layers
-public import Weights
+import Weights
 
 /// preprocessor_config.json: how images are brought to the form that a network was trained on.
 public struct PreprocessorConfig: Decodable, Sendable {

@@ -30,11 +30,13 @@ public enum Qwen2VL: Architecture {
     }
 
     /// The text model's keys lie among the others.
-    public static func completed(_ configuration: JSONValue, of checkpoint: any Checkpoint) throws -> JSONValue {
+    public static func completed(_ configuration: JSONValue, of checkpoint: any Checkpoint) throws
+        -> JSONValue
+    {
         let text = (configuration["text_config"] ?? [:]).completed(with: configuration)
-        return try JSONValue([
-            "text_config": JSONValue(["model_type": "qwen2"]).completed(with: text)
-        ]).completed(with: configuration).withPreprocessor(of: checkpoint)
+        let own: JSONValue = ["model_type": "qwen2"]
+        let parts: JSONValue = ["text_config": own.completed(with: text)]
+        return try parts.completed(with: configuration).withPreprocessor(of: checkpoint)
     }
 
     public static func ignores(_ tensor: String, _ config: Qwen2VLConfig) -> Bool {
@@ -49,13 +51,17 @@ public struct Qwen2VLConfig: Decodable, Sendable, ValidatedConfig {
     var visionEndTokenId: Int32
     var imageTokenId: Int32
     var preprocessorConfig: PreprocessorConfig?
+    var imageMaxTokens: Int?
 
     /// Within which number of pixels images are brought.
     var pixels: ClosedRange<Int> {
         let file = preprocessorConfig
         let least = file?.minPixels ?? file?.size?.shortestEdge ?? 56 * 56
         let most = file?.maxPixels ?? file?.size?.longestEdge ?? 28 * 28 * 1280
-        return min(least, most)...most
+        let unit = visionConfig.patchSize * visionConfig.spatialMergeSize
+        let (bound, overflow) = (imageMaxTokens ?? .max).multipliedReportingOverflow(by: unit * unit)
+        let allowed = overflow ? most : min(most, bound)
+        return min(least, allowed)...allowed
     }
 
     public func validate() throws(ConfigError) {
@@ -133,7 +139,8 @@ struct Qwen2VisionConfig: Decodable, Sendable, ValidatedConfig {
         try requireMultiple("columns of a head", heads.width, of: "4", 4)
         guard patchSize <= 64, spatialMergeSize <= 8, temporalPatchSize <= 8 else {
             throw .malformed(
-                "patch_size, spatial_merge_size and temporal_patch_size may be 64, 8 and 8 at most, found \(patchSize), \(spatialMergeSize) and \(temporalPatchSize)")
+                "patch_size, spatial_merge_size and temporal_patch_size may be 64, 8 and 8 at most, found \(patchSize), \(spatialMergeSize) and \(temporalPatchSize)"
+            )
         }
         if let window, window < 1 {
             throw .malformed("window_size must hold a token, found \(windowSize ?? 0)")

@@ -56,6 +56,8 @@ struct Qwen2VisionEncoder: ImageEncoder {
             down: try Linear(merger["mlp.2"], inputs: inner, outputs: width), activation: .gelu)
     }
 
+    var rehearsal: [PixelImage] { [PixelImage(side: Int(Double(mostTokens).squareRoot()) * unit)] }
+
     func plan(width: Int, height: Int) throws(ImageRefusal) -> ImagePlan {
         try ImageRefusal.check(width: width, height: height)
         let size = size(width: width, height: height)

@@ -2,7 +2,7 @@ import Images
 public import JSON
 public import Layers
 internal import Tensors
-public import Weights
+import Weights
 
 /// Qwen-VL and Qwen-VL-Chat (arXiv 2308.12966): Qwen, and an OpenCLIP-like transformer over a square of patches that a
 /// resampler makes 256 features of.
@@ -151,7 +151,8 @@ struct QwenVisualConfig: Decodable, Sendable, ValidatedConfig {
     func validate() throws(ConfigError) {
         try requirePositive(
             ("visual.image_size", imageSize), ("visual.patch_size", patchSize), ("visual.width", width),
-            ("visual.layers", layers), ("visual.output_dim", outputDim), ("visual.n_queries", nQueries ?? 256))
+            ("visual.layers", layers), ("visual.output_dim", outputDim), ("visual.n_queries", nQueries ?? 256)
+        )
         try requireHeads(("visual.heads", heads))
         try requireMultiple("visual.width", width, of: "visual.heads", heads)
         try requireTile(imageSize, patch: patchSize)
