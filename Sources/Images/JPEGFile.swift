@@ -80,20 +80,18 @@ enum JPEGFile {
         var at = 2
         var scans = 0
         while let marker = nextMarker(in: bytes, &at) {
-            switch marker {
-            case 0x01, 0xD0...0xD8: continue
-            case 0xD9: return
-            case 0xDA:
-                scans += 1
-                if scans > mostScans {
-                    throw .unsupported(.jpeg, expected: "at most \(mostScans) scans", found: "more")
-                }
-            default: break
+            if marker == 0xDA { scans += 1 }
+            if scans > mostScans {
+                throw .unsupported(.jpeg, expected: "at most \(mostScans) scans", found: "more")
             }
-            guard let length = bytes.bigEndian16(at: at) else { break }
-            at += length
+            if marker == 0xD9 && scans > 0 { return }
+            // Before the first scan, segments may hold other images. Behind it lengths are not to be relied on: the
+            // decoder gets over damage there, and goes on at what looks like a marker.
+            if scans == 0, !(marker == 0x01 || (0xD0...0xD8).contains(marker)) {
+                at += bytes.bigEndian16(at: at) ?? 0
+            }
         }
-        throw .truncated(.jpeg, expected: "the mark of the image's end")
+        throw .truncated(.jpeg, expected: "the mark of the end")
     }
 
     static func decode(_ bytes: [UInt8], _ header: ImageHeader) throws(ImageError) -> PixelImage {
@@ -109,7 +107,7 @@ enum JPEGFile {
         _ = tjDecompressHeader3(
             decoder, bytes, UInt(bytes.count), &itsWidth, &itsHeight, &sampling, &space)
         guard itsWidth == width, itsHeight == height else {
-            throw .damaged(.jpeg, expected: "\(width) x \(height) pixels", found: "another size")
+            throw .damaged(.jpeg, expected: "a header of \(width) x \(height) pixels", found: "damaged data")
         }
         let format = channels == 4 ? TJPF_CMYK : TJPF_RGB
         let size = channels * width * height

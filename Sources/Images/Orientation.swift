@@ -54,18 +54,24 @@ enum Orientation: Int {
 struct OrientationNotes {
     private var exif: Int?
     private var xmp: Int?
+    private var hasPacket = false
 
     var orientation: Orientation { (exif ?? xmp).flatMap(Orientation.init) ?? .upright }
 
     /// Takes EXIF's data: a TIFF header and its first directory, with or without the name before.
     mutating func read(exif data: ArraySlice<UInt8>) {
         guard exif == nil else { return }
-        var bytes = [UInt8](data)
-        while bytes.holds("Exif\0\0", at: 0) { bytes.removeFirst(6) }
-        let isLittle = bytes.holds("II*\0", at: 0)
-        guard isLittle || bytes.holds("MM\0*", at: 0) else { return }
-        let number16 = { (at: Int) in isLittle ? bytes.littleEndian16(at: at) : bytes.bigEndian16(at: at) }
-        let number32 = { (at: Int) in isLittle ? bytes.littleEndian32(at: at) : bytes.bigEndian32(at: at) }
+        let bytes = [UInt8](data)
+        var start = 0
+        while bytes.holds("Exif\0\0", at: start) { start += 6 }
+        let isLittle = bytes.holds("II*\0", at: start)
+        guard isLittle || bytes.holds("MM\0*", at: start) else { return }
+        let number16 = { (at: Int) in
+            isLittle ? bytes.littleEndian16(at: start + at) : bytes.bigEndian16(at: start + at)
+        }
+        let number32 = { (at: Int) in
+            isLittle ? bytes.littleEndian32(at: start + at) : bytes.bigEndian32(at: start + at)
+        }
         guard let directory = number32(4), let entries = number16(directory) else { return }
         for entry in 0..<entries {
             let at = directory + 2 + 12 * entry
@@ -73,7 +79,7 @@ struct OrientationNotes {
             guard tag == 274 else { continue }
             guard let kind = number16(at + 2), number32(at + 4) == 1 else { return }
             switch kind {
-            case 1: exif = bytes.byte(at: at + 8)
+            case 1: exif = bytes.byte(at: start + at + 8)
             case 3: exif = number16(at + 8)
             case 4: exif = number32(at + 8)
             default: return
@@ -82,9 +88,12 @@ struct OrientationNotes {
         }
     }
 
-    /// Takes a packet of XMP, in which the tag stands as an attribute or an element.
+    /// Takes the first packet of XMP, in which the tag stands as an attribute or an element.
     mutating func read(xmp packet: ArraySlice<UInt8>) {
-        guard xmp == nil else { return }
+        if hasPacket { return }
+        hasPacket = true
+        // No real packet is as long; the search must not take seconds.
+        let packet = packet.prefix(1 << 20)
         let name = Array("tiff:Orientation".utf8)
         var at = packet.startIndex
         while let found = packet[at...].firstIndex(of: name[0]) {

@@ -71,7 +71,7 @@ enum WebPFile {
                 let y = bytes.littleEndian24(at: chunk.lowerBound + 3),
                 let width = bytes.littleEndian24(at: chunk.lowerBound + 6),
                 let height = bytes.littleEndian24(at: chunk.lowerBound + 9)
-            else { throw .truncated(.webp, expected: "a frame's header of 16 bytes") }
+            else { throw .truncated(.webp, expected: "a frame with a header of 16 bytes") }
             let frame = Frame(
                 data: chunk.lowerBound + 16..<chunk.upperBound, x: 2 * x, y: 2 * y, width: width + 1,
                 height: height + 1)

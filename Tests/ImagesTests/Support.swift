@@ -81,3 +81,82 @@ func pngHeader(_ width: Int, _ height: Int, bits: UInt8 = 8, color: UInt8 = 2) -
 extension JSONValue {
     var ints: [Int]? { array.map { $0.compactMap(\.int) } }
 }
+
+/// A zlib stream that holds the bytes as they are.
+func zlibStored(_ bytes: [UInt8]) -> [UInt8] {
+    var result: [UInt8] = [0x78, 0x01]
+    for start in stride(from: 0, to: max(bytes.count, 1), by: 65535) {
+        let part = bytes[start..<min(start + 65535, bytes.count)]
+        let isLast: UInt8 = start + 65535 >= bytes.count ? 1 : 0
+        let (low, high) = (UInt8(part.count & 0xFF), UInt8(part.count >> 8))
+        result += [isLast, low, high, ~low, ~high] + part
+    }
+    var (a, b) = (1, 0)
+    for byte in bytes {
+        a = (a + Int(byte)) % 65521
+        b = (b + a) % 65521
+    }
+    return result + bigEndian32(b << 16 | a)
+}
+
+/// A PNG of one colour.
+func plainPNG(_ width: Int, _ height: Int, color: [UInt8]) -> [UInt8] {
+    var rows: [UInt8] = []
+    for _ in 0..<height {
+        rows.append(0)
+        for _ in 0..<width { rows += color }
+    }
+    return pngHeader(width, height) + pngChunk("IDAT", zlibStored(rows)) + pngChunk("IEND", [])
+}
+
+/// A segment of a JPEG.
+func jpegSegment(_ marker: UInt8, _ content: [UInt8]) -> [UInt8] {
+    [0xFF, marker, UInt8((content.count + 2) >> 8), UInt8((content.count + 2) & 0xFF)] + content
+}
+
+/// The first segments of a JPEG, up to where its first scan's data begins.
+func jpegHeader(_ width: Int, _ height: Int, marker: UInt8 = 0xC0, bits: UInt8 = 8, colors: UInt8 = 3)
+    -> [UInt8]
+{
+    var frame: [UInt8] = [bits]
+    frame += bigEndian32(height).suffix(2)
+    frame += bigEndian32(width).suffix(2)
+    frame.append(colors)
+    var scan: [UInt8] = [colors]
+    for color in 0..<colors {
+        frame += [color + 1, 0x11, 0]
+        scan += [color + 1, 0]
+    }
+    scan += [0, 63, 0]
+    let start: [UInt8] = [0xFF, 0xD8]
+    return start + jpegSegment(marker, frame) + jpegSegment(0xDA, scan)
+}
+
+func littleEndian32(_ value: Int) -> [UInt8] { bigEndian32(value).reversed() }
+
+/// A chunk of a WebP.
+func webpChunk(_ name: String, _ data: [UInt8]) -> [UInt8] {
+    Array(name.utf8) + littleEndian32(data.count) + data + (data.count % 2 == 1 ? [0] : [])
+}
+
+func webp(_ chunks: [UInt8]) -> [UInt8] {
+    Array("RIFF".utf8) + littleEndian32(chunks.count + 4) + Array("WEBP".utf8) + chunks
+}
+
+/// WebP's header of a canvas.
+func webpCanvas(_ width: Int, _ height: Int, flags: UInt8 = 0) -> [UInt8] {
+    webpChunk(
+        "VP8X", [flags, 0, 0, 0] + littleEndian32(width - 1).prefix(3) + littleEndian32(height - 1).prefix(3))
+}
+
+extension EncodedImage {
+    /// The error of reading and decoding; nil if there is none.
+    static func failure(_ bytes: [UInt8], limits: ImageLimits = .init()) -> ImageError? {
+        do throws(ImageError) {
+            _ = try EncodedImage(bytes, limits: limits).decoded()
+            return nil
+        } catch {
+            return error
+        }
+    }
+}

@@ -192,6 +192,10 @@ def make_jpeg():
     both = with_segment(plain, 0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP)
     keep("turned_exif_first.jpg", with_segment(both, 0xE1, b"Exif\0\0" + exif_block(2)))
     keep("garbage_behind.jpg", plain + bytes(range(200)))
+    flawed = bytearray(plain)
+    flawed[len(plain) * 4 // 5] ^= 0x55
+    keep("flawed.jpg", bytes(flawed))
+    keep("ends_in_a_scan.jpg", plain[:len(plain) * 4 // 5] + b"\xff\xd9")
     keep("comment.jpg", with_segment(plain, 0xFE, b"\xff\xd9 not the end"))
 
 
