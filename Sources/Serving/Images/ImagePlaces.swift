@@ -5,44 +5,45 @@ public struct IllustratedPrompt: Sendable {
     public let tokens: [Int32]
     public let images: [PromptImage]
 
-    /// Puts the tokens of `images` into prompts that hold their places already, each as many tokens as the image has:
-    /// where the marks say, or else where one token is repeated so often.
+    /// Puts the tokens of `images` into a prompt that holds their places already: where the marks say, or else where one
+    /// token is repeated as often as an image has tokens. A placeholder that stands alone makes room for all.
     public init(filling prompt: [Int32], with images: [ReadyImage], _ marks: ImageMarks) throws(ImagePlaceError) {
-        var (tokens, placed, next): ([Int32], [PromptImage], Int) = (prompt, [], 0)
+        var (tokens, placed): ([Int32], [PromptImage]) = ([], [])
+        var rest = prompt[...]
         for (index, image) in images.enumerated() {
             let count = image.tokens.count
-            guard let start = Self.place(of: count, in: prompt, from: next, marks) else {
+            guard let place = Self.place(of: count, in: rest, marks) else {
                 throw .noPlace(image: index, tokens: count)
             }
-            tokens.replaceSubrange(start..<start + count, with: image.tokens)
-            placed.append(PromptImage(image, at: start))
-            next = start + count
+            tokens += rest[..<place.lowerBound]
+            placed.append(PromptImage(image, at: tokens.count))
+            tokens += image.tokens
+            rest = rest[place.upperBound...]
         }
-        (self.tokens, self.images) = (tokens, placed)
+        (self.tokens, self.images) = (tokens + rest, placed)
     }
 
     private static func place(
-        of count: Int, in prompt: [Int32], from start: Int, _ marks: ImageMarks
-    ) -> Int? {
+        of count: Int, in prompt: ArraySlice<Int32>, _ marks: ImageMarks
+    ) -> Range<Int>? {
         if let placeholder = marks.placeholder {
-            guard let first = prompt[start...].firstIndex(of: placeholder), first + count <= prompt.count else {
-                return nil
-            }
-            return prompt[first..<first + count].allSatisfy { $0 == placeholder } ? first : nil
+            guard let first = prompt.firstIndex(of: placeholder) else { return nil }
+            let run = prompt[first...].prefix(count).prefix { $0 == placeholder }
+            return run.count == count || run.count == 1 ? run.indices : nil
         }
         if case .between(.id(let opening), .id(let closing)) = marks.place {
-            guard let before = prompt[start...].firstIndex(of: opening) else { return nil }
+            guard let before = prompt.firstIndex(of: opening) else { return nil }
             let end = before + 1 + count
-            return end < prompt.count && prompt[end] == closing ? before + 1 : nil
+            return end < prompt.endIndex && prompt[end] == closing ? before + 1..<end : nil
         }
-        return run(of: count, in: prompt, from: start)
+        return run(of: count, in: prompt)
     }
 
-    private static func run(of count: Int, in prompt: [Int32], from start: Int) -> Int? {
-        var first = start
-        while first < prompt.count {
-            let end = prompt[first...].firstIndex { $0 != prompt[first] } ?? prompt.count
-            if end - first == count { return first }
+    private static func run(of count: Int, in prompt: ArraySlice<Int32>) -> Range<Int>? {
+        var first = prompt.startIndex
+        while first < prompt.endIndex {
+            let end = prompt[first...].firstIndex { $0 != prompt[first] } ?? prompt.endIndex
+            if end - first == count { return first..<end }
             first = end
         }
         return nil
