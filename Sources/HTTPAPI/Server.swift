@@ -38,6 +38,8 @@ public struct Server: Sendable {
         public var native = NativeOptions()
         /// How often the log says what runs; nil: never.
         public var statisticsInterval: Duration?
+        /// Where images may come from; nil if the model takes none.
+        public var media: MediaPolicy?
         /// Whether health checks fail, to see what happens then.
         public var failsHealthChecks = false
 
@@ -60,6 +62,9 @@ public struct Server: Sendable {
             TraceExporter(endpoint: $0, model: configuration.modelName, logger: logger)
         }
     }
+
+    /// Whether requests may have images.
+    var acceptsImages: Bool { configuration.media != nil }
 
     /// What answers requests.
     func router() -> Router<ServerContext> {
