@@ -52,19 +52,28 @@ public struct Server: Sendable {
     let logger: Logger
     let traffic = Traffic()
     let traces: TraceExporter?
+    /// Nil if the model takes no images.
+    let media: MediaLoader?
 
     public init(_ generator: TextGenerator, configuration: Configuration, logger: Logger) {
+        self.init(generator, configuration: configuration, logger: logger, network: .internet())
+    }
+
+    init(
+        _ generator: TextGenerator, configuration: Configuration, logger: Logger, network: MediaNetwork
+    ) {
         (self.generator, self.configuration, self.logger) = (generator, configuration, logger)
         metrics = ServerMetrics(
             modelName: configuration.modelName,
             maxRequestTokens: generator.engine.configuration.maxRequestTokens)
+        media = configuration.media.map { MediaLoader($0, network: network) }
         traces = configuration.tracesEndpoint.map {
             TraceExporter(endpoint: $0, model: configuration.modelName, logger: logger)
         }
     }
 
     /// Whether requests may have images.
-    var acceptsImages: Bool { configuration.media != nil }
+    var acceptsImages: Bool { media != nil }
 
     /// What answers requests.
     func router() -> Router<ServerContext> {

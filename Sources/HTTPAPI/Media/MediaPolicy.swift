@@ -1,11 +1,9 @@
-public import Foundation
-
 /// Where images may come from, and how large and how many they may be.
 public struct MediaPolicy: Sendable {
     /// Hosts that images are fetched from; none: nothing is fetched.
     public var domains: [MediaDomain] = []
-    /// The folder below which files are read; nil: none are.
-    public var folder: URL?
+    /// Where files are read; nil: nowhere.
+    public var folder: MediaFolder?
     /// Bytes of an encoded image, and of all of a request.
     public var largestImage = 32 << 20
     public var largestRequest = 128 << 20

@@ -103,7 +103,9 @@ extension RequestFields {
         for other in inner.ignored {
             try inner.refuse(other) { $0.isNothing }
         }
-        guard let list = images.array else { throw inner.wrong("images", "a list", images) }
+        guard let list = images.array else {
+            throw .invalid("\(field) must be a list, found \(images.kind)", parameter: parameter)
+        }
         guard acceptsImages || list.isEmpty else {
             throw .invalid("\(field): this model reads text only", parameter: parameter)
         }

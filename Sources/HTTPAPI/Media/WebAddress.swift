@@ -22,6 +22,14 @@ struct WebAddress: Sendable, Hashable {
             case .address(let address): address.text
             }
         }
+
+        /// The same without brackets.
+        var bareText: String {
+            switch self {
+            case .name(let name): name
+            case .address(let address): address.text
+            }
+        }
     }
 
     let scheme: Scheme
