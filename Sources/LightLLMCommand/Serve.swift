@@ -16,6 +16,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var native: NativeArguments
     @OptionGroup var embedding: EmbeddingArguments
     @OptionGroup var startup: StartupArguments
+    @OptionGroup var media: MediaArguments
 
     func validate() throws { try startup.validate(maxRequestTokens: arguments.maxRequestTokens) }
 
@@ -26,6 +27,7 @@ struct Serve: AsyncParsableCommand {
         if arguments.trustsRemoteCode {
             write("--trust_remote_code: architectures are part of this program; no code of a model runs\n")
         }
+        let media = try media.options(ProcessInfo.processInfo.environment)
         var options = try arguments.options()
         embedding.apply(to: &options)
         options.truncation = startup.truncation
@@ -35,6 +37,9 @@ struct Serve: AsyncParsableCommand {
         environment.apply(to: &generator)
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
             throw ValidationError("--use_reward_model: \(loaded.modelType) is no reward model")
+        }
+        if media.isEnabled {
+            write("--enable_multimodal: \(loaded.modelType) reads text; requests with images are refused\n")
         }
         report(loaded, generator.engine.configuration)
         let warming = ContinuousClock.now

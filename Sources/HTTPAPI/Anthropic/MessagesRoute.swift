@@ -58,10 +58,10 @@ extension Server {
     }
 
     private func anthropicTurn(_ fields: inout RequestFields) throws(APIError) -> ConversationTurn {
-        let messages = try AnthropicMessages.read(&fields)
-        var turn = ConversationTurn(messages: messages)
+        let conversation = try AnthropicMessages.read(&fields, acceptsImages: acceptsImages)
+        var turn = ConversationTurn(conversation)
         // A last message of the assistant's is the beginning of the answer.
-        let last = messages.last
+        let last = conversation.messages.last
         turn.continuesFinalMessage =
             last?["role"]?.string == "assistant" && last?["tool_calls"] == nil
         turn.offer = try AnthropicMessages.offer(&fields)

@@ -7,6 +7,8 @@ import ToolCalls
 /// A conversation that a model is to go on with, whatever interface it came by.
 struct ConversationTurn {
     var input: ChatTemplate.Input
+    /// The images that the messages mention, in order.
+    let images: [MediaReference]
     var offer = ToolOffer()
     var form = AnswerForm()
     /// Whether the answer goes on with the last message instead of beginning one.
@@ -21,8 +23,9 @@ struct ConversationTurn {
         case inline
     }
 
-    init(messages: [JSONValue]) {
-        input = ChatTemplate.Input(messages: .array(messages))
+    init(_ conversation: Conversation) {
+        input = ChatTemplate.Input(messages: .array(conversation.messages))
+        images = conversation.images
         input.addsGenerationPrompt = true
     }
 

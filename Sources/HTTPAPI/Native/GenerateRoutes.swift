@@ -38,6 +38,8 @@ extension Server {
         let reply: NativeReply
         /// What answers must be like.
         let form: CompiledForm
+        /// Those that the prompt's marks stand for, in order.
+        let images: [MediaReference]
         /// The fields that nothing understood.
         let ignored: [String]
     }
@@ -45,7 +47,8 @@ extension Server {
     private func nativeRequest(_ body: JSONValue) throws -> NativeRequest {
         let options = configuration.native
         var fields = try RequestFields(body)
-        try fields.refuseImages()
+        for field in ["prompt_embeds", "prompt_bin"] { try fields.refuse(field) { $0.isNothing } }
+        let images = try fields.images(acceptsImages: acceptsImages)
         var values = fields.value("parameters") ?? .object([:])
         if options.usesTGI { values = Self.named(asInTGI: values) }
         var inner = try RequestFields(values, path: "parameters")
@@ -59,7 +62,7 @@ extension Server {
             request: request, count: parameters.count,
             reply: NativeReply(
                 options: options, returnsDetails: parameters.returnsDetails, beginning: beginning),
-            form: parameters.form,
+            form: parameters.form, images: images,
             ignored: fields.ignored + inner.ignored.map(inner.name))
     }
 
@@ -108,15 +111,6 @@ extension Server {
             for try await case (_, .chunk(let chunk)) in merged([stream]) {
                 try await events.send(tokens.event(chunk))
             }
-        }
-    }
-}
-
-extension RequestFields {
-    /// Refuses images and audio, which no model here takes.
-    mutating func refuseImages() throws(APIError) {
-        try refuse("multimodal_params") { value in
-            value.isNothing || (value.object?.values.allSatisfy(\.isNothing) ?? false)
         }
     }
 }

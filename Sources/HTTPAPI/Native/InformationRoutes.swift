@@ -32,7 +32,7 @@ extension Server {
         guard let text = try fields.string("text") else {
             throw APIError.invalid("text is missing", parameter: "text")
         }
-        try fields.refuseImages()
+        _ = try fields.images(acceptsImages: acceptsImages)
         // Either way of saying how.
         var inner = try RequestFields(fields.value("parameters") ?? .object([:]), path: "parameters")
         _ = try NativeParameters(&inner, generator, configuration.native)

@@ -66,7 +66,8 @@ extension Server {
 
     /// The conversation, and what is asked of the answer.
     func turn(_ fields: inout RequestFields) throws(APIError) -> ConversationTurn {
-        var turn = ConversationTurn(messages: try Messages.read(&fields, for: generator))
+        var turn = ConversationTurn(
+            try Messages.read(&fields, for: generator, acceptsImages: acceptsImages))
         turn.offer = try ToolOffer(openAI: &fields)
         turn.form = try AnswerForm(openAI: &fields)
         turn.input.addsGenerationPrompt = try fields.bool("add_generation_prompt") ?? true

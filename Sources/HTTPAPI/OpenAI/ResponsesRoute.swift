@@ -54,9 +54,8 @@ extension Server {
         for (name, standard) in ResponseReply.settings {
             settings[name] = fields.value(name.string) ?? standard
         }
-        let items = try ResponsesInput.read(&fields)
-        var messages = try RequestFields(["messages": .array(items)])
-        var turn = ConversationTurn(messages: try Messages.read(&messages, for: generator))
+        var turn = ConversationTurn(
+            try ResponsesInput.read(&fields, for: generator, acceptsImages: acceptsImages))
         turn.offer = try ToolOffer(openAI: &fields)
         if let text = fields.value("text") {
             var inner = try RequestFields(text, path: "text")
