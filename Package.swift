@@ -100,7 +100,7 @@ let package = Package(
             "TextGeneration",
             [
                 "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput", "ToolCalls",
-                "JSON",
+                "JSON", "Images", "Layers",
                 collections,
             ]),
         // Tier 5: neither sees the other; the library never drags in a server.
@@ -116,7 +116,7 @@ let package = Package(
             "HTTPAPI",
             [
                 "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput",
-                "ToolCalls", "JSON", collections, hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes,
+                "ToolCalls", "JSON", "Images", "Layers", collections, hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes,
                 httpClient,
                 nio,
                 nioHTTP1, nioSSL, crypto, lifecycle, signals, logging,
@@ -168,7 +168,7 @@ let package = Package(
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
         tests(
             "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),
-        tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
+        tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend", "Images"]),
         tests(
             "TextGenerationTests",
             ["TextGeneration", "StructuredOutput", "ToolCalls", "Tokenizers", "JSON", collections]),
@@ -190,7 +190,7 @@ let package = Package(
             "ConformanceTests",
             [
                 "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
-                "ReferenceBackend",
+                "ReferenceBackend", "Images",
                 "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,

@@ -112,7 +112,9 @@ extension CUDABackend {
     func clear(_ x: Matrix) { map(x, into: x, .clear) }
 
     /// Operations on elements, as map_rows numbers them.
-    private enum ElementOperation: Int { case activate, clamp, softcap, scale, scaleBySigmoid, clear, scaleColumns }
+    private enum ElementOperation: Int {
+        case activate, clamp, softcap, scale, scaleBySigmoid, clear, scaleColumns
+    }
 
     private func map(
         _ x: Matrix, into y: Matrix, _ operation: ElementOperation, function: Int = 0, a: Float = 0,

@@ -5,7 +5,7 @@ import Serving
 public struct ImageOptions: Sendable {
     /// The most images whose features are kept.
     public var cacheCapacity = 200
-    /// The part of the kept images that goes when room is needed.
+    /// The part of `cacheCapacity` that stays when there is no room for more.
     public var reservedRatio = 0.5
     /// The most images that are looked at together.
     public var batch = 1
@@ -14,7 +14,7 @@ public struct ImageOptions: Sendable {
 
     public init() {}
 
-    /// Bytes of the features that may be kept, of an image model's free memory the tenth part.
+    /// What is kept: as many images as may be, but no more than a tenth of the free memory.
     func limits(_ encoder: any ImageEncoder, available: Int?) -> ImageStageLimits {
         let rowBytes = 4 * encoder.width
         let (wanted, overflow) = cacheCapacity.multipliedReportingOverflow(by: encoder.mostTokens)

@@ -63,6 +63,7 @@ public struct LoadedTextModel: Sendable {
             if let pooling = options.pooling { generator.embeddingStyle.pooling = pooling }
         }
         generator.truncation = options.truncation
+        generator.images = model.makeImageStage()
         self.generator = generator
         modelType = checkpoint.configuration["model_type"]?.string ?? "unknown"
         (backendName, phases) = (model.backend.name, clock.phases)

@@ -42,7 +42,8 @@ public final class ReferenceBackend: Backend {
         let cosines = makeMatrix(rows: lengths.count, columns: rotation.pairs)
         let sines = makeMatrix(rows: lengths.count, columns: rotation.pairs)
         for row in lengths.indices {
-            let angles = rotation.frequencies(atLength: Int(lengths[row])).enumerated().map { pair, frequency in
+            let angles = rotation.frequencies(atLength: Int(lengths[row])).enumerated().map {
+                pair, frequency in
                 Float(positions[row + (rotation.axes?[pair] ?? 0) * lengths.count]) * frequency
             }
             let magnitude = rotation.magnitude(atLength: Int(lengths[row]))

@@ -24,6 +24,8 @@ public struct TextGenerator: Sendable {
     public var longestText: Int?
     /// How hidden states become the vectors of texts, where the model has no head.
     public var embeddingStyle = EmbeddingStyle()
+    /// What looks at images; nil where prompts have none.
+    public var images: ImageStage?
     /// How its answers are put together.
     public let answerFormat: AnswerFormat
     /// What may be asked of the form of answers.
@@ -56,6 +58,12 @@ public struct TextGenerator: Sendable {
         let tokens = try truncation.applied(
             to: whole, newTokens: request.maxNewTokens, most: engine.configuration.longestRequest,
             keeping: request.keptPrompt)
+        // A part of an image means nothing.
+        guard request.images.isEmpty || tokens.count == whole.count else {
+            throw RequestError.tooLong(
+                prompt: whole.count, newTokens: request.maxNewTokens,
+                most: engine.configuration.longestRequest)
+        }
         let events = try engine.submit(engineRequest(request, prompt: tokens))
         return TextStream(
             events, promptTokens: tokens, truncatedTokens: whole.count - tokens.count, request, self)
@@ -122,6 +130,7 @@ public struct TextGenerator: Sendable {
     private func engineRequest(_ request: TextRequest, prompt: [Int32]) -> GenerationRequest {
         var result = GenerationRequest(prompt: prompt, maxNewTokens: request.maxNewTokens)
         result.sampling = request.sampling
+        result.images = request.images
         result.stopSequences =
             request.stopTokens + request.stopTexts.compactMap { specialToken($0).map { [$0] } }
         (result.endTokens, result.ignoresEndTokens) = (endTokens, request.ignoresEndTokens)
@@ -151,6 +160,9 @@ public struct TextGenerator: Sendable {
         }
         var input = conversation
         input.messages = LiteralText(tokenizer).marked(input.messages)
+        if let marks = images?.marks {
+            input.messages = ImageParts(chatTemplate.source, marks).flattened(input.messages)
+        }
         input.tools = LiteralText(tokenizer).marked(input.tools)
         input.bosToken = input.bosToken ?? bosToken
         input.eosToken = input.eosToken ?? eosToken

@@ -95,8 +95,8 @@ struct ImageLedger {
         return (due, jobs)
     }
 
-    /// Lets what nobody holds go, longest unused first, until there is room. Where something must go, so does a part of
-    /// what is kept, for the next to find room at once.
+    /// Lets what nobody holds go, longest unused first, until there is room. Where something must go, so does all that
+    /// is not reserved, for the next to find room at once.
     private mutating func makeRoom(images: Int, rows needed: Int, keeping keys: Set<ImageKey>) -> Bool {
         func fits() -> Bool {
             entries.count + images <= limits.images && rows + needed <= limits.tokens
@@ -104,8 +104,8 @@ struct ImageLedger {
         guard !fits() else { return true }
         let idle = entries.filter { $0.value.holders == 0 && !keys.contains($0.key) }
             .sorted { $0.value.lastUse < $1.value.lastUse }.map(\.key)
-        let reserve = Int(Double(limits.images) * limits.reservedRatio)
-        for (index, key) in idle.enumerated() where !fits() || index < reserve { forget(key) }
+        let reserved = Int(Double(limits.images) * limits.reservedRatio)
+        for key in idle where !fits() || entries.count > reserved { forget(key) }
         return fits()
     }
 

@@ -5,9 +5,23 @@ public struct IllustratedPrompt: Sendable {
     public let tokens: [Int32]
     public let images: [PromptImage]
 
+    /// The tokens of `images` between `parts`, of which there is one more.
+    public init(parts: [[Int32]], with images: [ReadyImage]) {
+        precondition(parts.count == images.count + 1, "\(parts.count) parts around \(images.count) images")
+        var (tokens, placed): ([Int32], [PromptImage]) = (parts[0], [])
+        for (image, part) in zip(images, parts.dropFirst()) {
+            placed.append(PromptImage(image, at: tokens.count))
+            tokens += image.tokens
+            tokens += part
+        }
+        (self.tokens, self.images) = (tokens, placed)
+    }
+
     /// Puts the tokens of `images` into a prompt that holds their places already: where the marks say, or else where one
     /// token is repeated as often as an image has tokens. A placeholder that stands alone makes room for all.
-    public init(filling prompt: [Int32], with images: [ReadyImage], _ marks: ImageMarks) throws(ImagePlaceError) {
+    public init(filling prompt: [Int32], with images: [ReadyImage], _ marks: ImageMarks)
+        throws(ImagePlaceError)
+    {
         var (tokens, placed): ([Int32], [PromptImage]) = ([], [])
         var rest = prompt[...]
         for (index, image) in images.enumerated() {

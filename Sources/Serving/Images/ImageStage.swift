@@ -128,7 +128,7 @@ public struct ImageStageLimits: Sendable {
     public var images = 200
     /// The most rows of features, which is what takes memory.
     public var tokens: Int
-    /// The part of what is kept that goes when room is needed.
+    /// The part of `images` that stays when there is no room for more.
     public var reservedRatio = 0.5
     /// The most images that are looked at together.
     public var batch = 1
