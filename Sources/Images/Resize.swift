@@ -39,8 +39,28 @@ extension PixelImage {
         let down =
             height == self.height
             ? nil : ResizeWeights(from: self.height, to: height, pixels: region.rows, by: filter)
+        guard let across, let down, losesHeight(to: width, height) else {
+            return resized(across: across, down: down, region)
+        }
+        let columns = across.reach
+        let strip = resized(
+            across: nil, down: down,
+            PixelRegion(x: columns.lowerBound, y: region.y, width: columns.count, height: region.height))
+        return strip.resized(
+            across: across.moved(by: -columns.lowerBound), down: nil,
+            PixelRegion(x: 0, y: 0, width: region.width, height: region.height))
+    }
+
+    /// Whether columns are resized before rows: as in Pillow from version 13 on, where the height shrinks by more than
+    /// twice as many pixels as the width. The pass between the two rounds to bytes, so that their order shows.
+    private func losesHeight(to width: Int, _ height: Int) -> Bool {
+        height < self.height && self.height - height > 2 * (self.width - width)
+    }
+
+    /// Rows, then columns; nil weights leave the pixels of the region as they are.
+    private func resized(across: ResizeWeights?, down: ResizeWeights?, _ region: PixelRegion) -> PixelImage {
         let rowLength = 3 * region.width
-        let rows = down.map { $0.sources[0].lowerBound..<$0.sources[region.height - 1].upperBound }
+        let rows = down?.reach
         var sums = down.map { RowSums(weights: $0, rowLength: rowLength) }
         var resizedRow = [UInt8](repeating: 0, count: rowLength)
         // Plain pointers: the loops inside are the whole cost of resizing, and run several times as long with checks.

@@ -66,4 +66,14 @@ struct ResizeWeights {
             }
         }
     }
+
+    /// All pixels that the results are made of; there is a result.
+    var reach: Range<Int> { sources[0].lowerBound..<sources[sources.count - 1].upperBound }
+
+    /// The same of an image whose pixels lie elsewhere.
+    func moved(by offset: Int) -> ResizeWeights {
+        var moved = self
+        moved.sources = sources.map { $0.lowerBound + offset..<$0.upperBound + offset }
+        return moved
+    }
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes the images of this directory and, with Pillow, what they decode to.
 
-Needs: pip install "pillow<13" numpy, and TurboJPEG's library for the kinds of JPEG that Pillow does not write.
-(Pillow 13 resizes columns before rows where that is less work, and so rounds differently.)
+Needs: pip install pillow==13.0.0 numpy, and TurboJPEG's library for the kinds of JPEG that Pillow does not write.
+(Before version 13, Pillow always resized rows before columns, and so rounds some images differently.)
 images.json lists the images: width, height, and where the width * height * 3 bytes expected of it begin in pixels.rgb.
 resized.json holds checksums of resized images, whose sources the tests make by the rule of `pattern`.
 """
@@ -246,6 +246,7 @@ def make_resized():
         ((300, 1), (56, 28)), ((2, 500), (30, 7)), ((500, 2), (7, 30)), ((101, 99), (13, 17)), ((13, 17), (101, 99)),
         ((128, 128), (3, 200)), ((128, 128), (200, 3)), ((256, 3), (31, 91)), ((97, 211), (224, 224)),
         ((211, 97), (84, 140)), ((7, 7), (336, 336)), ((333, 77), (112, 28)), ((2000, 1), (1, 1)), ((1, 2000), (1, 1)),
+        ((50, 77), (112, 168)), ((60, 80), (50, 60)), ((60, 80), (50, 59)), ((60, 80), (61, 79)), ((60, 80), (59, 78)),
     ]
     rows = []
     for (width, height), (new_width, new_height) in sizes:
