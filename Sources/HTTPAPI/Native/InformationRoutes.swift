@@ -23,8 +23,13 @@ extension Server {
         router.get("/metrics") { _, _ in
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: metrics.text(generator.engine.statistics))))
+                body: ResponseBody(byteBuffer: ByteBuffer(string: metricsText)))
         }
+    }
+
+    /// All metrics in Prometheus' format.
+    var metricsText: String {
+        metrics.text(generator.engine.statistics, images: generator.images?.statistics)
     }
 
     private func countTokens(_ body: JSONValue, _ context: ServerContext) async throws -> Response {

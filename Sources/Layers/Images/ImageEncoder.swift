@@ -97,4 +97,11 @@ public struct ImageMarks: Sendable {
     public var placeholder: Int32?
 
     public init(_ place: Place, text: String) { (self.place, self.text) = (place, text) }
+
+    /// The texts that stand for images by themselves.
+    public var tags: [String] {
+        var tags = shorthand.map { [$0] } ?? []
+        if case .tag(let tag) = place { tags.append(tag) }
+        return tags
+    }
 }
