@@ -75,12 +75,21 @@ let package = Package(
         .target(
             name: "CMPI", dependencies: [.target(name: "COpenMPI", condition: .when(traits: ["MPI"]))],
             cSettings: [.define("LLM_MPI", .when(traits: ["MPI"])), .treatAllWarnings(as: .error)]),
+        .systemLibrary(
+            name: "CTurboJPEG", pkgConfig: "libturbojpeg",
+            providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(
+            name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+        .systemLibrary(
+            name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+        .target(name: "CImageCodecs", dependencies: ["CPNG"], cSettings: [.treatAllWarnings(as: .error)]),
         .target(name: "CCUDA", cSettings: [.treatAllWarnings(as: .error)]),
         // Kernel sources, which the device's compiler sees first.
         .target(name: "CCUDAKernels", exclude: ["cu"]),
         layer("JSON", [collections]),
         layer("Tensors"),
         layer("Scheduling", [deque, heap]),
+        layer("Images", ["CImageCodecs", "CTurboJPEG", "CWebP"]),
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
@@ -95,16 +104,16 @@ let package = Package(
         layer("Hub", ["JSON", httpClient, crypto, nio, nioHTTP1]),
         // Tier 2
         layer("CUDABackend", ["Tensors", "CUDARuntime", "CKernels"]),
-        layer("Layers", ["Tensors", "Weights"]),
+        layer("Layers", ["Tensors", "Weights", "Images", "JSON"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
-        layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
-        layer("Serving", ["Scheduling", "Layers", "Tensors", "Ranks"]),
+        layer("Models", ["Layers", "Weights", "Tensors", "Images", "JSON", collections]),
+        layer("Serving", ["Scheduling", "Layers", "Tensors", "Images", "Ranks", crypto]),
         // Tier 4
         layer(
             "TextGeneration",
             [
                 "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput", "ToolCalls",
-                "JSON",
+                "JSON", "Images", "Layers",
                 collections,
             ]),
         // Tier 5: neither sees the other; the library never drags in a server.
@@ -112,7 +121,7 @@ let package = Package(
             "LightLLM",
             [
                 "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
-                "CUDABackend", "Ranks", "ToolCalls",
+                "CUDABackend", "Ranks", "ToolCalls", "Images",
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
@@ -120,7 +129,8 @@ let package = Package(
             "HTTPAPI",
             [
                 "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput",
-                "ToolCalls", "JSON", collections, hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes,
+                "ToolCalls", "JSON", "Images", "Layers", collections, hummingbird, hummingbirdCore,
+                hummingbirdTLS, httpTypes,
                 httpClient,
                 nio,
                 nioHTTP1, nioSSL, crypto, lifecycle, signals, logging,
@@ -141,7 +151,8 @@ let package = Package(
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
                 "Layers", "Tensors", "Weights", "Ranks", "ToolCalls", "GPUCheck", "CUDARuntime",
                 "CUDABackend",
-                "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
+                "Scheduling", "Hub", "Images", logging, hummingbird, collections, argumentParser, httpClient,
+                nio,
                 nioHTTP1,
                 yaml,
             ],
@@ -153,6 +164,7 @@ let package = Package(
         tests("CKernelsTests", ["CKernels"]),
         tests("JSONTests", ["JSON", collections]),
         tests("SchedulingTests", ["Scheduling"]),
+        tests("ImagesTests", ["Images", "JSON", collections]),
         tests("WeightsTests", ["Weights", "Tensors", "JSON"]),
         tests("BackendTests", ["CPUBackend", "ReferenceBackend", "Tensors"]),
         // A CUDA device that is this computer's processor: the driver's calls, and the kernels as C++.
@@ -172,7 +184,9 @@ let package = Package(
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
         tests(
             "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),
-        tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend", "Ranks"]),
+        tests(
+            "ServingTests",
+            ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend", "Images", "Ranks"]),
         tests("RanksTests", ["Ranks", "Tensors", "ReferenceBackend"]),
         tests(
             "TextGenerationTests",
@@ -195,7 +209,7 @@ let package = Package(
             "ConformanceTests",
             [
                 "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
-                "ReferenceBackend", "Ranks",
+                "ReferenceBackend", "Images", "Ranks",
                 "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,

@@ -38,6 +38,8 @@ public struct Server: Sendable {
         public var native = NativeOptions()
         /// How often the log says what runs; nil: never.
         public var statisticsInterval: Duration?
+        /// Where images may come from; nil if the model takes none.
+        public var media: MediaPolicy?
         /// Whether health checks fail, to see what happens then.
         public var failsHealthChecks = false
 
@@ -50,16 +52,28 @@ public struct Server: Sendable {
     let logger: Logger
     let traffic = Traffic()
     let traces: TraceExporter?
+    /// Nil if the model takes no images.
+    let media: MediaLoader?
 
     public init(_ generator: TextGenerator, configuration: Configuration, logger: Logger) {
+        self.init(generator, configuration: configuration, logger: logger, network: .internet())
+    }
+
+    init(
+        _ generator: TextGenerator, configuration: Configuration, logger: Logger, network: MediaNetwork
+    ) {
         (self.generator, self.configuration, self.logger) = (generator, configuration, logger)
         metrics = ServerMetrics(
             modelName: configuration.modelName,
             maxRequestTokens: generator.engine.configuration.maxRequestTokens)
+        media = configuration.media.map { MediaLoader($0, network: network) }
         traces = configuration.tracesEndpoint.map {
             TraceExporter(endpoint: $0, model: configuration.modelName, logger: logger)
         }
     }
+
+    /// Whether requests may have images.
+    var acceptsImages: Bool { media != nil }
 
     /// What answers requests.
     func router() -> Router<ServerContext> {

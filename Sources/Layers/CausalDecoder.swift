@@ -113,6 +113,10 @@ public struct CausalDecoder: LanguageModel {
         (vocabularySize, longestSequence) = (embedding.vocabulary, embedding.positions?.rows)
     }
 
+    public var featureWidth: Int? { embedding.table.columns }
+
+    public var positionAxes: Int { rotations.map(\.axisCount).max() ?? 1 }
+
     public func keepsCache(from length: Int, to newLength: Int) -> Bool {
         rotations.allSatisfy { $0.isSame(atLength: length, newLength) }
     }

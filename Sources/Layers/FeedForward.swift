@@ -62,12 +62,13 @@ public struct PlainMLP: FeedForward {
     let down: Linear
     let activation: Activation
 
+    /// From `width` columns by `inner` to `outputs`, or to as many as before.
     public init(
-        up: Parameters, down: Parameters, width: Int, inner: Int, activation: Activation
+        up: Parameters, down: Parameters, width: Int, inner: Int, outputs: Int? = nil, activation: Activation
     ) throws {
         let own = try down.ownInputs(of: inner)
         self.up = try Linear(up, inputs: width, outputs: inner, split: .outputs([own]))
-        self.down = try Linear(down, inputs: inner, outputs: width, split: .inputs([own]))
+        self.down = try Linear(down, inputs: inner, outputs: outputs ?? width, split: .inputs([own]))
         self.activation = activation
     }
 

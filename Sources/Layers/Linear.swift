@@ -88,6 +88,17 @@ public struct Linear: Sendable {
         group = nil
     }
 
+    /// A convolution of patches that do not overlap: `kernel` is how many channels, rows and columns they have.
+    public init(_ parameters: Parameters, kernel: [Int], outputs: Int) throws {
+        weight = try parameters.backend.makeWeight([
+            parameters.matrix("weight", outputs: outputs, kernel: kernel)
+        ])
+        bias = parameters.contains("bias") ? try parameters.row("bias", count: outputs) : nil
+        group = nil
+    }
+
+    var outputs: Int { weight.outputs }
+
     public func callAsFunction(_ x: Matrix) -> Matrix {
         guard let group else {
             let y = x.backend.makeMatrix(rows: x.rows, columns: weight.outputs)

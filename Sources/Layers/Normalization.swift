@@ -68,6 +68,7 @@ public struct HeadNorm: Sendable {
     let statistic: HeadStatistic
     let weight: Matrix
     let epsilon: Float
+    private var isJoint = false
 
     /// All heads share the vector `weight`.
     public init(
@@ -79,6 +80,13 @@ public struct HeadNorm: Sendable {
 
     /// Which heads of an attention layer.
     public enum Subject: Sendable { case queries, keys }
+
+    /// All heads together are normalised as one, by a vector as wide as they are.
+    public init(joint parameters: Parameters, width: Int, by statistic: HeadStatistic, epsilon: Float) throws
+    {
+        try self.init(parameters, width: width, by: statistic, epsilon: epsilon)
+        isJoint = true
+    }
 
     /// Each head has its own row of the matrix `weight`, or a vector of its own in the list `norms`.
     public init(
@@ -101,6 +109,7 @@ public struct HeadNorm: Sendable {
 
     /// Normalises the heads of `x` in place.
     public func apply(to x: Matrix, heads: Int) {
-        x.backend.normalizeHeads(x, heads: heads, by: statistic, weight: weight, epsilon: epsilon)
+        x.backend.normalizeHeads(
+            x, heads: isJoint ? 1 : heads, by: statistic, weight: weight, epsilon: epsilon)
     }
 }

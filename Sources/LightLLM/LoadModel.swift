@@ -1,6 +1,7 @@
 import JSON
 public import Layers
 import Models
+import OrderedCollections
 public import Ranks
 import Scheduling
 public import Serving
@@ -17,6 +18,7 @@ public struct LoadedModel: Sendable {
     private let head: ModelHead
     /// Those who share out the model; nil when it is computed here alone.
     let group: RankGroup?
+    private let images: ImageOptions?
     /// Of this process, and still to be had, when the model was about to be loaded.
     private let memory: (program: Int, available: Int?)
 
@@ -24,19 +26,32 @@ public struct LoadedModel: Sendable {
     /// and found when anything about it is wrong.
     public init(
         path: String, device: DeviceChoice = .auto, threads: Int? = nil, weightFormat: WeightFormat? = nil,
-        head: ModelHead = .ofCheckpoint, group: RankGroup? = nil
+        head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil, group: RankGroup? = nil
     ) throws {
         try self.init(
-            checkpoint: openCheckpoint(path), backend: makeBackend(device, threads: threads),
-            weightFormat: weightFormat, head: head, group: group)
+            checkpoint: openCheckpoint(path), device: device, threads: threads,
+            weightFormat: weightFormat, head: head, images: images, group: group)
+    }
+
+    /// With `images` a model that has a part that sees looks at images, on a backend of its own.
+    public init(
+        checkpoint: any Checkpoint, device: DeviceChoice = .auto, threads: Int? = nil,
+        weightFormat: WeightFormat? = nil, head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil,
+        group: RankGroup? = nil
+    ) throws {
+        try self.init(
+            checkpoint: checkpoint, backend: makeBackend(device, threads: threads),
+            weightFormat: weightFormat, head: head, images: images,
+            imageBackend: images == nil ? nil : makeBackend(device, threads: threads), group: group)
     }
 
     public init(
         checkpoint: any Checkpoint, backend: any Backend, weightFormat: WeightFormat? = nil,
-        head: ModelHead = .ofCheckpoint, group: RankGroup? = nil
+        head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil,
+        imageBackend: (any Backend)? = nil, group: RankGroup? = nil
     ) throws {
         (self.checkpoint, self.backend, self.group) = (checkpoint, backend, group)
-        (self.weightFormat, self.head) = (weightFormat, head)
+        (self.weightFormat, self.head, self.images) = (weightFormat, head, images)
         let free = backend.freeMemory
         memory =
             free == nil
@@ -53,6 +68,7 @@ public struct LoadedModel: Sendable {
         }
         network = try buildModel(
             checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) }, head: head,
+            images: images.map { ImageUse(backend: imageBackend ?? backend, mostTokens: $0.mostTokens) },
             group: group?.communicator ?? SingleCommunicator())
         if head == .none, network.output != .hidden {
             throw EmbeddingError.scoresTexts(
@@ -92,12 +108,13 @@ public struct LoadedModel: Sendable {
     /// The memory that an engine takes, and how its cache stores numbers.
     private func plan(_ options: EngineOptions) throws -> (MemoryPlan, CacheElement) {
         var options = options
-        (options.weightFormat, options.head) = (weightFormat, head)
+        (options.weightFormat, options.head, options.images) = (weightFormat, head, images)
         options.shard = group?.communicator.shard ?? .whole
         if backend.freeMemory != nil {
             let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
             try Rehearsal(network: network, backend: backend, longest: longest)
                 .run(options.limits, options.cacheElement ?? checkpoint.defaultCacheElement)
+            if let encoder = network.imageEncoder { _ = encoder.encode(encoder.rehearsal) }
         }
         // A device stores weights in forms of its own, so what they and the activations have left is counted.
         let left = backend.freeMemory
@@ -109,16 +126,35 @@ public struct LoadedModel: Sendable {
     }
 }
 
+extension LoadedModel {
+    /// What looks at images for the model; nil for one that only reads.
+    public func makeImageStage() -> ImageStage? {
+        guard let encoder = network.imageEncoder, let images else { return nil }
+        return ImageStage(
+            encoder, images.limits(encoder, available: memory.available), firstToken: network.vocabularySize)
+    }
+}
+
 extension Checkpoint {
+    /// The configuration of the part that reads, where a model has others: its own keys, or else the model's.
+    var textConfiguration: JSONValue {
+        for key in ["text_config", "llm_config"] {
+            if case .object(let part)? = configuration[key], case .object(let whole) = configuration {
+                return .object(part.merging(whole) { mine, _ in mine })
+            }
+        }
+        return configuration
+    }
+
     /// The longest sequence the model was made for; nil when its config does not say.
     var contextLength: Int? {
         let keys = ["max_position_embeddings", "max_sequence_length", "seq_length", "n_positions"]
-        return keys.lazy.compactMap { configuration[$0]?.int }.first { $0 > 0 }
+        return keys.lazy.compactMap { textConfiguration[$0]?.int }.first { $0 > 0 }
     }
 
     /// How the cache stores numbers unless something else is asked for.
     var defaultCacheElement: CacheElement {
-        let type = configuration["torch_dtype"]?.string ?? configuration["dtype"]?.string
+        let type = textConfiguration["torch_dtype"]?.string ?? textConfiguration["dtype"]?.string
         return type == "float32" ? .float32 : .float16
     }
 }

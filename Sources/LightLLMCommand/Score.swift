@@ -1,5 +1,8 @@
 import ArgumentParser
+import Foundation
+import Images
 import JSON
+import Layers
 import LightLLM
 import OrderedCollections
 import Serving
@@ -15,6 +18,11 @@ struct Score: AsyncParsableCommand {
 
     @Option(name: .customLong("prompt_ids"), help: "Token ids, separated by commas.")
     var promptIDs: String
+
+    @Option(
+        name: .customLong("images"),
+        help: "Image files, separated by commas, whose places the token ids hold.")
+    var images: String?
 
     @Option(name: .customLong("max_new_tokens"), help: "How many tokens to generate.")
     var maxNewTokens = 0
@@ -37,22 +45,26 @@ struct Score: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let prompt = try parsedPrompt()
         let ranks = try RankProcess.join(ranks)
         ranks?.endWithGroup()
         let path = try await localModel(model.modelDirectory)
-        var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
-        (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
         var options = EngineOptions()
-        options.cacheElement = CacheElement(name: cacheType)
-        options.maxRequestTokens = prompt.count + request.maxNewTokens
-        options.maxTotalTokens = options.maxRequestTokens
         (options.device, options.threads) = (model.device, model.threads ?? ranks?.threads)
         options.weightFormat = try quantization.format()
+        options.cacheElement = CacheElement(name: cacheType)
+        // The others' caches are no larger than that of the one who knows how many tokens images become.
         if let ranks, ranks.isFollower { return try ranks.follow(path, options) }
         let loaded = try LoadedModel(
             path: path, device: options.device, threads: options.threads, weightFormat: options.weightFormat,
-            group: ranks?.group)
+            images: images.map { _ in ImageOptions() }, group: ranks?.group)
+        let stage = loaded.makeImageStage()
+        let illustrated = try await illustrated(parsedPrompt(), stage)
+        let prompt = illustrated.tokens
+        var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
+        request.images = illustrated.images
+        (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
+        options.maxRequestTokens = prompt.count + request.maxNewTokens
+        options.maxTotalTokens = options.maxRequestTokens
         let engine = try loaded.makeEngine(options)
         var scored: [ScoredToken] = [], generated: [ScoredToken] = [], logits: [Float] = []
         for await event in try engine.submit(request) {
@@ -66,6 +78,17 @@ struct Score: AsyncParsableCommand {
         }
         print(report(scored, Array(generated.prefix(maxNewTokens)), logits).serialized)
         try await ranks?.leave(engine)
+    }
+
+    private func illustrated(_ prompt: [Int32], _ stage: ImageStage?) async throws -> IllustratedPrompt {
+        let files = (images ?? "").split(separator: ",").map(String.init)
+        guard !files.isEmpty else {
+            return try IllustratedPrompt(filling: prompt, with: [], ImageMarks(.tag(""), text: ""))
+        }
+        guard let stage else { throw RequestError.imagesNotTaken }
+        let encoded = try files.map { try EncodedImage(Array(Data(contentsOf: URL(fileURLWithPath: $0)))) }
+        return try IllustratedPrompt(
+            filling: prompt, with: await stage.ready(encoded), stage.marks)
     }
 
     private func parsedPrompt() throws -> [Int32] {

@@ -16,6 +16,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var native: NativeArguments
     @OptionGroup var embedding: EmbeddingArguments
     @OptionGroup var startup: StartupArguments
+    @OptionGroup var media: MediaArguments
 
     func validate() throws { try startup.validate(maxRequestTokens: arguments.maxRequestTokens) }
 
@@ -27,6 +28,7 @@ struct Serve: AsyncParsableCommand {
         if arguments.trustsRemoteCode {
             write("--trust_remote_code: architectures are part of this program; no code of a model runs\n")
         }
+        let media = try media.options(ProcessInfo.processInfo.environment)
         var options = try arguments.options()
         embedding.apply(to: &options)
         options.truncation = startup.truncation
@@ -34,11 +36,15 @@ struct Serve: AsyncParsableCommand {
         let path = try await localModel(arguments.modelDirectory)
         ranks?.endWithGroup()
         if let ranks, ranks.isFollower { return try ranks.follow(path, options.engine) }
+        options.engine.images = media.engine
         let loaded = try LoadedTextModel(path: path, options: options, group: ranks?.group)
         var generator = loaded.generator
         environment.apply(to: &generator)
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
             throw ValidationError("--use_reward_model: \(loaded.modelType) is no reward model")
+        }
+        if media.isEnabled, !generator.takesImages {
+            write("--enable_multimodal: \(loaded.modelType) reads text; requests with images are refused\n")
         }
         report(loaded, generator.engine.configuration)
         let warming = ContinuousClock.now
@@ -55,6 +61,11 @@ struct Serve: AsyncParsableCommand {
         try operation.apply(to: &configuration)
         native.apply(to: &configuration)
         startup.apply(to: &configuration)
+        if generator.takesImages {
+            configuration.media = media.policy
+            // Images are larger than texts.
+            configuration.limits.largestBody = operation.limits.largestBody ?? 64 << 20
+        }
         environment.apply(to: &configuration)
         if !generator.engine.scoresTexts, options.engine.head != .none {
             // The first request that asks for a form of its answer would wait for it.

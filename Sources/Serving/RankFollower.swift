@@ -21,7 +21,8 @@ public struct RankFollower {
     public func run() throws(GroupFailure) {
         let limits = StepMessage.Limits(
             vocabulary: model.vocabularySize, slots: cache.slots,
-            positions: model.longestSequence ?? Int(Int32.max))
+            positions: model.longestSequence ?? Int(Int32.max), axes: model.positionAxes,
+            featureWidth: model.featureWidth)
         while let message = group.channel.receive(from: 0) {
             do throws(StepMessageError) {
                 _ = model(try StepMessage.decode(message, limits, cache: cache, backend: backend))

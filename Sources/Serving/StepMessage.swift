@@ -3,24 +3,28 @@ import Tensors
 /// A step as rank 0 tells the others: numbers of fixed width in a fixed order, nothing to interpret.
 ///
 /// Little-endian words of 32 bits: a magic number, the version, how many rows, sequences, sampled rows and slots of
-/// contexts there are; then tokens, positions, lengths and new slots row by row; for each sequence its first row, the
-/// row after its last and how many slots its context has; the sampled rows; and the slots of all contexts.
+/// contexts, coordinates, and runs of rows from images there are, and columns of those; then tokens, positions, lengths
+/// and new slots row by row; for each sequence its first row, the row after its last and how many slots its context
+/// has; the sampled rows; the slots of all contexts; coordinates; for each run from an image its first row and the row
+/// after its last; and the numbers of those rows, as float32.
 struct StepMessage {
     private static let magic: Int32 = 0x4C4C_4D53
     private static let version: Int32 = 1
-    private static let headerWords = 6
+    private static let headerWords = 9
 
     /// The message for `pass`.
     static func encode(_ pass: ForwardPass) -> [UInt8] {
         let contexts = pass.sequences.reduce(0) { $0 + $1.contextSlots.count }
-        let words =
-            headerWords + 4 * pass.tokens.count + 3 * pass.sequences.count + pass.sampledRows.count + contexts
+        let columns = pass.images.first?.features.columns ?? 0
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(4 * words)
+        bytes.reserveCapacity(
+            4 * (headerWords + 4 * pass.tokens.count + 3 * pass.sequences.count + pass.sampledRows.count)
+                + 4 * contexts)
         func append(_ words: [Int32]) { words.withUnsafeBytes { bytes += $0 } }
         append([
             magic, version, Int32(pass.tokens.count), Int32(pass.sequences.count),
-            Int32(pass.sampledRows.count), Int32(contexts),
+            Int32(pass.sampledRows.count), Int32(contexts), Int32(pass.coordinates.count),
+            Int32(pass.images.count), Int32(columns),
         ])
         for words in [pass.tokens, pass.positions, pass.lengths, pass.newSlots] { append(words) }
         append(
@@ -29,6 +33,11 @@ struct StepMessage {
             })
         append(pass.sampledRows)
         for sequence in pass.sequences { append(sequence.contextSlots) }
+        append(pass.coordinates)
+        for image in pass.images { append([Int32(image.rows.lowerBound), Int32(image.rows.upperBound)]) }
+        for image in pass.images {
+            image.features[rows: image.first..<image.first + image.rows.count].withUnsafeBytes { bytes += $0 }
+        }
         return bytes
     }
 
@@ -38,6 +47,10 @@ struct StepMessage {
         let slots: Int
         /// Positions are below this.
         let positions: Int
+        /// On how many axes tokens have positions.
+        var axes = 1
+        /// Columns of what images have in place of tokens; nil where there are none.
+        var featureWidth: Int?
     }
 
     /// The pass that `message` is of. Throws `StepMessageError` unless every number is one that a step can have.
@@ -73,10 +86,45 @@ struct StepMessage {
             next = end
         }
         guard next == header[2] else { throw .wrong("row after the last sequence", next) }
+        guard header[6] == 0 || limits.axes > 1 && Int(header[6]) == limits.axes * rows else {
+            throw .wrong("number of coordinates", header[6])
+        }
+        let coordinates = try reader.take(Int(header[6]), below: Int(Int32.max), "coordinate")
+        let images = try images(&reader, count: Int(header[7]), columns: Int(header[8]), rows: rows, limits)
         guard reader.isAtEnd else { throw .wrong("number of bytes", Int32(clamping: message.count)) }
         return ForwardPass(
             tokens: tokens, positions: positions, lengths: lengths, newSlots: newSlots, sequences: sequences,
-            sampledRows: sampled, cache: cache, backend: backend)
+            sampledRows: sampled, images: images, coordinates: coordinates, cache: cache, backend: backend)
+    }
+
+    private static func images(
+        _ reader: inout WordReader, count: Int, columns: Int, rows: Int, _ limits: Limits
+    ) throws(StepMessageError) -> [ForwardPass.ImageRows] {
+        guard count > 0 else {
+            guard count == 0 else { throw .wrong("number of images", Int32(clamping: count)) }
+            return []
+        }
+        guard columns == limits.featureWidth else {
+            throw .wrong("width of images", Int32(clamping: columns))
+        }
+        let (words, overflow) = count.multipliedReportingOverflow(by: 2)
+        guard !overflow else { throw .wrong("number of images", Int32(clamping: count)) }
+        let bounds = try reader.take(words)
+        var images: [ForwardPass.ImageRows] = []
+        for index in 0..<count {
+            let (first, end) = (Int(bounds[2 * index]), Int(bounds[2 * index + 1]))
+            guard first >= 0, first < end, end <= rows else {
+                throw .wrong("row of an image", bounds[2 * index])
+            }
+            let values = try reader.take((end - first) * columns).map {
+                Float(bitPattern: UInt32(bitPattern: $0))
+            }
+            images.append(
+                ForwardPass.ImageRows(
+                    rows: first..<end,
+                    features: ImageFeatures(rows: end - first, columns: columns, values: values), first: 0))
+        }
+        return images
     }
 }
 

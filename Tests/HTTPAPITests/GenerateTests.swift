@@ -93,7 +93,7 @@ import Testing
         (["inputs": "x", "parameters": ["regular_constraint": "a["]], "regex, offset 2"),
         (
             ["inputs": "x", "multimodal_params": ["images": [["type": "url", "data": "y"]]]],
-            "multimodal_params is not supported"
+            "multimodal_params.images: this model reads text only"
         ),
         (["inputs": "x", "parameters": ["min_new_tokens": 30]], "min_new_tokens"),
     ]

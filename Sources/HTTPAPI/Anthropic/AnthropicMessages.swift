@@ -3,10 +3,14 @@ import OrderedCollections
 
 /// Reads Anthropic's `system` and `messages` into the form that chat templates expect.
 enum AnthropicMessages {
-    static func read(_ fields: inout RequestFields) throws(APIError) -> [JSONValue] {
-        var result: [JSONValue] = []
+    /// `acceptsImages`: whether what users and tools say may have images in it.
+    static func read(_ fields: inout RequestFields, acceptsImages: Bool) throws(APIError) -> Conversation {
+        var result = Conversation()
+        func text(_ value: JSONValue, _ path: String) throws(APIError) -> JSONValue {
+            try content(value, path, .init(role: "system", acceptsImages: acceptsImages)).content
+        }
         if let system = fields.value("system") {
-            result.append(["role": "system", "content": .string(try text(system, "system"))])
+            result.messages.append(["role": "system", "content": try text(system, "system")])
         }
         guard let value = fields.value("messages") else {
             throw .invalid("messages is missing", parameter: "messages")
@@ -17,8 +21,15 @@ enum AnthropicMessages {
         for (index, message) in list.enumerated() {
             let path = "messages[\(index)]"
             switch message["role"]?.string {
-            case "user": result += try user(message["content"] ?? .null, path)
-            case "assistant": result.append(try assistant(message["content"] ?? .null, path))
+            case "user":
+                try addUser(
+                    message["content"] ?? .null, path, .init(role: "user", acceptsImages: acceptsImages),
+                    to: &result)
+            case "assistant":
+                result.messages.append(
+                    try assistant(
+                        message["content"] ?? .null, path,
+                        .init(role: "assistant", acceptsImages: acceptsImages)))
             case let other:
                 throw .invalid(
                     "\(path).role must be user or assistant, found '\(other ?? "none")'",
@@ -28,62 +39,62 @@ enum AnthropicMessages {
         return result
     }
 
-    /// A string, or the texts of blocks a line each.
-    private static func text(_ value: JSONValue, _ path: String) throws(APIError) -> String {
-        if let text = value.string { return text }
+    /// A string, or blocks.
+    private static func content(
+        _ value: JSONValue, _ path: String, _ kind: ContentParts.Kind
+    ) throws(APIError) -> ContentParts {
+        var parts = ContentParts(kind, parameter: "messages")
+        if value.string != nil {
+            try parts.add(["type": "text", "text": value], at: path)
+            return parts
+        }
         guard let blocks = value.array else {
             throw .invalid("\(path) must be a string or a list of blocks", parameter: "messages")
         }
-        var texts: [String] = []
-        for (index, block) in blocks.enumerated() {
-            guard block["type"]?.string == "text", let text = block["text"]?.string else {
-                throw unreadable(block, "\(path)[\(index)]")
-            }
-            texts.append(text)
-        }
-        return texts.joined(separator: "\n")
-    }
-
-    private static func unreadable(_ block: JSONValue, _ path: String) -> APIError {
-        .invalid(
-            "\(path): this model reads text only, found a block of type '\(block["type"]?.string ?? "none")'",
-            parameter: "messages")
+        for (index, block) in blocks.enumerated() { try parts.add(block, at: "\(path)[\(index)]") }
+        return parts
     }
 
     /// What tools said, each a message of its own, and then what the user says.
-    private static func user(_ content: JSONValue, _ path: String) throws(APIError) -> [JSONValue] {
-        guard let blocks = content.array else {
-            return [["role": "user", "content": .string(try text(content, path + ".content"))]]
-        }
-        var results: [JSONValue] = []
-        var texts: [JSONValue] = []
+    private static func addUser(
+        _ value: JSONValue, _ path: String, _ kind: ContentParts.Kind, to conversation: inout Conversation
+    ) throws(APIError) {
+        let path = path + ".content"
+        let blocks = value.array ?? []
+        var own =
+            value.array == nil ? try content(value, path, kind) : ContentParts(kind, parameter: "messages")
         for (index, block) in blocks.enumerated() {
+            let place = "\(path)[\(index)]"
             guard block["type"]?.string == "tool_result" else {
-                texts.append(block)
+                try own.add(block, at: place)
                 continue
             }
-            let place = "\(path).content[\(index)]"
             guard let id = block["tool_use_id"]?.string else {
                 throw .invalid("\(place).tool_use_id is missing", parameter: "messages")
             }
-            results.append([
-                "role": "tool", "tool_call_id": .string(id),
-                "content": .string(try text(block["content"] ?? "", place + ".content")),
+            let result = try content(block["content"] ?? "", place + ".content", kind)
+            conversation.messages.append([
+                "role": "tool", "tool_call_id": .string(id), "content": result.content,
             ])
+            conversation.images += result.images
         }
-        guard !texts.isEmpty || results.isEmpty else { return results }
-        return results + [["role": "user", "content": .string(try text(.array(texts), path + ".content"))]]
+        // A message of results alone says nothing of its own.
+        if own.isEmpty, !blocks.isEmpty { return }
+        conversation.messages.append(["role": "user", "content": own.content])
+        conversation.images += own.images
     }
 
-    private static func assistant(_ content: JSONValue, _ path: String) throws(APIError) -> JSONValue {
-        guard let blocks = content.array else {
-            return ["role": "assistant", "content": .string(try text(content, path + ".content"))]
+    private static func assistant(
+        _ value: JSONValue, _ path: String, _ kind: ContentParts.Kind
+    ) throws(APIError) -> JSONValue {
+        guard let blocks = value.array else {
+            return ["role": "assistant", "content": try content(value, path + ".content", kind).content]
         }
-        var (texts, reasoning, calls): ([String], [String], [JSONValue]) = ([], [], [])
+        var said = ContentParts(kind, parameter: "messages")
+        var (reasoning, calls): ([String], [JSONValue]) = ([], [])
         for (index, block) in blocks.enumerated() {
             let place = "\(path).content[\(index)]"
             switch block["type"]?.string {
-            case "text": texts.append(try text([block], place))
             case "thinking": reasoning.append(block["thinking"]?.string ?? "")
             case "redacted_thinking": break
             case "tool_use":
@@ -98,12 +109,10 @@ enum AnthropicMessages {
                     "id": .string(id), "type": "function",
                     "function": ["name": .string(name), "arguments": input],
                 ])
-            default: throw unreadable(block, place)
+            default: try said.add(block, at: place)
             }
         }
-        var message: JSONValue.Members = [
-            "role": "assistant", "content": .string(texts.joined(separator: "\n")),
-        ]
+        var message: JSONValue.Members = ["role": "assistant", "content": said.content]
         if !reasoning.isEmpty {
             message["reasoning_content"] = .string(reasoning.joined(separator: "\n"))
         }

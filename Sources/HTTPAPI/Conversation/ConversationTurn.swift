@@ -1,12 +1,15 @@
 import ChatTemplates
 import JSON
 import OrderedCollections
+import Serving
 import TextGeneration
 import ToolCalls
 
 /// A conversation that a model is to go on with, whatever interface it came by.
 struct ConversationTurn {
     var input: ChatTemplate.Input
+    /// The images that the messages mention, in order.
+    let images: [MediaReference]
     var offer = ToolOffer()
     var form = AnswerForm()
     /// Whether the answer goes on with the last message instead of beginning one.
@@ -21,8 +24,9 @@ struct ConversationTurn {
         case inline
     }
 
-    init(messages: [JSONValue]) {
-        input = ChatTemplate.Input(messages: .array(messages))
+    init(_ conversation: Conversation) {
+        input = ChatTemplate.Input(messages: .array(conversation.messages))
+        images = conversation.images
         input.addsGenerationPrompt = true
     }
 
@@ -57,8 +61,11 @@ struct ConversationTurn {
         }
     }
 
-    /// The turn for `generator`; `makeRequest` makes a request of the prompt's tokens.
-    func prepared(_ generator: TextGenerator, _ makeRequest: ([Int32]) throws -> TextRequest) throws
+    /// The turn for `generator`, which has looked at `ready`, the turn's images; `makeRequest` makes a request of the
+    /// prompt's tokens.
+    func prepared(
+        _ generator: TextGenerator, _ ready: [ReadyImage], _ makeRequest: ([Int32]) throws -> TextRequest
+    ) throws
         -> PreparedTurn
     {
         var (input, format) = (input, generator.answerFormat)
@@ -73,7 +80,9 @@ struct ConversationTurn {
             input.tools = .array(offer.tools.map(\.value))
         }
         let prompt = try generator.prompt(input, continuesFinalMessage: continuesFinalMessage)
-        var request = try makeRequest(try generator.tokens(of: prompt))
+        let illustrated = try generator.illustrated(prompt, with: ready)
+        var request = try makeRequest(illustrated.tokens)
+        request.images = illustrated.images
         let opensInReasoning = format.reasoning?.isOpen(atEndOf: prompt.rendered ?? "") ?? false
         request.detokenization.showsMarkers = true
         let form = try offer.form(for: form, format, opensInReasoning: opensInReasoning).compiled(generator)

@@ -33,11 +33,13 @@ extension Server {
 
     /// A request of LightLLM's own form.
     private struct NativeRequest {
-        let request: TextRequest
+        var request: TextRequest
         let count: Int
         let reply: NativeReply
         /// What answers must be like.
         let form: CompiledForm
+        /// Those that the prompt's marks stand for, in order.
+        let images: [MediaReference]
         /// The fields that nothing understood.
         let ignored: [String]
     }
@@ -45,7 +47,8 @@ extension Server {
     private func nativeRequest(_ body: JSONValue) throws -> NativeRequest {
         let options = configuration.native
         var fields = try RequestFields(body)
-        try fields.refuseImages()
+        for field in ["prompt_embeds", "prompt_bin"] { try fields.refuse(field) { $0.isNothing } }
+        let images = try fields.images(acceptsImages: acceptsImages)
         var values = fields.value("parameters") ?? .object([:])
         if options.usesTGI { values = Self.named(asInTGI: values) }
         var inner = try RequestFields(values, path: "parameters")
@@ -54,13 +57,27 @@ extension Server {
         // LazyLLM puts the ends of tool calls here, beside those among the parameters.
         request.stopTexts += (try fields.strings("stop") ?? []).filter { !$0.isEmpty }
         try OpenAIParameters.limit(request.stopTexts.map(\.utf8.count), "stop")
+        guard images.isEmpty || options.group != .tokenHealing else {
+            throw APIError.invalid(
+                "images are not supported with --token_healing_mode", parameter: "multimodal_params")
+        }
         let beginning = options.group == .tokenHealing ? try heal(&request) : nil
         return NativeRequest(
             request: request, count: parameters.count,
             reply: NativeReply(
                 options: options, returnsDetails: parameters.returnsDetails, beginning: beginning),
-            form: parameters.form,
+            form: parameters.form, images: images,
             ignored: fields.ignored + inner.ignored.map(inner.name))
+    }
+
+    /// The same with its images among the prompt's tokens, where it may have some: marks without images are errors too.
+    private func illustrated(_ asked: NativeRequest, _ context: ServerContext) async throws -> NativeRequest {
+        guard generator.takesImages, configuration.native.group != .tokenHealing else { return asked }
+        var asked = asked
+        let prompt = try generator.illustrated(
+            asked.request.prompt, with: await ready(asked.images, context))
+        (asked.request.prompt, asked.request.images) = (.tokens(prompt.tokens), prompt.images)
+        return asked
     }
 
     /// Parameters that text-generation-inference has under names of its own, under LightLLM's.
@@ -83,7 +100,7 @@ extension Server {
     }
 
     private func generate(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
-        let asked = try nativeRequest(body)
+        let asked = try await illustrated(nativeRequest(body), context)
         if configuration.native.group == .beam, asked.count > 1 {
             let answers = try await searchBeams(asked.request, count: asked.count, context)
             return .json(asked.reply.whole(answers), ignored: asked.ignored)
@@ -96,7 +113,7 @@ extension Server {
     }
 
     private func generateStream(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
-        let asked = try nativeRequest(body)
+        let asked = try await illustrated(nativeRequest(body), context)
         guard asked.count == 1 else {
             throw APIError.invalid("stream api only support best_of == 1", parameter: "best_of")
         }
@@ -108,15 +125,6 @@ extension Server {
             for try await case (_, .chunk(let chunk)) in merged([stream]) {
                 try await events.send(tokens.event(chunk))
             }
-        }
-    }
-}
-
-extension RequestFields {
-    /// Refuses images and audio, which no model here takes.
-    mutating func refuseImages() throws(APIError) {
-        try refuse("multimodal_params") { value in
-            value.isNothing || (value.object?.values.allSatisfy(\.isNothing) ?? false)
         }
     }
 }

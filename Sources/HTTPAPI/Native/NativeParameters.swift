@@ -13,7 +13,9 @@ struct NativeParameters {
     /// What answers must be like.
     let form: CompiledForm
 
-    private static let unsupported = ["move_kv_to_decode_node", "image_max_patch_num"]
+    private static let unsupported = [
+        "move_kv_to_decode_node", "image_max_patch_num", "prompt_embeds", "prompt_bin",
+    ]
 
     init(
         _ fields: inout RequestFields, _ generator: TextGenerator, _ options: NativeOptions

@@ -11,9 +11,7 @@ extension Server {
 
     private func score(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
         var fields = try RequestFields(body)
-        try fields.refuse("multimodal_params") { value in
-            value.isNothing || (value.object?.values.allSatisfy(\.isNothing) ?? false)
-        }
+        _ = try fields.images(acceptsImages: false)
         let prompt: TextRequest.Prompt
         switch fields.value("chat") {
         case .string(let text)?: prompt = .text(text)

@@ -45,7 +45,8 @@ extension Server {
         guard reportsLogProbabilities || top == 0 else {
             throw APIError.invalid("top_logprobs needs logprobs to be true", parameter: "top_logprobs")
         }
-        let turn = try turn(&fields).prepared(generator) { tokens in
+        let asked = try turn(&fields)
+        let turn = try asked.prepared(generator, await ready(asked.images, context)) { tokens in
             var request = try parameters.textRequest(
                 tokens, generator, defaultMaxTokens: configuration.defaultMaxTokens)
             request.topLogProbabilities = top
@@ -66,7 +67,8 @@ extension Server {
 
     /// The conversation, and what is asked of the answer.
     func turn(_ fields: inout RequestFields) throws(APIError) -> ConversationTurn {
-        var turn = ConversationTurn(messages: try Messages.read(&fields, for: generator))
+        var turn = ConversationTurn(
+            try Messages.read(&fields, for: generator, acceptsImages: acceptsImages))
         turn.offer = try ToolOffer(openAI: &fields)
         turn.form = try AnswerForm(openAI: &fields)
         turn.input.addsGenerationPrompt = try fields.bool("add_generation_prompt") ?? true

@@ -15,7 +15,8 @@ struct OpenAIParameters {
     /// Fields of other servers that change answers and have no counterpart here.
     private static let unsupported = [
         "bad_words", "prompt_logprobs", "typical_p", "use_beam_search", "length_penalty", "early_stopping",
-        "mirostat", "dry_multiplier", "xtc_probability", "dynatemp_range", "prompt_embeds", "lora_path",
+        "mirostat", "dry_multiplier", "xtc_probability", "dynatemp_range", "prompt_embeds", "prompt_bin",
+        "lora_path",
         "logits_processors", "return_token_ids", "return_tokens_as_token_ids", "reasoning_budget",
         "thinking_token_budget",
     ]

@@ -1,33 +1,46 @@
 import JSON
 import OrderedCollections
+import TextGeneration
 
 /// Reads the `instructions` and `input` of OpenAI's Responses interface into the form that chat templates expect.
 enum ResponsesInput {
-    static func read(_ fields: inout RequestFields) throws(APIError) -> [JSONValue] {
-        var result: [JSONValue] = []
+    /// A message in the shape of chat completions, and where the request has it.
+    private struct Item {
+        var message: JSONValue
+        let path: String
+        var contentName = "content"
+    }
+
+    /// `acceptsImages`: whether what users and tools say may have images in it.
+    static func read(
+        _ fields: inout RequestFields, for generator: TextGenerator, acceptsImages: Bool
+    ) throws(APIError) -> Conversation {
+        var result: [Item] = []
         if let instructions = try fields.string("instructions") {
-            result.append(["role": "system", "content": .string(instructions)])
+            result.append(
+                Item(message: ["role": "system", "content": .string(instructions)], path: "instructions"))
         }
         switch fields.value("input") {
         case nil: throw .invalid("input is missing", parameter: "input")
-        case .string(let text)?: result.append(["role": "user", "content": .string(text)])
+        case .string(let text)?:
+            result.append(Item(message: ["role": "user", "content": .string(text)], path: "input"))
         case .array(let items)?:
             guard !items.isEmpty else { throw .invalid("input is empty", parameter: "input") }
             for (index, item) in items.enumerated() { try add(item, "input[\(index)]", to: &result) }
         case let other?: throw fields.wrong("input", "a string or a list of items", other)
         }
-        return result
+        var reader = MessageReader(generator, acceptsImages: acceptsImages, parameter: "input")
+        for item in result { try reader.add(item.message, item.path, contentName: item.contentName) }
+        return reader.conversation
     }
 
-    private static func add(_ item: JSONValue, _ path: String, to messages: inout [JSONValue])
-        throws(APIError)
-    {
+    private static func add(_ item: JSONValue, _ path: String, to messages: inout [Item]) throws(APIError) {
         switch item["type"]?.string ?? "message" {
         case "message":
             guard let role = item["role"]?.string, let content = item["content"] else {
                 throw .invalid("\(path) must have a role and content", parameter: "input")
             }
-            messages.append(["role": .string(role), "content": content])
+            messages.append(Item(message: ["role": .string(role), "content": content], path: path))
         case "function_call":
             guard let id = item["call_id"]?.string, let name = item["name"]?.string,
                 let arguments = item["arguments"]?.string
@@ -39,12 +52,15 @@ enum ResponsesInput {
                 "id": .string(id), "type": "function",
                 "function": ["name": .string(name), "arguments": .string(arguments)],
             ]
-            addCall(call, to: &messages)
+            addCall(call, path, to: &messages)
         case "function_call_output":
             guard let id = item["call_id"]?.string, let output = item["output"] else {
                 throw .invalid("\(path): a function_call_output has a call_id and output", parameter: "input")
             }
-            messages.append(["role": "tool", "tool_call_id": .string(id), "content": output])
+            messages.append(
+                Item(
+                    message: ["role": "tool", "tool_call_id": .string(id), "content": output], path: path,
+                    contentName: "output"))
         case "reasoning": break
         case let other:
             throw .invalid("\(path): items of type '\(other)' are not supported", parameter: "input")
@@ -52,12 +68,13 @@ enum ResponsesInput {
     }
 
     /// Calls that follow what the assistant said belong to that message.
-    private static func addCall(_ call: JSONValue, to messages: inout [JSONValue]) {
-        if case .object(var last)? = messages.last, last["role"]?.string == "assistant" {
+    private static func addCall(_ call: JSONValue, _ path: String, to messages: inout [Item]) {
+        if case .object(var last)? = messages.last?.message, last["role"]?.string == "assistant" {
             last["tool_calls"] = .array((last["tool_calls"]?.array ?? []) + [call])
-            messages[messages.count - 1] = .object(last)
+            messages[messages.count - 1].message = .object(last)
         } else {
-            messages.append(["role": "assistant", "content": nil, "tool_calls": [call]])
+            messages.append(
+                Item(message: ["role": "assistant", "content": nil, "tool_calls": [call]], path: path))
         }
     }
 }

@@ -33,7 +33,7 @@ extension Server {
             "priority": "priority", "queue_timeout": "queue_timeout", "cache_salt": "cache_salt",
         ])
         let parameters = try OpenAIParameters(&renamed, generator)
-        let (prepared, stream) = try answer(turn, parameters, context)
+        let (prepared, stream) = try await answer(turn, parameters, context)
         let reply = ResponseReply(
             model: parameters.model ?? configuration.modelName, turn: prepared, settings: settings,
             promptCount: stream.promptTokens.count)
@@ -54,9 +54,8 @@ extension Server {
         for (name, standard) in ResponseReply.settings {
             settings[name] = fields.value(name.string) ?? standard
         }
-        let items = try ResponsesInput.read(&fields)
-        var messages = try RequestFields(["messages": .array(items)])
-        var turn = ConversationTurn(messages: try Messages.read(&messages, for: generator))
+        var turn = ConversationTurn(
+            try ResponsesInput.read(&fields, for: generator, acceptsImages: acceptsImages))
         turn.offer = try ToolOffer(openAI: &fields)
         if let text = fields.value("text") {
             var inner = try RequestFields(text, path: "text")

@@ -43,16 +43,12 @@ let lightLLMFlags: [FlagRow] = [
     .alias("batch_max_tokens", rank: 1, "chunked_prefill_size"),
     .sets("router_policy", "guaranteed", "disable_aggressive_schedule"),
     .noted("ranks that wait for each other do not exist", values: ["dp_prefill_wait_step"]),
+    .noted("sounds in requests are refused", flags: ["enable_multimodal_audio"]),
     .noted(
-        "this server reads text; images and sounds in requests are refused",
-        flags: ["enable_multimodal", "enable_multimodal_audio"]),
-    .noted(
-        "no images are kept: this server reads text",
-        values: [
-            "cache_capacity", "cache_reserved_ratio", "visual_infer_batch_size", "visual_tp", "visual_dp",
-        ],
+        "one process, on one device, computes everything", values: ["visual_tp", "visual_dp"],
         lists: ["visual_gpu_ids", "visual_nccl_ports"]),
-    .noted("no images are read", values: ["vit_quant_type", "vit_quant_cfg"]),
+    .noted(
+        "the weights of a vision model are stored as they are", values: ["vit_quant_type", "vit_quant_cfg"]),
     .noted(
         "steps are not recorded as graphs, so that every batch runs the same code",
         flags: ["disable_cudagraph"],

@@ -72,12 +72,11 @@ let vLLMFlags: [FlagRow] =
             "grammars are compiled by this program",
             values: ["guided_decoding_backend", "structured_outputs_config"]),
         .noted(
-            "this server reads text; images and sounds in requests are refused",
+            "images are taken with --enable_multimodal, as many in a request as --cache_capacity says",
             flags: ["language_model_only", "disable_mm_preprocessor_cache"],
             values: [
-                "limit_mm_per_prompt", "mm_processor_kwargs", "allowed_local_media_path",
-                "allowed_media_domains",
-                "mm_processor_cache_gb", "media_io_kwargs", "interleave_mm_strings",
+                "limit_mm_per_prompt", "mm_processor_kwargs", "mm_processor_cache_gb", "media_io_kwargs",
+                "interleave_mm_strings",
             ]),
         .accepts(
             ["auto"], because: "generation_config.json sets the defaults",
