@@ -72,6 +72,31 @@ int llm_mpi_begin(float *parts, size_t floats, int to_everybody) {
     return MPI_SUCCESS;
 }
 
+int llm_mpi_share(size_t bytes, void **areas) {
+    // Kept until the process ends.
+    static MPI_Win window;
+    void *own;
+    int code = MPI_Win_allocate_shared((MPI_Aint)bytes, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &own, &window);
+    if (code != MPI_SUCCESS) return code;
+    memset(own, 0, 4096);
+    for (int rank = 0; rank < group.size; rank++) {
+        MPI_Aint size;
+        int unit;
+        code = MPI_Win_shared_query(window, rank, &size, &unit, &areas[rank]);
+        if (code != MPI_SUCCESS) return code;
+    }
+    return MPI_Barrier(MPI_COMM_WORLD);
+}
+
+void llm_mpi_announce(uint64_t *flag, uint64_t number) { __atomic_store_n(flag, number, __ATOMIC_RELEASE); }
+
+int llm_mpi_has_announced(const uint64_t *flag, uint64_t number) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+    return __atomic_load_n(flag, __ATOMIC_ACQUIRE) >= number;
+}
+
 int llm_mpi_poll(int *done) {
     return MPI_Testall(group.count, group.requests, done, MPI_STATUSES_IGNORE);
 }

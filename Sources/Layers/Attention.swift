@@ -29,39 +29,44 @@ public struct Heads: Sendable, Equatable {
     }
 }
 
-/// The heads that one of several computes.
+/// The heads that one of several computes: query heads side by side, and the key-value heads that these look at, which
+/// others may have too.
 struct OwnHeads {
     let all: Heads
     let query: Range<Int>
     let keyValue: Range<Int>
+    /// Query heads to each key-value head, where some may be there for nothing but to make them as many.
+    let together: Int
+    /// How many of those come before the first query head.
+    let lead: Int
 
-    var heads: Heads { Heads(query: query.count, keyValue: keyValue.count, width: all.width) }
-
-    /// Key-value heads and their queries. Where there are fewer than parts, several parts have the same one and share
-    /// out its queries.
-    init(_ heads: Heads, _ shard: Shard) throws(SplitError) {
+    /// Shares are cut at multiples of `grain` query heads.
+    init(_ heads: Heads, _ shard: Shard, grain: Int = 1) throws(SplitError) {
         all = heads
-        let together = heads.query / heads.keyValue
-        guard heads.keyValue < shard.count else {
-            keyValue = shard.range(of: heads.keyValue)
-            query = keyValue.lowerBound * together..<keyValue.upperBound * together
-            return
-        }
-        let head = shard.index * heads.keyValue / shard.count
-        // The parts that have this head.
-        let first = (head * shard.count + heads.keyValue - 1) / heads.keyValue
-        let last = ((head + 1) * shard.count + heads.keyValue - 1) / heads.keyValue
-        guard together >= last - first else {
-            throw .tooFew(
-                "query heads, \(together) to each of \(heads.keyValue) key-value heads,", heads.query,
-                parts: shard.count)
-        }
-        let part = Shard(index: shard.index - first, of: last - first).range(of: together)
-        keyValue = head..<head + 1
-        query = head * together + part.lowerBound..<head * together + part.upperBound
+        let group = heads.query / heads.keyValue
+        query = try shard.part(of: heads.query, grain: grain, "query heads")
+        keyValue = query.lowerBound / group..<(query.upperBound - 1) / group + 1
+        let first = query.clamped(to: keyValue.lowerBound * group..<(keyValue.lowerBound + 1) * group)
+        let last = query.clamped(to: (keyValue.upperBound - 1) * group..<keyValue.upperBound * group)
+        // Those between are whole.
+        together = keyValue.count > 2 ? group : max(first.count, last.count)
+        lead = together - first.count
     }
 
-    /// The columns of these of all query heads, when those lie side by side.
+    /// The heads as attention sees them.
+    var seen: Heads {
+        Heads(query: keyValue.count * together, keyValue: keyValue.count, width: all.width)
+    }
+
+    /// Whether all that it sees are there.
+    var areEven: Bool { query.count == keyValue.count * together }
+
+    /// What one of those it sees is in the model; for one that is not there, another one.
+    func number(ofSeen head: Int) -> Int {
+        min(max(query.lowerBound + head - lead, 0), all.query - 1)
+    }
+
+    /// The columns of these of all heads, when those lie side by side.
     var queryColumns: Range<Int> { query.lowerBound * all.width..<query.upperBound * all.width }
     var keyValueColumns: Range<Int> { keyValue.lowerBound * all.width..<keyValue.upperBound * all.width }
 }
@@ -137,43 +142,78 @@ public struct GroupedQueryAttention: Attention {
 
     let qkv: Linear
     let output: Linear
-    let heads: Heads
+    let own: OwnHeads
     let details: Details
     let shape: AttentionShape
     let layer: Int
 
     /// `heads` are those of the whole model, as slopes and norms are; computed are this part's.
     public init(
-        _ projections: AttentionProjections, output: Parameters, width: Int, heads all: Heads,
+        _ projections: AttentionProjections, output: Parameters, width: Int, heads: Heads,
         _ details: Details, layer: Int
     ) throws {
-        let own = try OwnHeads(all, output.shard)
+        own = try OwnHeads(
+            heads, output.shard, grain: output.grain(ofInputs: heads.queryWidth, inRunsOf: heads.width))
         qkv = try projections.linear(own, inputs: width)
         self.output = try Linear(
-            output, inputs: all.queryWidth, outputs: width, split: .inputs([own.queryColumns]))
-        (heads, self.details, self.layer) = (own.heads, details, layer)
+            output, inputs: heads.queryWidth, outputs: width, split: .inputs([own.queryColumns]))
+        self.layer = layer
+        self.details = details.narrowed(to: own)
+        let (own, seen) = (own, own.seen)
         shape = AttentionShape(
-            queryHeads: heads.query, keyValueHeads: heads.keyValue, keyWidth: heads.width,
+            queryHeads: seen.query, keyValueHeads: seen.keyValue, keyWidth: heads.width,
             valueWidth: heads.width, scale: details.scale ?? 1 / Float(heads.width).squareRoot(),
-            reach: details.reach.from(head: own.query.lowerBound), softcap: details.softcap,
-            slopes: details.slopes.map { Array($0[own.query]) })
+            reach: details.reach.from(head: own.query.lowerBound - own.lead), softcap: details.softcap,
+            slopes: details.slopes.map { slopes in
+                (0..<seen.query).map { slopes[own.number(ofSeen: $0)] }
+            })
     }
 
-    public func cacheLayout(layers: Int) -> CacheLayout { heads.cacheLayout(layers: layers) }
+    public func cacheLayout(layers: Int) -> CacheLayout { own.seen.cacheLayout(layers: layers) }
 
     public func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix {
-        let parts = qkv(x).split(heads.queryWidth, heads.keyValueWidth, heads.keyValueWidth)
+        let width = own.all.width, keyValueWidth = own.keyValue.count * width
+        let parts = qkv(x).split(own.query.count * width, keyValueWidth, keyValueWidth)
         let (q, k, v) = (parts[0], parts[1], parts[2])
         if let norms = details.norms {
-            norms.query.apply(to: q, heads: heads.query)
-            norms.key.apply(to: k, heads: heads.keyValue)
+            norms.query.apply(to: q, heads: own.query.count)
+            norms.key.apply(to: k, heads: own.keyValue.count)
         }
         if let factor = details.queryFactor {
             pass.backend.scale(q, by: pass.positions.map { factor(Int($0)) })
         }
-        guard let rotation = details.rotation else {
-            return output(pass.attend(q, k, v, shape, layer: layer))
+        let seen = own.areEven ? q : evened(q)
+        let attended =
+            details.rotation.map { pass.attend(seen, k, v, rotatedBy: $0, shape, layer: layer) }
+            ?? pass.attend(seen, k, v, shape, layer: layer)
+        return output(attended.columns(own.lead * width..<(own.lead + own.query.count) * width))
+    }
+
+    /// The same queries, with copies of the first for those that are not there.
+    private func evened(_ q: Matrix) -> Matrix {
+        let width = own.all.width
+        let all = q.backend.makeMatrix(rows: q.rows, columns: shape.queryHeads * width)
+        func copy(_ x: Matrix, to head: Int) {
+            all.columns(head * width..<head * width + x.columns).copy(x)
         }
-        return output(pass.attend(q, k, v, rotatedBy: rotation, shape, layer: layer))
+        copy(q, to: own.lead)
+        for head in 0..<shape.queryHeads where !(own.lead..<own.lead + own.query.count).contains(head) {
+            copy(q.columns(0..<width), to: head)
+        }
+        return all
+    }
+}
+
+extension GroupedQueryAttention.Details {
+    fileprivate func narrowed(to own: OwnHeads) -> Self {
+        var details = self
+        let (all, width) = (own.all, own.all.width)
+        details.norms = norms.map { query, key in
+            (
+                query.narrowed(to: own.query, of: all.query, width: width),
+                key.narrowed(to: own.keyValue, of: all.keyValue, width: width)
+            )
+        }
+        return details
     }
 }

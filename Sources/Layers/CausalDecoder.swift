@@ -44,7 +44,12 @@ public struct OutputHead: Sendable {
 
     func callAsFunction(_ x: Matrix) -> Matrix {
         guard let first = projections.first else { return x }
-        if let group { return shared(x, first, group) }
+        if let group {
+            return group.join(rows: x.rows, columns: outputs, on: x.backend) {
+                first.apply(to: x, into: $0)
+                adjust($0)
+            }
+        }
         var y = first(x)
         for projection in projections.dropFirst() {
             y.backend.activate(y, .relu, into: y)
@@ -57,27 +62,6 @@ public struct OutputHead: Sendable {
     private func adjust(_ logits: Matrix) {
         if let scale { logits.backend.scale(logits, by: scale) }
         if let softcap { logits.backend.softcap(logits, at: softcap) }
-    }
-
-    /// Everybody's logits side by side, where they are chosen from; elsewhere their values are undefined.
-    private func shared(_ x: Matrix, _ projection: Linear, _ group: any Communicator) -> Matrix {
-        let (backend, shard, rows) = (x.backend, group.shard, x.rows)
-        let parts = backend.makeMatrix(
-            rows: shard.count * rows, columns: shard.largest(of: outputs))
-        func part(_ index: Int) -> Matrix {
-            parts.rows(index * rows..<(index + 1) * rows)
-                .columns(0..<Shard(index: index, of: shard.count).range(of: outputs).count)
-        }
-        projection.apply(to: x, into: part(shard.index))
-        adjust(part(shard.index))
-        group.gather(parts)
-        let logits = backend.makeMatrix(rows: rows, columns: outputs)
-        guard shard.index == 0 else { return logits }
-        for index in 0..<shard.count {
-            let columns = Shard(index: index, of: shard.count).range(of: outputs)
-            backend.gatherRows((0..<Int32(rows)).map { $0 }, of: part(index), into: logits.columns(columns))
-        }
-        return logits
     }
 }
 

@@ -45,7 +45,9 @@ public struct LatentAttention: Attention {
         epsilon: Float, layer: Int
     ) throws {
         let latentWidth = geometry.latentWidth
-        let own = try parameters.shard.part(of: geometry.heads, "query heads")
+        let grain = try parameters["o_proj"].grain(
+            ofInputs: geometry.heads * geometry.valueWidth, inRunsOf: geometry.valueWidth)
+        let own = try parameters.shard.part(of: geometry.heads, grain: grain, "query heads")
         func columns(_ width: Int) -> [Range<Int>] { [own.lowerBound * width..<own.upperBound * width] }
         let queryWidth = geometry.plainWidth + geometry.rotatedWidth
         func queries(_ name: String, inputs: Int) throws -> Linear {

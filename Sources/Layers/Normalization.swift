@@ -1,5 +1,4 @@
 public import Tensors
-import Weights
 
 /// Brings the rows of a matrix to a common scale.
 public protocol Normalization: Sendable {
@@ -66,7 +65,7 @@ public struct LayerNorm: Normalization {
 /// A normalisation of each head for itself, as some models do with queries and keys (arXiv 2010.04245).
 public struct HeadNorm: Sendable {
     let statistic: HeadStatistic
-    let weight: Matrix
+    private(set) var weight: Matrix
     let epsilon: Float
     private var isJoint = false
 
@@ -78,8 +77,14 @@ public struct HeadNorm: Sendable {
         weight = try parameters.row("weight", count: width, offset: offset)
     }
 
-    /// Which heads of an attention layer.
-    public enum Subject: Sendable { case queries, keys }
+    /// Each head has its own row of the matrix `weight`.
+    public init(
+        _ parameters: Parameters, heads: Int, width: Int, by statistic: HeadStatistic, epsilon: Float
+    ) throws {
+        (self.statistic, self.epsilon) = (statistic, epsilon)
+        weight = parameters.backend.makeVector(
+            [try parameters.matrix("weight", outputs: heads, inputs: width)])
+    }
 
     /// All heads together are normalised as one, by a vector as wide as they are.
     public init(joint parameters: Parameters, width: Int, by statistic: HeadStatistic, epsilon: Float) throws
@@ -88,23 +93,23 @@ public struct HeadNorm: Sendable {
         isJoint = true
     }
 
-    /// Each head has its own row of the matrix `weight`, or a vector of its own in the list `norms`.
+    /// Each head has a vector `weight` of its own.
     public init(
-        _ parameters: Parameters, ofEach subject: Subject, _ heads: Heads, by statistic: HeadStatistic,
-        epsilon: Float
+        heads: [Parameters], width: Int, by statistic: HeadStatistic, epsilon: Float
     ) throws {
+        precondition(!heads.isEmpty, "no heads")
         (self.statistic, self.epsilon) = (statistic, epsilon)
-        let own = try OwnHeads(heads, parameters.shard)
-        let (all, kept) =
-            subject == .queries ? (heads.query, own.query) : (heads.keyValue, own.keyValue)
-        guard parameters.contains("weight") else {
-            let list = parameters["norms"]
-            let vectors = try (0..<all).map { try list["\($0)"].vector("weight", count: heads.width) }
-            weight = parameters.backend.makeVector(Array(vectors[kept]))
-            return
-        }
-        weight = parameters.backend.makeVector(
-            [try parameters.matrix("weight", outputs: all, inputs: heads.width).rows(kept)])
+        weight = heads[0].backend.makeVector(try heads.map { try $0.vector("weight", count: width) })
+    }
+
+    /// The same for some of `count` heads of `width` columns.
+    func narrowed(to heads: Range<Int>, of count: Int, width: Int) -> HeadNorm {
+        // Others share the weights of one.
+        guard heads.count < count, weight.columns == count * width else { return self }
+        precondition(!isJoint, "heads that are normalised together are not shared out")
+        var norm = self
+        norm.weight = weight.columns(heads.lowerBound * width..<heads.upperBound * width)
+        return norm
     }
 
     /// Normalises the heads of `x` in place.

@@ -105,6 +105,15 @@ extension Parameters {
             of: inputs, grain: scope.grain("weight", inputs: inputs), "inputs of \(scope.path)")
     }
 
+    /// Of how many runs of `width` inputs of the projection here a share must be a multiple.
+    func grain(ofInputs inputs: Int, inRunsOf width: Int) throws -> Int {
+        guard !shard.isWhole else { return 1 }
+        let block = try scope.grain("weight", inputs: inputs)
+        var grain = 1
+        while !(grain * width).isMultiple(of: block), grain < block { grain *= 2 }
+        return (inputs / width).isMultiple(of: grain) ? grain : 1
+    }
+
     /// The rows of `ranges` of a weight of here, one after the other.
     func rows(_ ranges: [Range<Int>], of weight: HostWeight) -> HostWeight {
         weight.rows(ranges, copies: group.exchanges)

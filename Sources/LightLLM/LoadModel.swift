@@ -40,7 +40,8 @@ public struct LoadedModel: Sendable {
         group: RankGroup? = nil
     ) throws {
         try self.init(
-            checkpoint: checkpoint, backend: makeBackend(device, threads: threads),
+            checkpoint: checkpoint,
+            backend: makeBackend(device, threads: threads, index: group?.rankOfHost ?? 0),
             weightFormat: weightFormat, head: head, images: images,
             imageBackend: images == nil ? nil : makeBackend(device, threads: threads), group: group)
     }
@@ -50,7 +51,9 @@ public struct LoadedModel: Sendable {
         head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil,
         imageBackend: (any Backend)? = nil, group: RankGroup? = nil
     ) throws {
-        (self.checkpoint, self.backend, self.group) = (checkpoint, backend, group)
+        (self.checkpoint, self.backend) = (checkpoint, backend)
+        let group = try group?.exchanging(on: backend)
+        self.group = group
         (self.weightFormat, self.head, self.images) = (weightFormat, head, images)
         let free = backend.freeMemory
         memory =

@@ -15,6 +15,27 @@ public struct RankGroup: Sendable {
         (self.health, self.ranksOfHost) = (health, ranksOfHost)
     }
 
+    /// This rank's number among those of its machine, when ranks fill one machine after the other.
+    public var rankOfHost: Int { communicator.rank % ranksOfHost }
+
+    /// The same with another way to exchange numbers.
+    public func exchanging(by communicator: any Communicator) -> RankGroup {
+        RankGroup(communicator: communicator, channel: channel, health: health, ranksOfHost: ranksOfHost)
+    }
+
+    /// What rank 0 says, to everybody. Throws when the others do not hear it.
+    public func broadcast(_ message: () throws -> [UInt8]) throws -> [UInt8] {
+        if isLeader {
+            let message = try message()
+            channel.send(message)
+            return message
+        }
+        guard let message = channel.receive(from: 0) else {
+            throw health.failure ?? .lost(rank: 0, "it left before the model was loaded")
+        }
+        return message
+    }
+
     public var isLeader: Bool { communicator.rank == 0 }
 
     /// Threads of one process that belong together.

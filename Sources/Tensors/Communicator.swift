@@ -17,6 +17,14 @@ public protocol Communicator: AnyObject, Sendable {
     func allGather(_ parts: Matrix)
     /// The same, for rank 0 alone.
     func gather(_ parts: Matrix)
+
+    // With a shorter way where ranks share memory.
+
+    /// The sum of what `part` writes, one matrix of `rows` x `columns`, for each rank.
+    func sum(rows: Int, columns: Int, on backend: any Backend, _ part: (Matrix) -> Void) -> Matrix
+    /// What `part` writes for each rank, side by side: this one's columns of `columns`, all of which each has an equal
+    /// share of. Only rank 0 gets them; elsewhere the values are undefined.
+    func join(rows: Int, columns: Int, on backend: any Backend, _ part: (Matrix) -> Void) -> Matrix
 }
 
 extension Communicator {
@@ -25,14 +33,39 @@ extension Communicator {
     /// Which part of the weights this one holds.
     public var shard: Shard { Shard(index: rank, of: size) }
 
-    /// The sum of what `part` writes, one matrix of `rows` x `columns`, for each rank.
     public func sum(
         rows: Int, columns: Int, on backend: any Backend, _ part: (Matrix) -> Void
     ) -> Matrix {
         let all = backend.makeMatrix(rows: size * rows, columns: columns)
         part(all.rows(rank * rows..<(rank + 1) * rows))
         allGather(all)
-        return (1..<size).reduce(all.rows(0..<rows)) { $0 + all.rows($1 * rows..<($1 + 1) * rows) }
+        return Self.sum((0..<size).map { all.rows($0 * rows..<($0 + 1) * rows) })
+    }
+
+    /// Of all parts, in their order.
+    public static func sum(_ parts: [Matrix]) -> Matrix { parts.dropFirst().reduce(parts[0]) { $0 + $1 } }
+
+    /// The columns that a rank writes when all have `columns` together.
+    public func columns(of rank: Int, among columns: Int) -> Range<Int> {
+        Shard(index: rank, of: size).range(of: columns)
+    }
+
+    public func join(
+        rows: Int, columns: Int, on backend: any Backend, _ part: (Matrix) -> Void
+    ) -> Matrix {
+        let parts = backend.makeMatrix(rows: size * rows, columns: shard.largest(of: columns))
+        func area(_ rank: Int) -> Matrix {
+            parts.rows(rank * rows..<(rank + 1) * rows)
+                .columns(0..<self.columns(of: rank, among: columns).count)
+        }
+        part(area(rank))
+        gather(parts)
+        let joined = backend.makeMatrix(rows: rows, columns: columns)
+        guard rank == 0 else { return joined }
+        for rank in 0..<size {
+            joined.columns(self.columns(of: rank, among: columns)).copy(area(rank))
+        }
+        return joined
     }
 }
 

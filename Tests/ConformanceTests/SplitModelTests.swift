@@ -15,12 +15,13 @@ struct SplitModel: Sendable {
     let checkpoint: any Checkpoint
     let size: Int
     var weightFormat: WeightFormat?
+    var groups: [RankGroup]?
 
     /// Calls `body` with rank 0's engine, and ends the others in order.
     func run<Result: Sendable>(
         _ options: EngineOptions, _ body: (Engine) async throws -> Result
     ) async throws -> Result {
-        let groups = RankGroup.threads(size)
+        let groups = groups ?? RankGroup.threads(size)
         let (checkpoint, format) = (checkpoint, weightFormat)
         let others = groups.dropFirst().map { group in
             OtherRank {

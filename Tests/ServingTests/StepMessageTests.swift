@@ -34,6 +34,28 @@ import Testing
         #expect(read.sequences.map(\.contextSlots) == pass.sequences.map(\.contextSlots))
     }
 
+    @Test func imagesComeAlong() throws {
+        let cache = cache()
+        let features = ImageFeatures(rows: 3, columns: 2, values: [1, 2, 3, 4, 5, -6.5])
+        let plain = pass(cache)
+        let pass = ForwardPass(
+            tokens: plain.tokens, positions: plain.positions, lengths: plain.lengths,
+            newSlots: plain.newSlots, sequences: plain.sequences, sampledRows: plain.sampledRows,
+            images: [.init(rows: 1..<3, features: features, first: 1)], coordinates: Array(0..<12),
+            cache: cache, backend: backend)
+        var limits = limits
+        (limits.axes, limits.featureWidth) = (3, 2)
+        let message = StepMessage.encode(pass)
+        let read = try StepMessage.decode(message, limits, cache: cache, backend: backend)
+        #expect(read.coordinates == pass.coordinates)
+        #expect(read.images.map(\.rows) == [1..<3])
+        #expect(read.images.first?.features.values == [3, 4, 5, -6.5])
+        limits.featureWidth = 4
+        #expect(throws: StepMessageError.wrong("width of images", 2)) {
+            try StepMessage.decode(message, limits, cache: cache, backend: backend)
+        }
+    }
+
     /// Every word replaced by numbers that it may not be gives an error or a step within the limits, never a trap.
     @Test func nothingButStepsIsTaken() throws {
         let cache = cache()

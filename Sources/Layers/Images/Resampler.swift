@@ -1,4 +1,5 @@
 public import Tensors
+import Weights
 
 /// Learned queries that look at the patches of an image, and become as many features (arXiv 2308.12966): attention
 /// across, with positions on the queries and on the keys but not on the values.

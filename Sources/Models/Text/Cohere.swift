@@ -30,14 +30,15 @@ public enum Cohere: Architecture {
     private static func attention(
         _ index: Int, _ config: ExtendedConfig<CohereExtras>, _ rotation: Rotation, _ weights: Parameters
     ) throws -> GroupedQueryAttention {
-        let shared = config.shared
+        let (shared, heads) = (config.shared, config.shared.heads)
         var details = GroupedQueryAttention.Details(rotation: rotation)
-        func norm(_ name: String, ofEach subject: HeadNorm.Subject) throws -> HeadNorm {
+        func norm(_ name: String, _ count: Int) throws -> HeadNorm {
             try HeadNorm(
-                weights[name], ofEach: subject, shared.heads, by: .deviation, epsilon: shared.layerEpsilon)
+                weights[name], heads: count, width: heads.width, by: .deviation,
+                epsilon: shared.layerEpsilon)
         }
         if config.useQkNorm == true {
-            details.norms = (try norm("q_norm", ofEach: .queries), try norm("k_norm", ofEach: .keys))
+            details.norms = (try norm("q_norm", heads.query), try norm("k_norm", heads.keyValue))
         }
         return try shared.attention(weights, details, layer: index)
     }

@@ -25,13 +25,19 @@ public enum StableLM: Architecture {
     ) throws -> any DecoderLayer {
         let (shared, own) = (config.completed, weights["self_attn"])
         var details = GroupedQueryAttention.Details(rotation: rotation)
-        func norm(_ name: String, ofEach subject: HeadNorm.Subject) throws -> HeadNorm {
-            try HeadNorm(
-                own[name], ofEach: subject, shared.heads, by: .deviation, epsilon: shared.layerEpsilon)
+        func norm(_ name: String, _ heads: Int) throws -> HeadNorm {
+            if own[name].contains("weight") {
+                return try HeadNorm(
+                    own[name], heads: heads, width: shared.heads.width, by: .deviation,
+                    epsilon: shared.layerEpsilon)
+            }
+            return try HeadNorm(
+                heads: (0..<heads).map { own["\(name).norms.\($0)"] }, width: shared.heads.width,
+                by: .deviation, epsilon: shared.layerEpsilon)
         }
         if config.qkLayernorm == true {
             details.norms = (
-                try norm("q_layernorm", ofEach: .queries), try norm("k_layernorm", ofEach: .keys)
+                try norm("q_layernorm", shared.heads.query), try norm("k_layernorm", shared.heads.keyValue)
             )
         }
         let before = try shared.layerNorm(weights["input_layernorm"])

@@ -18,6 +18,9 @@ void cuda_host_set_backwards(bool backwards);
 /// Fills a table of the driver whose device is this processor: kernels run when they are launched, a module is the name
 /// of a source file and its definitions, and what is captured is kept and run again.
 void cuda_host_driver(ccuda_driver_api *out);
+
+/// Fills a table of an NCCL whose ranks are threads of this process; one group at a time.
+void cuda_host_nccl(ccuda_nccl_api *out);
 #ifdef __cplusplus
 }
 #endif
