@@ -48,7 +48,8 @@ begin() {
     here unshare --uts bash -c 'hostname host-a; exec "$@"' begin \
         mpirun --allow-run-as-root --host 10.213.7.1,10.213.7.2 -np 2 --bind-to none \
         --mca plm_rsh_agent "$work/agent" --mca btl tcp,self --mca btl_tcp_if_include 10.213.7.0/24 \
-        --mca oob_tcp_if_include 10.213.7.0/24 --mca odls_base_sigkill_timeout 30 \
+        --mca oob_tcp_if_include 10.213.7.0/24 --mca oob_tcp_keepalive_time 1 \
+        --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 2 \
         "$binary" serve --tp 2 --nccl_host 10.213.7.1 --model_dir "$model" --threads 1 --device cpu \
         --host 127.0.0.1 --port $port --max_total_token_num 8192 --disable_log_stats > "$work/$1.log" 2>&1 &
     server=$!
@@ -63,10 +64,10 @@ begin() {
 # Ends the second host as $1 says while an answer is being written.
 lose() {
     begin "$1"
-    answer=$(here curl -sf 127.0.0.1:$port/v1/completions \
+    answer=$(here curl -sf -m 30 127.0.0.1:$port/v1/completions \
         -d '{"prompt":"The capital of France is","max_tokens":4,"temperature":0}')
     echo "$answer" | grep -q Paris || { echo "expected Paris, found $answer" >&2; return 1; }
-    here curl -sN 127.0.0.1:$port/v1/completions \
+    here curl -sN -m 30 127.0.0.1:$port/v1/completions \
         -d '{"prompt":"Count: 1, 2,","max_tokens":4000,"stream":true,"ignore_eos":true}' > "$work/stream" &
     reader=$!
     sleep 2

@@ -10,6 +10,9 @@
 static struct {
     int rank, size, count;
     MPI_Request *requests;
+    // Memory that ranks share, until they leave.
+    MPI_Win window;
+    int shares;
 } group;
 
 int llm_mpi_join(int *rank, int *size, int *ranks_of_host) {
@@ -33,6 +36,7 @@ int llm_mpi_join(int *rank, int *size, int *ranks_of_host) {
 }
 
 void llm_mpi_leave(void) {
+    if (group.shares) MPI_Win_free(&group.window);
     MPI_Finalize();
     free(group.requests);
     group.requests = NULL;
@@ -73,16 +77,16 @@ int llm_mpi_begin(float *parts, size_t floats, int to_everybody) {
 }
 
 int llm_mpi_share(size_t bytes, void **areas) {
-    // Kept until the process ends.
-    static MPI_Win window;
     void *own;
-    int code = MPI_Win_allocate_shared((MPI_Aint)bytes, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &own, &window);
+    int code = MPI_Win_allocate_shared((MPI_Aint)bytes, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &own, &group.window);
     if (code != MPI_SUCCESS) return code;
-    memset(own, 0, 4096);
+    group.shares = 1;
+    // Fresh memory is zero, and pages that nobody writes take none.
+    memset(own, 0, bytes < 4096 ? bytes : 4096);
     for (int rank = 0; rank < group.size; rank++) {
         MPI_Aint size;
         int unit;
-        code = MPI_Win_shared_query(window, rank, &size, &unit, &areas[rank]);
+        code = MPI_Win_shared_query(group.window, rank, &size, &unit, &areas[rank]);
         if (code != MPI_SUCCESS) return code;
     }
     return MPI_Barrier(MPI_COMM_WORLD);

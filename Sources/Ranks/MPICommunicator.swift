@@ -131,13 +131,14 @@
         /// Bytes of an area. More is exchanged.
         private static let capacity = 8 << 20
         /// Before the areas: how many meetings the rank has come to.
-        private static let flagBytes = 4096
+        private static let flagBytes = 4096 - 64
 
         init(rank: Int, size: Int, _ health: GroupHealth) throws(GroupFailure) {
             var areas = [UnsafeMutableRawPointer?](repeating: nil, count: size)
-            let code = llm_mpi_share(Self.flagBytes + 2 * Self.capacity, &areas)
+            let code = llm_mpi_share(Self.flagBytes + 2 * Self.capacity + 64, &areas)
             guard code == 0 else { throw .exchange(MPICommunicator.text(code)) }
-            starts = areas.compactMap { $0 }
+            // Kernels like whole cache lines; pages lie alike in all processes.
+            starts = areas.compactMap { $0?.alignedUp(toMultipleOf: 64) }
             (self.rank, self.health) = (rank, health)
         }
 

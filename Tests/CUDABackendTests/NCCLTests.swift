@@ -55,8 +55,12 @@ import Testing
                     $0.copy(backend.matrix(values[communicator.rank]))
                 })
         }
-        let expected = (0..<5).map { row in
-            (0..<40).map { (values[0][row][$0] + values[1][row][$0]) + values[2][row][$0] }
+        var expected: [[Float]] = values[0]
+        for row in 0..<5 {
+            for column in 0..<40 {
+                let first: Float = values[0][row][column] + values[1][row][column]
+                expected[row][column] = first + values[2][row][column]
+            }
         }
         for sum in sums { #expect(sum == expected) }
     }
@@ -66,7 +70,8 @@ import Testing
             backend.rows(
                 communicator.join(rows: 2, columns: 7, on: backend) { part in
                     let own = communicator.columns(of: communicator.rank, among: 7)
-                    part.copy(backend.matrix((0..<2).map { row in own.map { Float(10 * row + $0) } }))
+                    let first: [Float] = own.map { Float($0) }
+                    part.copy(backend.matrix([first, first.map { $0 + 10 }]))
                 })
         }
         #expect(joined[0] == [[0, 1, 2, 3, 4, 5, 6], [10, 11, 12, 13, 14, 15, 16]])

@@ -49,8 +49,9 @@ import Testing
         let start = ContinuousClock.now
         close(pair[1])
         #expect(try await thread { channel.receive(from: 1) }.value == nil)
-        #expect(health.failure == .lost(rank: 1, "its connection ended"))
-        #expect(ContinuousClock.now - start < .seconds(1))
+        // It ended or, had something been on its way, was reset.
+        guard case .lost(rank: 1, _) = health.failure else { Issue.record("\(health)"); return }
+        #expect(ContinuousClock.now - start < ControlChannel.patience)
     }
 
     /// One that says nothing any more is given up.

@@ -23,8 +23,8 @@ int llm_mpi_broadcast(char *text, size_t bytes);
 /// only to rank 0. One exchange at a time.
 int llm_mpi_begin(float *parts, size_t floats, int to_everybody);
 
-/// Memory of this machine that all ranks see, when all are on it: `areas[r]` becomes that of rank `r`, `bytes` long and
-/// zero.
+/// Memory of this machine that all ranks see, when all are on it: `areas[r]` becomes that of rank `r`, `bytes` long;
+/// its first page is zero.
 int llm_mpi_share(size_t bytes, void **areas);
 
 /// Says that everything written so far is there; a number that only grows.

@@ -21,8 +21,8 @@ enum MPILaunch {
     /// What mpirun is to be called with, for `ranks` processes like this one on this machine.
     static func arguments(ranks: Int, program: String, _ arguments: [String], isRoot: Bool) -> [String] {
         ["mpirun", "-np", "\(ranks)", "--bind-to", "none", "--oversubscribe"]
-            // Ranks end by themselves when one is gone; those who still answer requests have time to say so.
-            + ["--mca", "odls_base_sigkill_timeout", "30"] + (isRoot ? ["--allow-run-as-root"] : [])
+            // So long mpirun waits before it kills whom it has asked to end, also when all have.
+            + ["--mca", "odls_base_sigkill_timeout", "3"] + (isRoot ? ["--allow-run-as-root"] : [])
             + [program] + arguments
     }
 

@@ -94,6 +94,9 @@ struct RankProcess: Sendable {
 
     /// Loads this rank's part of the model at `path` and computes what rank 0 tells, until it ends the group.
     func follow(_ path: String, _ options: EngineOptions) throws {
+        // mpirun asks all to end; rank 0 ends what runs first, and then the group.
+        signal(SIGTERM, SIG_IGN)
+        signal(SIGINT, SIG_IGN)
         let model = try LoadedModel(
             path: path, device: options.device, threads: options.threads, weightFormat: options.weightFormat,
             head: options.head, group: group)
