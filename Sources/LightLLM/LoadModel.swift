@@ -43,6 +43,7 @@ public struct LoadedModel: Sendable {
         }
         network = try buildModel(
             checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) }, head: head)
+        if let failure = backend.failure { throw failure }
         if head == .none, network.output != .hidden {
             throw EmbeddingError.scoresTexts(
                 checkpoint.configuration["architectures"]?.array?.first?.string ?? "this")
@@ -61,6 +62,7 @@ public struct LoadedModel: Sendable {
             let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
             try Rehearsal(network: network, backend: backend, longest: longest)
                 .run(options.limits, options.cacheElement ?? checkpoint.defaultCacheElement)
+            if let failure = backend.failure { throw failure }
         }
         // A device stores weights in forms of its own, so what they and the activations have left is counted.
         let left = backend.freeMemory
