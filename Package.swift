@@ -63,12 +63,21 @@ let package = Package(
         .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        .systemLibrary(
+            name: "CTurboJPEG", pkgConfig: "libturbojpeg",
+            providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(
+            name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+        .systemLibrary(
+            name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+        .target(name: "CImageCodecs", dependencies: ["CPNG"], cSettings: [.treatAllWarnings(as: .error)]),
         .target(name: "CCUDA", cSettings: [.treatAllWarnings(as: .error)]),
         // Kernel sources, which the device's compiler sees first.
         .target(name: "CCUDAKernels", exclude: ["cu"]),
         layer("JSON", [collections]),
         layer("Tensors"),
         layer("Scheduling", [deque, heap]),
+        layer("Images", ["CImageCodecs", "CTurboJPEG", "CWebP"]),
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
@@ -82,16 +91,16 @@ let package = Package(
         layer("Hub", ["JSON", httpClient, crypto, nio, nioHTTP1]),
         // Tier 2
         layer("CUDABackend", ["Tensors", "CUDARuntime", "CKernels"]),
-        layer("Layers", ["Tensors", "Weights"]),
+        layer("Layers", ["Tensors", "Weights", "Images", "JSON"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
-        layer("Models", ["Layers", "Weights", "Tensors", "JSON"]),
-        layer("Serving", ["Scheduling", "Layers", "Tensors"]),
+        layer("Models", ["Layers", "Weights", "Tensors", "Images", "JSON", collections]),
+        layer("Serving", ["Scheduling", "Layers", "Tensors", "Images", crypto]),
         // Tier 4
         layer(
             "TextGeneration",
             [
                 "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput", "ToolCalls",
-                "JSON",
+                "JSON", "Images", "Layers",
                 collections,
             ]),
         // Tier 5: neither sees the other; the library never drags in a server.
@@ -99,7 +108,7 @@ let package = Package(
             "LightLLM",
             [
                 "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
-                "CUDABackend", "ToolCalls",
+                "CUDABackend", "ToolCalls", "Images",
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
@@ -107,7 +116,7 @@ let package = Package(
             "HTTPAPI",
             [
                 "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput",
-                "ToolCalls", "JSON", collections, hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes,
+                "ToolCalls", "JSON", "Images", "Layers", collections, hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes,
                 httpClient,
                 nio,
                 nioHTTP1, nioSSL, crypto, lifecycle, signals, logging,
@@ -127,7 +136,7 @@ let package = Package(
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
                 "Layers", "Tensors", "Weights", "ToolCalls", "GPUCheck", "CUDARuntime", "CUDABackend",
-                "Scheduling", "Hub", logging, hummingbird, collections, argumentParser, httpClient, nio,
+                "Scheduling", "Hub", "Images", logging, hummingbird, collections, argumentParser, httpClient, nio,
                 nioHTTP1,
                 yaml,
             ],
@@ -139,6 +148,7 @@ let package = Package(
         tests("CKernelsTests", ["CKernels"]),
         tests("JSONTests", ["JSON", collections]),
         tests("SchedulingTests", ["Scheduling"]),
+        tests("ImagesTests", ["Images", "JSON", collections]),
         tests("WeightsTests", ["Weights", "Tensors", "JSON"]),
         tests("BackendTests", ["CPUBackend", "ReferenceBackend", "Tensors"]),
         // A CUDA device that is this computer's processor: the driver's calls, and the kernels as C++.
@@ -160,7 +170,7 @@ let package = Package(
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
         tests(
             "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),
-        tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend"]),
+        tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend", "Images"]),
         tests(
             "TextGenerationTests",
             ["TextGeneration", "StructuredOutput", "ToolCalls", "Tokenizers", "JSON", collections]),
@@ -182,7 +192,7 @@ let package = Package(
             "ConformanceTests",
             [
                 "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
-                "ReferenceBackend",
+                "ReferenceBackend", "Images",
                 "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,

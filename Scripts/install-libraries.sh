@@ -5,6 +5,10 @@ missing=""
 need() { [ -n "$(eval "$1" 2>/dev/null)" ] || missing="$missing $2"; }
 need "command -v pkg-config" pkg-config
 [ -e /usr/include/pcre2.h ] || missing="$missing libpcre2-dev"
+library() { pkg-config --exists "$1" 2>/dev/null || missing="$missing $2"; }
+library libturbojpeg libturbojpeg0-dev
+library libpng libpng-dev
+library libwebp libwebp-dev
 need "command -v python3" python3
 need "python3 -m pip --version" python3-pip
 [ -z "$missing" ] && exit 0

@@ -93,6 +93,12 @@ static inline const float *llm_query(const llm_attention *a, size_t query) {
     return a->q + place.row * a->q_stride + place.query_head * a->key_width;
 }
 
+/// Where a row stands.
+static inline size_t llm_position(const llm_attention *a, size_t row) { return a->first_position + row * a->row_step; }
+
+/// The position after those that the call's last row sees.
+static inline size_t llm_positions_end(const llm_attention *a) { return llm_position(a, a->rows - 1) + 1; }
+
 /// The element of the cache at which head `head` of a position's key or value of `width` columns begins.
 static inline size_t llm_cached(const llm_attention *a, size_t position, size_t head, size_t width) {
     return ((size_t)a->slots[position] * a->kv_heads + head) * width;
@@ -132,7 +138,7 @@ typedef struct {
 /// Whether the pattern of blocks lets a query see the block of 32 from `start`.
 static inline bool llm_sees_block(const llm_attention *a, llm_query_place place, size_t start) {
     if (a->block_positions == 0) { return true; }
-    const size_t own = (a->first_position + place.row) / a->block_positions, block = start / a->block_positions;
+    const size_t own = llm_position(a, place.row) / a->block_positions, block = start / a->block_positions;
     return own < block + a->near_blocks ||
            (block + 1 + place.query_head * a->head_step) % a->block_stride == 0;
 }
@@ -146,13 +152,13 @@ typedef struct {
 static inline llm_bias llm_bias_of(const llm_attention *a, size_t query, size_t start) {
     const llm_query_place place = llm_place(a, query);
     return (llm_bias){a->slopes ? a->slopes[place.query_head] : 0,
-                      (int)start - (int)(a->first_position + place.row)};
+                      (int)start - (int)llm_position(a, place.row)};
 }
 
 static inline llm_span llm_seen(const llm_attention *a, size_t query, size_t start) {
     const llm_query_place place = llm_place(a, query);
     if (!llm_sees_block(a, place, start)) { return (llm_span){0, 0}; }
-    const size_t end = a->first_position + place.row + 1;
+    const size_t end = llm_position(a, place.row) + 1;
     const size_t first = end > a->window ? end - a->window : 0;
     llm_span span = {first > start ? first - start : 0, end > start ? end - start : 0};
     if (span.last > LLM_KEYS) { span.last = LLM_KEYS; }
@@ -161,7 +167,7 @@ static inline llm_span llm_seen(const llm_attention *a, size_t query, size_t sta
 
 /// The positions `first ..< last` that any row of the call sees in a part, from the start of a block.
 static inline llm_span llm_part_span(const llm_attention *a, size_t part) {
-    const size_t end = a->first_position + a->rows, least = a->first_position + 1;
+    const size_t end = llm_positions_end(a), least = a->first_position + 1;
     const size_t first = least > a->window ? (least - a->window) / LLM_KEYS * LLM_KEYS : 0;
     llm_span span = {part * LLM_PART, (part + 1) * LLM_PART};
     if (span.first < first) { span.first = first; }
@@ -173,7 +179,7 @@ static inline llm_span llm_part_span(const llm_attention *a, size_t part) {
 /// `width` elements each, which lie side by side. Where the slots are the processor cannot foresee.
 static inline void llm_prefetch(
     const llm_attention *a, const void *cache, size_t width, size_t first, size_t last) {
-    const size_t end = llm_smaller(last, a->first_position + a->rows), element = llm_element_bytes(a->element);
+    const size_t end = llm_smaller(last, llm_positions_end(a)), element = llm_element_bytes(a->element);
     const size_t bytes = (a->last_kv_head - a->first_kv_head) * width * element;
     for (size_t position = first; position < end; position++) {
         const uint8_t *row = (const uint8_t *)cache + llm_cached(a, position, a->first_kv_head, width) * element;

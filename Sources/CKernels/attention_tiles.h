@@ -141,7 +141,7 @@ LLM_TEMPLATE void add_block(
 /// The same for all heads; each fetches its share of the next block.
 LLM_TEMPLATE void add_heads(
     const llm_attention *a, const llm_attention_memory *m, llm_element element, size_t start) {
-    const size_t count = llm_smaller(a->first_position + a->rows - start, LLM_KEYS);
+    const size_t count = llm_smaller(llm_positions_end(a) - start, LLM_KEYS);
     const size_t heads = a->last_kv_head - a->first_kv_head, queries = llm_queries_of_head(a);
     for (size_t i = 0; i < heads; i++) {
         const size_t next = start + LLM_KEYS + i * LLM_KEYS / heads;

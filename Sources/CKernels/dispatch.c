@@ -21,6 +21,7 @@
         .activate = prefix##_activate,                                                                    \
         .gated = prefix##_gated,                                                                          \
         .soft_cap = llm_scalar_soft_cap,                                                                  \
+        .scale_columns = llm_scalar_scale_columns,                                                        \
         .scale_rows = llm_scalar_scale_rows,                                                              \
         .clamp_rows = llm_scalar_clamp_rows,                                                              \
         .clear_rows = llm_scalar_clear_rows,                                                              \

@@ -34,6 +34,8 @@ static void soft_cap(float *x, size_t count, float cap) {}
 
 static void scale_rows(float *x, size_t x_stride, size_t rows, size_t columns, const float *factors) {}
 
+static void scale_columns(float *x, size_t x_stride, size_t rows, size_t columns, const float *factors) {}
+
 static void clamp_rows(float *x, size_t x_stride, size_t rows, size_t columns, float least, float most) {}
 
 static void clear_rows(float *x, size_t x_stride, size_t rows, size_t columns) {}
@@ -84,6 +86,7 @@ const llm_kernels *llm_kernels_idle(void) {
         .gated = gated,
         .soft_cap = soft_cap,
         .scale_rows = scale_rows,
+        .scale_columns = scale_columns,
         .clamp_rows = clamp_rows,
         .clear_rows = clear_rows,
         .gather_rows = gather_rows,

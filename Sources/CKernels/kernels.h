@@ -40,6 +40,7 @@ size_t llm_scalar_panel_bytes(llm_encoding encoding, size_t inputs);
 void llm_scalar_pack_panel(
     llm_encoding encoding, const void *rows, size_t inputs, size_t outputs, void *panel);
 void llm_scalar_soft_cap(float *x, size_t count, float cap);
+void llm_scalar_scale_columns(float *x, size_t x_stride, size_t rows, size_t columns, const float *factors);
 void llm_scalar_scale_rows(float *x, size_t x_stride, size_t rows, size_t columns, const float *factors);
 void llm_scalar_clamp_rows(
     float *x, size_t x_stride, size_t rows, size_t columns, float least, float most);

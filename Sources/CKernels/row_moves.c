@@ -14,6 +14,12 @@ void llm_scalar_scale_rows(float *x, size_t x_stride, size_t rows, size_t column
     }
 }
 
+void llm_scalar_scale_columns(float *x, size_t x_stride, size_t rows, size_t columns, const float *factors) {
+    for (size_t row = 0; row < rows; row++, x += x_stride) {
+        for (size_t i = 0; i < columns; i++) { x[i] *= factors[i]; }
+    }
+}
+
 void llm_scalar_clamp_rows(
     float *x, size_t x_stride, size_t rows, size_t columns, float least, float most) {
     for (size_t row = 0; row < rows; row++, x += x_stride) {

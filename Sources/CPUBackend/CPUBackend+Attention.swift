@@ -97,7 +97,8 @@ extension CPUBackend {
         let (keys, values) = (cache.keys(layer), cache.values(layer))
         let pattern = shape.reach.pattern
         return llm_attention(
-            q: q.row(0), q_stride: q.rowStride, rows: 0, first_position: 0, window: shape.reach.width ?? .max,
+            q: q.row(0), q_stride: q.rowStride, rows: 0, first_position: 0,
+            row_step: shape.reach.isCausal ? 1 : 0, window: shape.reach.width ?? .max,
             element: cache.element.kernel, keys: keys.numbers, values: values.numbers,
             key_scales: keys.scales, value_scales: values.scales, key_width: shape.keyWidth,
             value_width: shape.valueWidth, query_heads: shape.queryHeads,
@@ -195,13 +196,13 @@ private final class AttentionPlan: @unchecked Sendable {
                 from: sequence.rows.lowerBound, to: sequence.rows.upperBound, by: rowsTogether)
             {
                 let rows = min(rowsTogether, sequence.rows.upperBound - start)
-                let position = Int(pass.positions[start])
-                let first = shape.reach.firstKey(for: position) / Self.partPositions
-                let parts = first..<(position + rows - 1) / Self.partPositions + 1
+                let seen = shape.reach.span(of: start..<start + rows, sequence, pass)
+                let first = shape.reach.firstKey(for: seen.lowerBound) / Self.partPositions
+                let parts = first..<seen.upperBound / Self.partPositions + 1
                 let heads = rows == 1 ? headsTogether : 1
                 for head in stride(from: 0, to: shape.keyValueHeads, by: heads) {
                     let task = AttentionTask(
-                        firstRow: start, rows: rows, firstPosition: position,
+                        firstRow: start, rows: rows, firstPosition: seen.lowerBound,
                         heads: head..<min(head + heads, shape.keyValueHeads), slots: slots, parts: parts,
                         state: nil)
                     lists.append(task, cut: cuts, group: group, width: shape.valueWidth)

@@ -3,6 +3,18 @@ import Foundation
 public import Tensors
 
 extension CPUBackend {
+    public func write(_ values: ArraySlice<Float>, into y: Matrix) {
+        precondition(values.count == y.rows * y.columns, "\(values.count) values for \(y.rows)x\(y.columns)")
+        values.withUnsafeBytes { values in
+            guard let start = values.baseAddress else { return }
+            for row in 0..<y.rows {
+                kernels.dequantize_row(
+                    Encoding.float32.kernel, start + 4 * row * y.columns, y.columns, y.row(row))
+            }
+        }
+        withExtendedLifetime(y) {}
+    }
+
     public func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix) {
         precondition(y.rows == rows.count && y.columns == x.columns, "gather shapes")
         rows.withUnsafeBufferPointer { sources in
@@ -86,6 +98,14 @@ extension CPUBackend {
 
     public func scale(_ x: Matrix, bySigmoidOf gate: Matrix) {
         scale(x, by: (0..<x.rows).map { 1 / (1 + exp(-gate.row($0)[0])) })
+    }
+
+    public func scaleColumns(_ x: Matrix, by factors: Matrix) {
+        split(rows: x.rows, cost: x.columns) { rows in
+            kernels.scale_columns(
+                x.row(rows.lowerBound), x.rowStride, rows.count, x.columns, factors.row(0))
+        }
+        withExtendedLifetime(factors) {}
     }
 
     public func clamp(_ x: Matrix, to range: ClosedRange<Float>) {

@@ -75,9 +75,10 @@ public final class CPUBackend: Backend {
 
     public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
     {
-        let cosines = makeMatrix(rows: positions.count, columns: rotation.pairs)
-        let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
-        split(rows: positions.count, cost: 40 * rotation.pairs) { rows in
+        let count = lengths.count
+        let cosines = makeMatrix(rows: count, columns: rotation.pairs)
+        let sines = makeMatrix(rows: count, columns: rotation.pairs)
+        split(rows: count, cost: 40 * rotation.pairs) { rows in
             var known: (length: Int32, frequencies: [Float])?
             for row in rows {
                 if known?.length != lengths[row] {
@@ -86,7 +87,8 @@ public final class CPUBackend: Backend {
                 let (c, s) = (cosines.row(row), sines.row(row))
                 let magnitude = rotation.magnitude(atLength: Int(lengths[row]))
                 for (pair, frequency) in (known?.frequencies ?? []).enumerated() {
-                    let angle = Float(positions[row]) * frequency
+                    let place = rotation.axes.map { row + $0[pair] * count } ?? row
+                    let angle = Float(positions[place]) * frequency
                     c[pair] = cos(angle) * magnitude
                     s[pair] = sin(angle) * magnitude
                 }

@@ -121,8 +121,9 @@ private struct TaskLists {
     /// `blocks` is how many tasks there would be if no context were cut.
     private mutating func append(_ sequence: ForwardPass.Sequence, blocks: Int) {
         let first = sequence.rows.lowerBound, queries = sequence.rows.count * group
-        let position = Int(pass.positions[first])
-        let parts = parts(from: position, to: position + sequence.rows.count - 1)
+        let span = shape.reach.span(of: sequence.rows, sequence, pass)
+        let (position, step) = (span.lowerBound, shape.reach.isCausal ? 1 : 0)
+        let parts = parts(from: position, to: span.upperBound)
         let isShort = queries <= 16
         // Few tasks leave the device idle, and the last of a few long ones.
         let isCut =
@@ -138,7 +139,8 @@ private struct TaskLists {
                 firstPosition: Int32(position), slots: Int32(slots.count), firstPart: 0, lastPart: 0,
                 state: -1,
                 parts: Int32(parts.count))
-            let seen = self.parts(from: position + rows.lowerBound, to: position + rows.upperBound)
+            let seen = self.parts(
+                from: position + step * rows.lowerBound, to: position + step * rows.upperBound)
             for part in isCut ? seen.map({ $0..<$0 + 1 }) : [seen] {
                 (task.firstPart, task.lastPart) = (Int32(part.lowerBound), Int32(part.upperBound))
                 if let state { task.state = Int32(state + part.lowerBound - parts.lowerBound) }
@@ -148,7 +150,7 @@ private struct TaskLists {
         slots += sequence.contextSlots
         guard let state else { return }
         for row in 0..<sequence.rows.count {
-            let seen = self.parts(from: position + row, to: position + row)
+            let seen = self.parts(from: position + step * row, to: position + step * row)
             let start = state + row * parts.count + seen.lowerBound - parts.lowerBound
             joints += [Int32(first + row), Int32(start), Int32(seen.count)]
         }

@@ -17,6 +17,13 @@ extension CUDABackend {
             ])
     }
 
+    public func write(_ values: ArraySlice<Float>, into y: Matrix) {
+        precondition(values.count == y.rows * y.columns, "\(values.count) values for \(y.rows)x\(y.columns)")
+        let copy = Matrix(
+            rows: y.rows, columns: y.columns, backend: self, buffer: upload(Array(values)))
+        gatherRows((0..<y.rows).map { Int32($0) }, of: copy, into: y)
+    }
+
     public func add(_ a: Matrix, _ b: Matrix, into y: Matrix) {
         launch(
             "add_rows", Extent(y.rows), block(columns: y.columns),
@@ -88,6 +95,10 @@ extension CUDABackend {
         map(x, into: x, .scaleBySigmoid, factors: (gate.start, gate.rowStride))
     }
 
+    public func scaleColumns(_ x: Matrix, by factors: Matrix) {
+        map(x, into: x, .scaleColumns, factors: (factors.start, 0))
+    }
+
     public func clamp(_ x: Matrix, to range: ClosedRange<Float>) {
         map(x, into: x, .clamp, a: range.lowerBound, b: range.upperBound)
     }
@@ -101,7 +112,9 @@ extension CUDABackend {
     func clear(_ x: Matrix) { map(x, into: x, .clear) }
 
     /// Operations on elements, as map_rows numbers them.
-    private enum ElementOperation: Int { case activate, clamp, softcap, scale, scaleBySigmoid, clear }
+    private enum ElementOperation: Int {
+        case activate, clamp, softcap, scale, scaleBySigmoid, clear, scaleColumns
+    }
 
     private func map(
         _ x: Matrix, into y: Matrix, _ operation: ElementOperation, function: Int = 0, a: Float = 0,
@@ -130,20 +143,21 @@ extension CUDABackend {
 
     public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
     {
-        let cosines = makeMatrix(rows: positions.count, columns: rotation.pairs)
-        let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
+        let cosines = makeMatrix(rows: lengths.count, columns: rotation.pairs)
+        let sines = makeMatrix(rows: lengths.count, columns: rotation.pairs)
+        let axes = rotation.axes.map { upload($0.map { Int32($0) }) }
         let (frequencies, sets) = frequencies(of: rotation, lengths)
         let places = upload(positions)
         let magnitudes =
             rotation.longer == nil
             ? nil : upload(lengths.map { rotation.magnitude(atLength: Int($0)) })
         launch(
-            "rotation_table", Extent(positions.count), Extent(64),
+            "rotation_table", Extent(lengths.count), Extent(64),
             [
                 .address(places.address), .address(sets?.address), .address(frequencies.address),
                 .address(magnitudes?.address), .address(cosines.start), .address(sines.start),
                 .int(rotation.pairs),
-                .float(rotation.magnitude),
+                .float(rotation.magnitude), .address(axes?.address),
             ])
         return RotationTable(rotation: rotation, cosines: cosines, sines: sines)
     }

@@ -4,6 +4,7 @@ import Hummingbird
 import JSON
 import OrderedCollections
 import Serving
+import TextGeneration
 import StructuredOutput
 import Tokenizers
 
@@ -34,6 +35,9 @@ struct APIError: Error {
             if case .textTooLong = error { code = "context_length_exceeded" }
         case let error as ChatTemplateError: self = .invalid(error.description, parameter: "messages")
         case let error as StructuredOutputError: self.init(form: error)
+        case let error as ImagePromptError:
+            self = .invalid(error.description, parameter: "multimodal_params")
+        case let error as any ImageProblem: self = .invalid(error.description)
         case let error as JSONError: self = .invalid("the body is not JSON: \(error)")
         default: self.init(status: .internalServerError, message: "\(error)")
         }

@@ -77,6 +77,8 @@ public struct CausalDecoder: LanguageModel {
         (vocabularySize, longestSequence) = (embedding.table.rows, embedding.positions?.rows)
     }
 
+    public var positionAxes: Int { rotations.map(\.axisCount).max() ?? 1 }
+
     public func keepsCache(from length: Int, to newLength: Int) -> Bool {
         rotations.allSatisfy { $0.isSame(atLength: length, newLength) }
     }

@@ -21,10 +21,14 @@ public struct Embedding: Sendable {
         (self.scale, self.norm) = (scale, norm)
     }
 
-    /// The vectors of the step's tokens: `rows` x `width`.
+    /// The vectors of the step's tokens, or what images have in their place: `rows` x `width`.
     public func callAsFunction(_ pass: ForwardPass) -> Matrix {
         let x = lookUp(pass.tokens, table, pass)
         if let scale { pass.backend.scale(x, by: scale) }
+        for image in pass.images {
+            let rows = image.first..<image.first + image.rows.count
+            pass.backend.write(image.features[rows: rows], into: x.rows(image.rows))
+        }
         let placed = positions.map { x + lookUp(pass.positions, $0, pass) } ?? x
         return norm.map { $0(placed) } ?? placed
     }

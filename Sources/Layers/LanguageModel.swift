@@ -1,4 +1,6 @@
+public import JSON
 public import Tensors
+public import Weights
 
 /// What a network says about a row.
 public enum ModelOutput: Sendable {
@@ -28,6 +30,10 @@ public protocol LanguageModel: Sendable {
     var outputWidth: Int { get }
     /// The most tokens that the network has positions for; nil when there is no such limit.
     var longestSequence: Int? { get }
+    /// On how many axes its tokens have positions: one, or three where those of images also have a row and a column.
+    var positionAxes: Int { get }
+    /// What makes the vectors of images; nil for a model that only reads.
+    var imageEncoder: (any ImageEncoder)? { get }
     /// The output for the rows the pass wants to sample: `sampledRows` x `outputWidth`.
     func callAsFunction(_ pass: ForwardPass) -> Matrix
     /// Whether what was cached while a sequence had `length` tokens still holds when it has `newLength`. It
@@ -39,6 +45,8 @@ extension LanguageModel {
     public var output: ModelOutput { .logits }
     public var outputWidth: Int { vocabularySize }
     public var longestSequence: Int? { nil }
+    public var positionAxes: Int { 1 }
+    public var imageEncoder: (any ImageEncoder)? { nil }
     public func keepsCache(from length: Int, to newLength: Int) -> Bool { true }
 }
 
@@ -54,7 +62,19 @@ public protocol Architecture: SendableMetatype {
     /// The classes, first of `architectures` in config.json, that this answers to whatever the model type says.
     static var classNames: [String] { get }
 
+    /// Whether it answers to a configuration that no class name gives to another.
+    static func claims(_ configuration: JSONValue) -> Bool
+
     static func build(_ config: Config, _ weights: Parameters) throws -> Model
+
+    /// The configuration with what the family leaves out of its files, and with other files of the checkpoint that
+    /// shape the model.
+    static func completed(_ configuration: JSONValue, of checkpoint: any Checkpoint) throws -> JSONValue
+
+    /// Checkpoints in folders of their own whose tensors belong to the model, by the name they are known under in it.
+    static func companions(
+        _ configuration: JSONValue, of checkpoint: any Checkpoint
+    ) throws -> [String: any Checkpoint]
 
     /// Whether checkpoints may carry this tensor although the architecture has no use for it.
     static func ignores(_ tensor: String, _ config: Config) -> Bool
@@ -62,4 +82,16 @@ public protocol Architecture: SendableMetatype {
 
 extension Architecture {
     public static var classNames: [String] { [] }
+
+    public static func claims(_ configuration: JSONValue) -> Bool {
+        configuration["model_type"]?.string.map { modelTypes.contains($0) } ?? false
+    }
+
+    public static func completed(_ configuration: JSONValue, of checkpoint: any Checkpoint) -> JSONValue {
+        configuration
+    }
+
+    public static func companions(
+        _ configuration: JSONValue, of checkpoint: any Checkpoint
+    ) -> [String: any Checkpoint] { [:] }
 }

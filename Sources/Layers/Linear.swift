@@ -55,6 +55,16 @@ public struct Linear: Sendable {
         bias = parameters.backend.makeVector([HostWeight(values, outputs: 1, inputs: count)])
     }
 
+    /// A convolution of patches that do not overlap: `kernel` is how many channels, rows and columns they have.
+    public init(_ parameters: Parameters, kernel: [Int], outputs: Int) throws {
+        weight = try parameters.backend.makeWeight([
+            parameters.matrix("weight", outputs: outputs, kernel: kernel)
+        ])
+        bias = parameters.contains("bias") ? try parameters.row("bias", count: outputs) : nil
+    }
+
+    var outputs: Int { weight.outputs }
+
     public func callAsFunction(_ x: Matrix) -> Matrix {
         let y = x.backend.makeMatrix(rows: x.rows, columns: weight.outputs)
         x.backend.linear(x, weight, bias: bias, into: y)

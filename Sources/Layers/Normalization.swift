@@ -67,6 +67,7 @@ public struct HeadNorm: Sendable {
     let statistic: HeadStatistic
     let weight: Matrix
     let epsilon: Float
+    private var isJoint = false
 
     /// All heads share the vector `weight`.
     public init(
@@ -85,6 +86,13 @@ public struct HeadNorm: Sendable {
             [try parameters.matrix("weight", outputs: heads, inputs: width)])
     }
 
+    /// All heads together are normalised as one, by a vector as wide as they are.
+    public init(joint parameters: Parameters, width: Int, by statistic: HeadStatistic, epsilon: Float) throws
+    {
+        try self.init(parameters, width: width, by: statistic, epsilon: epsilon)
+        isJoint = true
+    }
+
     /// Each head has a vector `weight` of its own.
     public init(
         heads: [Parameters], width: Int, by statistic: HeadStatistic, epsilon: Float
@@ -96,6 +104,7 @@ public struct HeadNorm: Sendable {
 
     /// Normalises the heads of `x` in place.
     public func apply(to x: Matrix, heads: Int) {
-        x.backend.normalizeHeads(x, heads: heads, by: statistic, weight: weight, epsilon: epsilon)
+        x.backend.normalizeHeads(
+            x, heads: isJoint ? 1 : heads, by: statistic, weight: weight, epsilon: epsilon)
     }
 }

@@ -8,12 +8,31 @@ public struct Parameters: Sendable {
     public let backend: any Backend
     /// Whether the model that is built of them has a head.
     let head: ModelHead
+    private let imageBackend: (any Backend)?
 
-    public init(_ scope: WeightScope, backend: any Backend, head: ModelHead = .ofCheckpoint) {
+    /// - Parameter imageBackend: Where images are looked at; nil for a model that only reads.
+    public init(
+        _ scope: WeightScope, backend: any Backend, head: ModelHead = .ofCheckpoint,
+        imageBackend: (any Backend)? = nil
+    ) {
         (self.scope, self.backend, self.head) = (scope, backend, head)
+        self.imageBackend = imageBackend
     }
 
-    public subscript(_ name: String) -> Parameters { Parameters(scope[name], backend: backend, head: head) }
+    public subscript(_ name: String) -> Parameters {
+        Parameters(scope[name], backend: backend, head: head, imageBackend: imageBackend)
+    }
+
+    /// The same for what looks at images, whose projections stay as the checkpoint has them; nil where none does.
+    public var forImages: Parameters? {
+        imageBackend.map { Parameters(scope.unconverted, backend: $0, head: head) }
+    }
+
+    /// How `leaf` is stored; nil when there is none.
+    func encoding(_ leaf: String) -> Encoding? { try? scope.encoding(leaf) }
+
+    /// Counts every tensor from here on as used.
+    public func disregardAll() { scope.disregardAll() }
 
     /// Whether the checkpoint has `leaf` ("weight", "bias") here.
     public func contains(_ leaf: String) -> Bool { scope.contains(leaf) }
@@ -38,6 +57,14 @@ public struct Parameters: Sendable {
         return (0..<count).map { all.rows($0 * outputs..<($0 + 1) * outputs) }
     }
 
+    /// The tensor `leaf` of more dimensions than two as a matrix of its first one: the kernels of a convolution whose
+    /// patches lie side by side.
+    func matrix(_ leaf: String, outputs: Int, kernel: [Int]) throws -> HostWeight {
+        let tensor = try scope.tensor(leaf, shape: [outputs] + kernel)
+        return HostWeight(
+            outputs: outputs, inputs: kernel.reduce(1, *), encoding: tensor.encoding, bytes: tensor.bytes)
+    }
+
     func vector(_ leaf: String, count: Int) throws -> HostWeight {
         let tensor = try scope.tensor(leaf, shape: [count])
         return HostWeight(outputs: 1, inputs: count, encoding: tensor.encoding, bytes: tensor.bytes)
@@ -53,5 +80,13 @@ public struct Parameters: Sendable {
     /// The values of the vector `leaf`, on the host; for the few that shape a model rather than run in it.
     public func values(_ leaf: String, count: Int) throws -> [Float] {
         try vector(leaf, count: count).values(backend)
+    }
+
+    /// The values of the tensor `leaf`, which must have this shape.
+    public func values(_ leaf: String, shape: [Int]) throws -> [Float] {
+        let tensor = try scope.tensor(leaf, shape: shape)
+        return HostWeight(
+            outputs: 1, inputs: shape.reduce(1, *), encoding: tensor.encoding, bytes: tensor.bytes
+        ).values(backend)
     }
 }

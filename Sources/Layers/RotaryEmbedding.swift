@@ -21,6 +21,7 @@ public struct RopeScaling: Decodable, Sendable {
     public var partialRotaryFactor: Float?
     public var shortMscale: Float?
     public var longMscale: Float?
+    public var mropeSection: [Int]?
 
     public init(type: String, factor: Float? = nil) { (self.type, self.factor) = (type, factor) }
 
@@ -34,15 +35,18 @@ public enum RotaryError: Error, Equatable, CustomStringConvertible {
     case missing(String, type: String)
     case invalid(String, type: String)
     case wrongCount(String, expected: Int, found: Int)
+    case wrongSections([Int], pairs: Int)
 
     public var description: String {
         switch self {
         case .unknownType(let type):
-            "rope_scaling: unknown type '\(type)'; expected default, linear, dynamic, yarn, llama3, longrope or su"
+            "rope_scaling: unknown type '\(type)'; expected default, linear, dynamic, yarn, llama3, longrope, su or mrope"
         case .missing(let key, let type): "rope_scaling of type \(type): \(key) is missing"
         case .invalid(let key, let type): "rope_scaling of type \(type): \(key) must be a positive number"
         case .wrongCount(let key, let expected, let found):
             "rope_scaling: \(key) has \(found) entries, expected \(expected)"
+        case .wrongSections(let sections, let pairs):
+            "rope_scaling: mrope_section must be three numbers that add up to \(pairs), found \(sections)"
         }
     }
 }
@@ -56,6 +60,8 @@ public struct RopeGeometry: Sendable {
     public var pairing: Rotation.Pairing
     /// The first rotated column of a head.
     public var firstColumn = 0
+    /// For each pair the axis whose position it turns by; nil for one axis.
+    var axes: [Int]?
 
     public init(width: Int, theta: Float, maxPositionEmbeddings: Int, pairing: Rotation.Pairing) {
         (self.width, self.theta, self.pairing) = (width, theta, pairing)
@@ -74,7 +80,7 @@ public struct RopeGeometry: Sendable {
         Rotation(
             frequencies: frequencies, magnitude: magnitude, longer: longer,
             columns: firstColumn..<firstColumn + width,
-            pairing: pairing)
+            pairing: pairing, axes: axes)
     }
 }
 
@@ -83,8 +89,10 @@ extension Rotation {
     public static func rope(_ geometry: RopeGeometry, scaling: RopeScaling?) throws(RotaryError) -> Rotation {
         let plain = geometry.frequencies(theta: Double(geometry.theta))
         guard let scaling else { return geometry.rotation(.fixed(plain)) }
+        var geometry = geometry
+        geometry.axes = try scaling.axes(pairs: plain.count)
         switch scaling.name {
-        case "default":
+        case "default", "mrope":
             return geometry.rotation(.fixed(plain))
         case "linear":
             let factor = try scaling.positive(\.factor, "factor")
@@ -105,6 +113,16 @@ extension Rotation {
     /// Plain frequencies.
     public static func rope(_ geometry: RopeGeometry) -> Rotation {
         geometry.rotation(.fixed(geometry.frequencies(theta: Double(geometry.theta))))
+    }
+
+    /// Plain frequencies for the position on each of so many axes, one after the other; `geometry` is that of one.
+    public static func rope(_ geometry: RopeGeometry, axes count: Int) -> Rotation {
+        let plain = geometry.frequencies(theta: Double(geometry.theta))
+        return Rotation(
+            frequencies: .fixed(Array(repeatElement(plain, count: count).joined())),
+            columns: geometry.firstColumn..<geometry.firstColumn + count * geometry.width,
+            pairing: geometry.pairing,
+            axes: (0..<count).flatMap { Array(repeating: $0, count: plain.count) })
     }
 
     /// Plain frequencies of a base that depends on the sequence's length.
@@ -221,6 +239,19 @@ extension Rotation {
 }
 
 extension RopeScaling {
+    /// Consecutive pairs turn by the time, then by the row, then by the column of a token (M-RoPE, arXiv 2409.12191).
+    fileprivate func axes(pairs: Int) throws(RotaryError) -> [Int]? {
+        guard let mropeSection else {
+            guard name == "mrope" else { return nil }
+            throw .missing("mrope_section", type: name)
+        }
+        let isSane = mropeSection.count == 3 && mropeSection.allSatisfy { (0...pairs).contains($0) }
+        guard isSane, mropeSection.reduce(0, +) == pairs else {
+            throw .wrongSections(mropeSection, pairs: pairs)
+        }
+        return mropeSection.enumerated().flatMap { Array(repeating: $0.offset, count: $0.element) }
+    }
+
     fileprivate func positive(_ key: KeyPath<RopeScaling, Float?>, _ name: String) throws(RotaryError)
         -> Float
     {

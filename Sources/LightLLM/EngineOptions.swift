@@ -18,6 +18,8 @@ public struct EngineOptions: Sendable {
     public var sharesPrefixes = true
     /// How the cache stores numbers: by default as float32 when the weights are, else as float16.
     public var cacheElement: CacheElement?
+    /// How images are looked at; nil for a model that only reads.
+    public var images: ImageOptions?
     public var device = DeviceChoice.auto
     /// How projections are stored; by default as the checkpoint has them.
     public var weightFormat: WeightFormat?

@@ -1,6 +1,7 @@
 import JSON
 public import Layers
 import Models
+import OrderedCollections
 import Scheduling
 public import Serving
 public import Tensors
@@ -14,6 +15,7 @@ public struct LoadedModel: Sendable {
     /// How projections are stored; nil: as the checkpoint has them.
     private let weightFormat: WeightFormat?
     private let head: ModelHead
+    private let images: ImageOptions?
     /// Of this process, and still to be had, when the model was about to be loaded.
     private let memory: (program: Int, available: Int?)
 
@@ -21,19 +23,31 @@ public struct LoadedModel: Sendable {
     /// and found when anything about it is wrong.
     public init(
         path: String, device: DeviceChoice = .auto, threads: Int? = nil, weightFormat: WeightFormat? = nil,
-        head: ModelHead = .ofCheckpoint
+        head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil
     ) throws {
         try self.init(
-            checkpoint: openCheckpoint(path), backend: makeBackend(device, threads: threads),
-            weightFormat: weightFormat, head: head)
+            checkpoint: openCheckpoint(path), device: device, threads: threads,
+            weightFormat: weightFormat, head: head, images: images)
+    }
+
+    /// With `images` a model that has a part that sees looks at images, on a backend of its own.
+    public init(
+        checkpoint: any Checkpoint, device: DeviceChoice = .auto, threads: Int? = nil,
+        weightFormat: WeightFormat? = nil, head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil
+    ) throws {
+        try self.init(
+            checkpoint: checkpoint, backend: makeBackend(device, threads: threads),
+            weightFormat: weightFormat, head: head, images: images,
+            imageBackend: images == nil ? nil : makeBackend(device, threads: threads))
     }
 
     public init(
         checkpoint: any Checkpoint, backend: any Backend, weightFormat: WeightFormat? = nil,
-        head: ModelHead = .ofCheckpoint
+        head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil,
+        imageBackend: (any Backend)? = nil
     ) throws {
         (self.checkpoint, self.backend) = (checkpoint, backend)
-        (self.weightFormat, self.head) = (weightFormat, head)
+        (self.weightFormat, self.head, self.images) = (weightFormat, head, images)
         let free = backend.freeMemory
         memory = free == nil ? (MachineMemory.ofProcess ?? 0, MachineMemory.available) : (0, free)
         let size =
@@ -42,7 +56,8 @@ public struct LoadedModel: Sendable {
             throw EngineError.noRoomForWeights(size, available: available)
         }
         network = try buildModel(
-            checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) }, head: head)
+            checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) }, head: head,
+            images: images.map { ImageUse(backend: imageBackend ?? backend, mostTokens: $0.mostTokens) })
         if let failure = backend.failure { throw failure }
         if head == .none, network.output != .hidden {
             throw EmbeddingError.scoresTexts(
@@ -57,11 +72,12 @@ public struct LoadedModel: Sendable {
     /// what is asked for. The weights stay in the format in which they were loaded.
     public func makeEngine(_ options: EngineOptions = EngineOptions()) throws -> Engine {
         var options = options
-        (options.weightFormat, options.head) = (weightFormat, head)
+        (options.weightFormat, options.head, options.images) = (weightFormat, head, images)
         if backend.freeMemory != nil {
             let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
             try Rehearsal(network: network, backend: backend, longest: longest)
                 .run(options.limits, options.cacheElement ?? checkpoint.defaultCacheElement)
+            if let encoder = network.imageEncoder { _ = encoder.encode(encoder.rehearsal) }
             if let failure = backend.failure { throw failure }
         }
         // A device stores weights in forms of its own, so what they and the activations have left is counted.
@@ -79,16 +95,35 @@ public struct LoadedModel: Sendable {
     }
 }
 
+extension LoadedModel {
+    /// What looks at images for the model; nil for one that only reads.
+    public func makeImageStage() -> ImageStage? {
+        guard let encoder = network.imageEncoder, let images else { return nil }
+        return ImageStage(
+            encoder, images.limits(encoder, available: memory.available), firstToken: network.vocabularySize)
+    }
+}
+
 extension Checkpoint {
+    /// The configuration of the part that reads, where a model has others: its own keys, or else the model's.
+    var textConfiguration: JSONValue {
+        for key in ["text_config", "llm_config"] {
+            if case .object(let part)? = configuration[key], case .object(let whole) = configuration {
+                return .object(part.merging(whole) { mine, _ in mine })
+            }
+        }
+        return configuration
+    }
+
     /// The longest sequence the model was made for; nil when its config does not say.
     var contextLength: Int? {
         let keys = ["max_position_embeddings", "max_sequence_length", "seq_length", "n_positions"]
-        return keys.lazy.compactMap { configuration[$0]?.int }.first { $0 > 0 }
+        return keys.lazy.compactMap { textConfiguration[$0]?.int }.first { $0 > 0 }
     }
 
     /// How the cache stores numbers unless something else is asked for.
     var defaultCacheElement: CacheElement {
-        let type = configuration["torch_dtype"]?.string ?? configuration["dtype"]?.string
+        let type = textConfiguration["torch_dtype"]?.string ?? textConfiguration["dtype"]?.string
         return type == "float32" ? .float32 : .float16
     }
 }

@@ -46,9 +46,9 @@ public struct LoadedTextModel: Sendable {
         let text = try TextParts(checkpoint, options)
         clock.end("tokenizer")
         let model = try LoadedModel(
-            checkpoint: checkpoint,
-            backend: makeBackend(options.engine.device, threads: options.engine.threads),
-            weightFormat: options.engine.weightFormat, head: options.engine.head)
+            checkpoint: checkpoint, device: options.engine.device, threads: options.engine.threads,
+            weightFormat: options.engine.weightFormat, head: options.engine.head,
+            images: options.engine.images)
         clock.end("model")
         let engine = try model.makeEngine(options.engine)
         clock.end("engine")
@@ -63,6 +63,7 @@ public struct LoadedTextModel: Sendable {
             if let pooling = options.pooling { generator.embeddingStyle.pooling = pooling }
         }
         generator.truncation = options.truncation
+        generator.images = model.makeImageStage()
         self.generator = generator
         modelType = checkpoint.configuration["model_type"]?.string ?? "unknown"
         (backendName, phases) = (model.backend.name, clock.phases)
@@ -116,7 +117,7 @@ private struct TextParts {
     private static func endTokens(_ checkpoint: any Checkpoint) -> Set<Int32> {
         var ids: [Int] = []
         for entry in [
-            checkpoint.configuration["eos_token_id"], checkpoint.generationConfiguration?["eos_token_id"],
+            checkpoint.textConfiguration["eos_token_id"], checkpoint.generationConfiguration?["eos_token_id"],
         ] {
             if let id = entry?.int { ids.append(id) }
             ids += (entry?.array ?? []).compactMap(\.int)

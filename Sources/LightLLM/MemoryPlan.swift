@@ -1,5 +1,6 @@
 import CPUBackend
 import Foundation
+import Images
 import Layers
 import Models
 import Scheduling
@@ -14,6 +15,8 @@ public struct MemoryPlan: Sendable, Equatable {
     public let weights: Int
     /// Bytes of the results of a step's operations at the busiest moment, logits included.
     public let activations: Int
+    /// Bytes that looking at images takes: weights, results and features that are kept.
+    public let images: Int
     /// Bytes of one token in the key-value cache.
     public let bytesPerToken: Int
     /// Bytes that this process takes beside: code's data, vocabulary, threads.
@@ -31,12 +34,12 @@ public struct MemoryPlan: Sendable, Equatable {
 
     /// Bytes of the cache.
     public var cache: Int { tokens * bytesPerToken }
-    public var total: Int { program + weights + activations + cache }
+    public var total: Int { program + weights + activations + images + cache }
 
     /// How many tokens fit.
     public var fittingTokens: Int {
         guard let available else { return mostTokens }
-        let left = Double(available) * fraction - Double(weights + activations)
+        let left = Double(available) * fraction - Double(weights + activations + images)
         return max(0, min(Int(left / Double(max(bytesPerToken, 1))), Int(Int32.max)))
     }
 
@@ -59,8 +62,12 @@ public struct MemoryPlan: Sendable, Equatable {
         holdsWeights: Bool = false
     ) throws {
         let backend = CPUBackend(threads: options.threads, kernels: .idle)
+        let imageBackend = CPUBackend(threads: options.threads, kernels: .idle)
         let network = try Self.rehearsed(
-            checkpoint, options.weightFormat, options.head, on: backend)
+            checkpoint, options.weightFormat, options.head, on: backend,
+            images: options.images.map {
+                ImageUse(backend: imageBackend, mostTokens: $0.mostTokens)
+            })
         let element = options.cacheElement ?? checkpoint.defaultCacheElement
         let longest = min(
             options.maxRequestTokens ?? min(checkpoint.contextLength ?? 2048, 16_384),
@@ -69,7 +76,8 @@ public struct MemoryPlan: Sendable, Equatable {
         let weights = backend.memoryUse.weights
         (self.weights, activations) = (weights, backend.memoryUse.activations)
         bytesPerToken = network.cacheLayout.bytesPerToken(element)
-        self.available = available.map { $0 + (holdsWeights ? weights : 0) }
+        images = Self.imageBytes(network, options.images, imageBackend, available: available)
+        self.available = available.map { $0 + (holdsWeights ? weights + imageBackend.memoryUse.weights : 0) }
         (self.program, fraction) = (program, options.memoryFraction)
         let (most, overflow) = longest.multipliedReportingOverflow(by: options.limits.runningSequences)
         mostTokens = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
@@ -80,11 +88,27 @@ public struct MemoryPlan: Sendable, Equatable {
 
     /// The model with weights of the right sizes and no values.
     private static func rehearsed(
-        _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, on backend: CPUBackend
+        _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, on backend: CPUBackend,
+        images: ImageUse? = nil
     ) throws -> any LanguageModel {
         try buildModel(
-            checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) }, head: head
-        )
+            checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) },
+            head: head,
+            images: images)
+    }
+
+    /// Weights, the busiest moment with pixels and patches beside the backend's memory, and features.
+    private static func imageBytes(
+        _ network: any LanguageModel, _ options: ImageOptions?, _ backend: CPUBackend, available: Int?
+    ) -> Int {
+        guard let encoder = network.imageEncoder, let options else { return 0 }
+        let images = encoder.rehearsal
+        let features = encoder.encode(images)
+        let pixels = 2 * 3 * ImageLimits().pixels + images.reduce(0) { $0 + 4 * 3 * $1.width * $1.height }
+        let rows = options.limits(encoder, available: available).tokens
+        let moment = features.reduce(0) { $0 + 2 * 4 * $1.rows * $1.columns }
+        return backend.memoryUse.weights + backend.memoryUse.activations + pixels + moment
+            + 4 * encoder.width * rows
     }
 
     /// Bytes of packed weights when projections are stored in `format`.
@@ -99,11 +123,11 @@ public struct MemoryPlan: Sendable, Equatable {
 
     /// Throws when what is planned is more than there is, or than can work.
     public func requireFit() throws(EngineError) {
-        if let available, weights + activations > available {
-            throw .noRoomForWeights(weights + activations, available: available)
+        if let available, weights + activations + images > available {
+            throw .noRoomForWeights(weights + activations + images, available: available)
         }
         // What was asked for by number may take everything, and not only the fraction.
-        let most = available.map { ($0 - weights - activations) / max(bytesPerToken, 1) } ?? .max
+        let most = available.map { ($0 - weights - activations - images) / max(bytesPerToken, 1) } ?? .max
         guard tokens <= most else { throw .tooManySlots(tokens, most: most) }
         guard tokens >= 2 else { throw .noMemory(slots: tokens) }
     }

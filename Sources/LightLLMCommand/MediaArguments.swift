@@ -1,5 +1,6 @@
 import ArgumentParser
 import HTTPAPI
+import LightLLM
 
 /// Whether requests may have images, where from, and what is kept of them.
 struct MediaArguments: ParsableArguments {
@@ -39,6 +40,11 @@ struct MediaArguments: ParsableArguments {
         help: "Seconds that an image may take to be fetched; also taken from REQUEST_TIMEOUT, or 3.")
     var timeout: Double?
 
+    @Option(
+        name: .customLong("image_max_tokens"),
+        help: "Tokens of an image at most, for models that look closer at larger ones.")
+    var mostTokens = 4096
+
     @Option(name: .customLong("max_media_bytes"), help: "The largest encoded image.")
     var largestImage = MediaPolicy().largestImage
 
@@ -48,6 +54,7 @@ struct MediaArguments: ParsableArguments {
             (0...1).contains(cacheReservedRatio), "cache_reserved_ratio", "between 0 and 1",
             cacheReservedRatio)
         try require((1...1024).contains(batchSize), "visual_infer_batch_size", "at least 1", batchSize)
+        try require((1...65_536).contains(mostTokens), "image_max_tokens", "between 1 and 65536", mostTokens)
         try require(
             (1...(1 << 30)).contains(largestImage), "max_media_bytes", "between 1 and 1073741824",
             largestImage)
@@ -87,7 +94,7 @@ struct MediaArguments: ParsableArguments {
         if let seconds = try timeout ?? Self.timeout(environment) { policy.timeout = .seconds(seconds) }
         return MediaOptions(
             isEnabled: isEnabled, cacheCapacity: cacheCapacity, cacheReservedRatio: cacheReservedRatio,
-            batchSize: batchSize, policy: policy)
+            batchSize: batchSize, mostTokens: mostTokens, policy: policy)
     }
 
     private static func timeout(_ environment: [String: String]) throws -> Double? {
@@ -110,5 +117,17 @@ struct MediaOptions {
     let cacheReservedRatio: Double
     /// Images that the vision model takes at once.
     let batchSize: Int
+    /// Tokens of an image at most.
+    let mostTokens: Int
     let policy: MediaPolicy
+
+    /// Nil where nothing is to be looked at.
+    var engine: ImageOptions? {
+        guard isEnabled else { return nil }
+        var options = ImageOptions()
+        (options.cacheCapacity, options.reservedRatio, options.batch, options.mostTokens) = (
+            cacheCapacity, cacheReservedRatio, batchSize, mostTokens
+        )
+        return options
+    }
 }

@@ -26,8 +26,11 @@ struct ModelArguments: ParsableArguments {
         return options
     }
 
-    func load() async throws -> LoadedTextModel {
-        try LoadedTextModel(path: await localModel(modelDirectory), options: options)
+    /// With `images` the model also looks at images, if it can.
+    func load(images: ImageOptions? = nil) async throws -> LoadedTextModel {
+        var options = options
+        options.engine.images = images
+        return try LoadedTextModel(path: await localModel(modelDirectory), options: options)
     }
 
     func validate() throws {

@@ -1,5 +1,8 @@
 import ArgumentParser
+import Foundation
+import Images
 import JSON
+import Layers
 import LightLLM
 import OrderedCollections
 import Serving
@@ -15,6 +18,11 @@ struct Score: AsyncParsableCommand {
 
     @Option(name: .customLong("prompt_ids"), help: "Token ids, separated by commas.")
     var promptIDs: String
+
+    @Option(
+        name: .customLong("images"),
+        help: "Image files, separated by commas, whose places the token ids hold.")
+    var images: String?
 
     @Option(name: .customLong("max_new_tokens"), help: "How many tokens to generate.")
     var maxNewTokens = 0
@@ -36,11 +44,14 @@ struct Score: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let prompt = try parsedPrompt()
         let loaded = try LoadedModel(
             path: await localModel(model.modelDirectory), device: model.device, threads: model.threads,
-            weightFormat: quantization.format())
+            weightFormat: quantization.format(), images: images.map { _ in ImageOptions() })
+        let stage = loaded.makeImageStage()
+        let illustrated = try await illustrated(parsedPrompt(), stage)
+        let prompt = illustrated.tokens
         var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
+        request.images = illustrated.images
         (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
         var options = EngineOptions()
         options.cacheElement = CacheElement(name: cacheType)
@@ -58,6 +69,17 @@ struct Score: AsyncParsableCommand {
             }
         }
         print(report(scored, Array(generated.prefix(maxNewTokens)), logits).serialized)
+    }
+
+    private func illustrated(_ prompt: [Int32], _ stage: ImageStage?) async throws -> IllustratedPrompt {
+        let files = (images ?? "").split(separator: ",").map(String.init)
+        guard !files.isEmpty else {
+            return try IllustratedPrompt(filling: prompt, with: [], ImageMarks(.tag(""), text: ""))
+        }
+        guard let stage else { throw RequestError.imagesNotTaken }
+        let encoded = try files.map { try EncodedImage(Array(Data(contentsOf: URL(fileURLWithPath: $0)))) }
+        return try IllustratedPrompt(
+            filling: prompt, with: await stage.ready(encoded), stage.marks)
     }
 
     private func parsedPrompt() throws -> [Int32] {

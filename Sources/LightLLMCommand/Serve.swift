@@ -31,6 +31,7 @@ struct Serve: AsyncParsableCommand {
         var options = try arguments.options()
         embedding.apply(to: &options)
         options.truncation = startup.truncation
+        options.engine.images = media.engine
         let loaded = try LoadedTextModel(
             path: await localModel(arguments.modelDirectory), options: options)
         var generator = loaded.generator
@@ -38,7 +39,7 @@ struct Serve: AsyncParsableCommand {
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
             throw ValidationError("--use_reward_model: \(loaded.modelType) is no reward model")
         }
-        if media.isEnabled {
+        if media.isEnabled, !generator.takesImages {
             write("--enable_multimodal: \(loaded.modelType) reads text; requests with images are refused\n")
         }
         report(loaded, generator.engine.configuration)
@@ -56,6 +57,11 @@ struct Serve: AsyncParsableCommand {
         try operation.apply(to: &configuration)
         native.apply(to: &configuration)
         startup.apply(to: &configuration)
+        if generator.takesImages {
+            configuration.media = media.policy
+            // Images are larger than texts.
+            configuration.limits.largestBody = operation.limits.largestBody ?? 64 << 20
+        }
         environment.apply(to: &configuration)
         if !generator.engine.scoresTexts, options.engine.head != .none {
             // The first request that asks for a form of its answer would wait for it.

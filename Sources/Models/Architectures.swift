@@ -5,7 +5,14 @@ public import Tensors
 public import Weights
 
 /// Every architecture this build can run. Adding one is adding its file and a line here.
-public let architectures: [any Architecture.Type] = [
+public let architectures: [any Architecture.Type] = visionArchitectures + textArchitectures
+
+/// Those that read images, and hold one of the others for text.
+let visionArchitectures: [any Architecture.Type] = [
+    LLaVA.self, QwenVL.self, Qwen2VL.self, InternVL.self,
+]
+
+let textArchitectures: [any Architecture.Type] = [
     Llama.self, Qwen2.self, Qwen3.self, Mixtral.self, Qwen2MoE.self, Qwen3MoE.self, DeepseekV2.self,
     Gemma.self, Gemma2.self, Phi3.self, Phi3Small.self, InternLM.self, InternLM2.self, MiniCPM.self,
     StableLM.self,
@@ -13,33 +20,55 @@ public let architectures: [any Architecture.Type] = [
     InternLM2Reward.self, Qwen2Reward.self,
 ]
 
+/// How a model looks at images.
+public struct ImageUse: Sendable {
+    /// Where it does.
+    public let backend: any Backend
+    /// The most tokens of an image, where the model can choose.
+    public let mostTokens: Int?
+
+    public init(backend: any Backend, mostTokens: Int? = nil) {
+        (self.backend, self.mostTokens) = (backend, mostTokens)
+    }
+}
+
 /// Builds the model that a checkpoint's config.json asks for, with every tensor accounted for; projections are
-/// kept as `storage` says, or as the checkpoint has them.
+/// kept as `storage` says, or as the checkpoint has them. With `images` a model that has a part that sees looks at images;
+/// without, it only reads.
 ///
 /// Throws `ConfigError`, `RotaryError` or `CheckpointError`, each naming what it expected and found.
 public func buildModel(
     _ checkpoint: any Checkpoint, on backend: any Backend, storage: WeightStorage? = nil,
-    head: ModelHead = .ofCheckpoint
+    head: ModelHead = .ofCheckpoint, images: ImageUse? = nil
 ) throws -> any LanguageModel {
-    let modelType = checkpoint.configuration["model_type"]?.string
     let className = checkpoint.configuration["architectures"]?.array?.first?.string
     guard
         let architecture = architectures.first(where: { className.map($0.classNames.contains) ?? false })
-            ?? architectures.first(where: { modelType.map($0.modelTypes.contains) ?? false })
+            ?? architectures.first(where: { $0.claims(checkpoint.configuration) })
     else {
-        throw ConfigError.unsupportedModelType(modelType, supported: architectures.flatMap { $0.modelTypes })
+        throw ConfigError.unsupportedModelType(
+            checkpoint.configuration["model_type"]?.string,
+            supported: architectures.flatMap { $0.modelTypes })
     }
-    return try architecture.load(checkpoint, on: backend, storage, head)
+    return try architecture.load(checkpoint, on: backend, storage, head, images)
 }
 
 extension Architecture {
     fileprivate static func load(
         _ checkpoint: any Checkpoint, on backend: any Backend, _ storage: WeightStorage?,
-        _ head: ModelHead
+        _ head: ModelHead, _ images: ImageUse?
     ) throws -> any LanguageModel {
-        let config = try decodeConfig(checkpoint.configuration)
-        let store = WeightStore(checkpoint, storage: storage)
-        let model = try build(config, Parameters(WeightScope(store), backend: backend, head: head))
+        var configuration = try completed(checkpoint.configuration, of: checkpoint)
+        if let most = images?.mostTokens {
+            configuration = configuration.completed(with: ["image_max_tokens": .integer(most)])
+        }
+        let config = try decodeConfig(configuration)
+        let companions =
+            images == nil ? [:] : try companions(checkpoint.configuration, of: checkpoint)
+        let store = WeightStore(JoinedCheckpoint.join(checkpoint, companions), storage: storage)
+        let model = try build(
+            config,
+            Parameters(WeightScope(store), backend: backend, head: head, imageBackend: images?.backend))
         try store.finish(ignoring: { ignores($0, config) })
         return model
     }

@@ -62,3 +62,13 @@ extension ValidatedConfig {
         }
     }
 }
+
+extension ValidatedConfig {
+    /// A square of so many pixels a side, cut into patches.
+    func requireTile(_ size: Int, patch: Int) throws(ConfigError) {
+        try requireMultiple("image_size", size, of: "patch_size", patch)
+        guard size <= 4096, size >= patch else {
+            throw .malformed("image_size must be from patch_size (\(patch)) to 4096, found \(size)")
+        }
+    }
+}

@@ -20,7 +20,7 @@ extension ReferenceBackend {
             }
             for sequence in pass.sequences {
                 for row in sequence.rows {
-                    let position = Int(pass.positions[row])
+                    let position = shape.reach.span(of: row..<row + 1, sequence, pass).lowerBound
                     let first = shape.reach.firstKey(for: position)
                     let seen = sequence.contextSlots[first...position].map { stored[layer][Int($0)] }
                     y[row] = attended(q[row], at: position, seen, from: first, shape)

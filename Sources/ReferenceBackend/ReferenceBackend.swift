@@ -39,10 +39,13 @@ public final class ReferenceBackend: Backend {
 
     public func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
     {
-        let cosines = makeMatrix(rows: positions.count, columns: rotation.pairs)
-        let sines = makeMatrix(rows: positions.count, columns: rotation.pairs)
-        for row in positions.indices {
-            let angles = rotation.frequencies(atLength: Int(lengths[row])).map { Float(positions[row]) * $0 }
+        let cosines = makeMatrix(rows: lengths.count, columns: rotation.pairs)
+        let sines = makeMatrix(rows: lengths.count, columns: rotation.pairs)
+        for row in lengths.indices {
+            let angles = rotation.frequencies(atLength: Int(lengths[row])).enumerated().map {
+                pair, frequency in
+                Float(positions[row + (rotation.axes?[pair] ?? 0) * lengths.count]) * frequency
+            }
             let magnitude = rotation.magnitude(atLength: Int(lengths[row]))
             cosines[row] = angles.map { cos($0) * magnitude }
             sines[row] = angles.map { sin($0) * magnitude }
@@ -64,6 +67,10 @@ public final class ReferenceBackend: Backend {
         let part = WeightMatrix.Part(outputs: table.rows, encoding: table.encoding, buffer: table.buffer)
         let rows = WeightMatrix(inputs: table.columns, parts: [part]).rows
         for (row, token) in tokens.enumerated() { y[row] = rows[Int(token)] }
+    }
+
+    public func write(_ values: ArraySlice<Float>, into y: Matrix) {
+        for row in 0..<y.rows { y[row] = Array(values.dropFirst(row * y.columns).prefix(y.columns)) }
     }
 
     public func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix) {
@@ -112,6 +119,10 @@ public final class ReferenceBackend: Backend {
         let variance = values.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
         let scale = 1 / (variance / Double(values.count) + Double(epsilon)).squareRoot()
         return values.map { (Double($0) - mean) * scale }
+    }
+
+    public func scaleColumns(_ x: Matrix, by factors: Matrix) {
+        for row in 0..<x.rows { x[row] = zip(x[row], factors[0]).map { $0 * $1 } }
     }
 
     public func scale(_ x: Matrix, by factors: [Float]) {

@@ -11,6 +11,8 @@ final class ActiveRequest {
     /// Prompt tokens whose scores are out: a request that was paused goes through its prompt again.
     private var scored = 0
     private let request: GenerationRequest
+    /// On several axes, for models that have them.
+    let positions: ImagePositions?
     private var sampler: Sampler
     private var pooled: PooledStates?
     // What a step made of the request, until it is delivered.
@@ -27,6 +29,7 @@ final class ActiveRequest {
         let vocabularySize = model.vocabularySize
         pooled = request.pooling.map { PooledStates($0) }
         (self.request, events) = (request, ticket.events)
+        positions = model.positionAxes > 1 ? ImagePositions(request.images) : nil
         sequence = ScheduledSequence(
             id: SequenceID(ticket.id), prompt: request.prompt, maxNewTokens: request.maxNewTokens,
             scoresPrompt: request.scoresPrompt, cacheUse: Self.cacheUse(request, model),
@@ -56,7 +59,8 @@ final class ActiveRequest {
         }
         for (offset, token) in item.scoredTokens.enumerated() {
             var query = LogitQuery(row: row + offset)
-            query.choice = .column(Int(sequence.tokens[token]))
+            // Nothing predicts an image.
+            query.choice = isText(token) ? .column(Int(sequence.tokens[token])) : .likeliest
             query.leading = request.topLogProbabilities
             queries.append(query)
         }
@@ -83,7 +87,8 @@ final class ActiveRequest {
             for (token, answer) in zip(item.scoredTokens, answers) where token >= scored {
                 scores.append(
                     ScoredToken(
-                        token: sequence.tokens[token], logProbability: answer.choice.logProbability,
+                        token: sequence.tokens[token],
+                        logProbability: isText(token) ? answer.choice.logProbability : nil,
                         top: tokenScores(answer.leading)))
             }
             promptScores = scores
@@ -96,6 +101,12 @@ final class ActiveRequest {
             failure = .constraintFailed("\(error)")
         }
     }
+
+    /// Whether the token at `place` is one of the vocabulary.
+    private func isText(_ place: Int) -> Bool { !request.images.contains { $0.range.contains(place) } }
+
+    /// The images that some of the sequence's tokens are of.
+    var images: [PromptImage] { request.images }
 
     private var unpredicted: ScoredToken { ScoredToken(token: sequence.tokens[0], logProbability: nil) }
 

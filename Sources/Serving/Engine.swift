@@ -15,6 +15,7 @@ public final class Engine: Sendable {
     let output: ModelOutput
     /// Of how many numbers that is for one token.
     public let outputWidth: Int
+    private let takesImages: Bool
     private let mailbox = Mailbox()
     private let nextID = Atomic<UInt64>(0)
     private let isStopped = Atomic<Bool>(false)
@@ -26,6 +27,7 @@ public final class Engine: Sendable {
     ) throws(CacheMemoryError) {
         (self.configuration, vocabularySize) = (configuration, model.vocabularySize)
         (output, outputWidth) = (model.output, model.outputWidth)
+        takesImages = model.imageEncoder != nil
         published = PublishedStatistics(slots: configuration.slots)
         let cache = try backend.makeCache(
             model.cacheLayout, slots: configuration.slots, element: configuration.cacheElement)
@@ -101,15 +103,36 @@ public final class Engine: Sendable {
         case .hidden: guard request.pooling != nil else { throw .embedsOnly }
         }
         guard request.maxNewTokens >= 1 else { throw .nothingToGenerate(request.maxNewTokens) }
-        if let stray = request.prompt.first(where: { $0 < 0 || Int($0) >= vocabularySize }) {
-            throw .tokenOutOfRange(stray, vocabulary: vocabularySize)
-        }
+        try validateTokens(request)
         if let stray = request.sampling.logitBias.keys.first(where: { Int($0) >= vocabularySize || $0 < 0 }) {
             throw .biasOutOfRange(stray, vocabulary: vocabularySize)
         }
         let most = configuration.longestRequest
         guard request.maxNewTokens <= most, request.prompt.count <= most - request.maxNewTokens else {
             throw .tooLong(prompt: request.prompt.count, newTokens: request.maxNewTokens, most: most)
+        }
+    }
+
+    /// Tokens are of the vocabulary, or of the images.
+    private func validateTokens(_ request: GenerationRequest) throws(RequestError) {
+        guard request.images.isEmpty || takesImages else { throw .imagesNotTaken }
+        var place = 0
+        for image in request.images {
+            let range = image.range
+            guard range.lowerBound >= place, range.upperBound <= request.prompt.count,
+                request.prompt[range].elementsEqual(image.image.tokens)
+            else {
+                throw .misplacedImage(at: image.start)
+            }
+            try validateText(request.prompt[place..<range.lowerBound])
+            place = range.upperBound
+        }
+        try validateText(request.prompt[place...])
+    }
+
+    private func validateText(_ tokens: ArraySlice<Int32>) throws(RequestError) {
+        if let stray = tokens.first(where: { $0 < 0 || Int($0) >= vocabularySize }) {
+            throw .tokenOutOfRange(stray, vocabulary: vocabularySize)
         }
     }
 

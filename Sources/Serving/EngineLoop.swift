@@ -142,7 +142,7 @@ struct EngineLoop: ~Copyable {
     }
 
     private mutating func compute(_ step: Step) -> Matrix {
-        let pass = builder.build(step, cache: cache, backend: backend)
+        let pass = builder.build(step, cache: cache, backend: backend) { requests[$0] }
         clock?.end(.build, rows: step.tokenCount)
         let logits = model(pass)
         clock?.end(.forward, rows: step.tokenCount)

@@ -4,6 +4,8 @@ public import Tensors
 /// What to generate, in tokens.
 public struct GenerationRequest: Sendable {
     public var prompt: [Int32]
+    /// Images whose tokens are in the prompt, in order.
+    public var images: [PromptImage] = []
     public var maxNewTokens: Int
     public var sampling = SamplingParameters()
     /// Tokens that end the answer. They are part of it.
@@ -113,6 +115,9 @@ public struct GenerationStream: AsyncSequence, Sendable {
 /// Why the engine does not take a request.
 public enum RequestError: Error, Equatable, CustomStringConvertible {
     case emptyPrompt
+    /// An image's tokens are not where it is said to be.
+    case misplacedImage(at: Int)
+    case imagesNotTaken
     case tokenOutOfRange(Int32, vocabulary: Int)
     case biasOutOfRange(Int32, vocabulary: Int)
     case nothingToGenerate(Int)
@@ -138,6 +143,8 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .emptyPrompt: "the prompt is empty"
+        case .misplacedImage(let start): "the tokens of the image at \(start) are not in the prompt"
+        case .imagesNotTaken: "this model reads text only"
         case .tokenOutOfRange(let token, let vocabulary):
             "prompt token \(token) is outside the vocabulary of \(vocabulary)"
         case .biasOutOfRange(let token, let vocabulary):

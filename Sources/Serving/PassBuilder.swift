@@ -10,12 +10,21 @@ struct PassBuilder {
     private var newSlots: [Int32] = []
     private var sampledRows: [Int32] = []
     private var sequences: [ForwardPass.Sequence] = []
+    private var images: [ForwardPass.ImageRows] = []
+    /// On three axes, in a pass of a model that has them.
+    private var times: [Int32] = []
+    private var rows: [Int32] = []
+    private var columns: [Int32] = []
 
-    mutating func build(_ step: Step, cache: any KeyValueCache, backend: any Backend) -> ForwardPass {
-        for item in step.items { append(item) }
+    /// - Parameter request: That of a sequence.
+    mutating func build(
+        _ step: Step, cache: any KeyValueCache, backend: any Backend, request: (SequenceID) -> ActiveRequest?
+    ) -> ForwardPass {
+        for item in step.items { append(item, request(item.sequence.id)) }
         return ForwardPass(
             tokens: tokens, positions: positions, lengths: lengths, newSlots: newSlots, sequences: sequences,
-            sampledRows: sampledRows, cache: cache, backend: backend)
+            sampledRows: sampledRows, images: images, coordinates: times + rows + columns, cache: cache,
+            backend: backend)
     }
 
     /// Forgets the last pass, which must be gone. Sequences share their slots with it, and would have to copy
@@ -27,9 +36,13 @@ struct PassBuilder {
         newSlots.removeAll(keepingCapacity: true)
         sampledRows.removeAll(keepingCapacity: true)
         sequences.removeAll(keepingCapacity: true)
+        images.removeAll(keepingCapacity: true)
+        times.removeAll(keepingCapacity: true)
+        rows.removeAll(keepingCapacity: true)
+        columns.removeAll(keepingCapacity: true)
     }
 
-    private mutating func append(_ item: Step.Item) {
+    private mutating func append(_ item: Step.Item, _ request: ActiveRequest?) {
         let (sequence, first) = (item.sequence, tokens.count)
         let slots = sequence.slots
         let length = Int32(sequence.tokens.count)
@@ -39,8 +52,34 @@ struct PassBuilder {
             lengths.append(length)
             newSlots.append(slots[index])
         }
+        for image in request?.images ?? [] { append(image, item.range, first: first) }
+        if let positions = request?.positions { append(positions, item.range) }
         sequences.append(ForwardPass.Sequence(rows: first..<tokens.count, contextSlots: slots))
         for row in tokens.count - item.logitRows..<tokens.count { sampledRows.append(Int32(row)) }
+    }
+}
+
+extension PassBuilder {
+    /// The part of an image that is in `range` of its sequence, whose row in the pass is `first`.
+    private mutating func append(_ image: PromptImage, _ range: Range<Int>, first: Int) {
+        let part = image.range.clamped(to: range)
+        guard !part.isEmpty else { return }
+        let start = first + part.lowerBound - range.lowerBound
+        // The table has no such tokens.
+        for row in start..<start + part.count { tokens[row] = 0 }
+        images.append(
+            ForwardPass.ImageRows(
+                rows: start..<start + part.count, features: image.image.features,
+                first: part.lowerBound - image.start))
+    }
+
+    private mutating func append(_ positions: ImagePositions, _ range: Range<Int>) {
+        for index in range {
+            let (time, row, column) = positions.position(index)
+            times.append(Int32(time))
+            rows.append(Int32(row))
+            columns.append(Int32(column))
+        }
     }
 }
 

@@ -24,7 +24,8 @@ struct Sampler {
         (self.parameters, self.endTokens, self.vocabularySize) = (parameters, endTokens, vocabularySize)
         random = SeededGenerator(seed: parameters.seed ?? UInt64.random(in: .min ... .max))
         if parameters.penalizesPrompt, parameters.penalizesTokens {
-            for token in prompt { counts[token, default: 0] += 1 }
+            // Those above stand for images.
+            for token in prompt where token < vocabularySize { counts[token, default: 0] += 1 }
         }
         if let temperature = parameters.temperature, !parameters.isGreedy { query.temperature = temperature }
     }

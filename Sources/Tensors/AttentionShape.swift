@@ -8,6 +8,9 @@ public struct AttentionShape: Sendable, Equatable {
         case causalWindow(Int)
         /// Itself and what comes before in the blocks of a pattern.
         case causalBlocks(BlockPattern)
+        /// All of its sequence, which has as many tokens as its context has slots; queries may be others than the
+        /// tokens that the keys are of.
+        case everything
     }
 
     /// Which blocks of keys a query sees besides those near it (Phi-3, arXiv 2404.14219).
@@ -61,7 +64,7 @@ extension AttentionShape.Reach {
     /// How many positions a query sees at most; nil for all before it.
     public var width: Int? {
         switch self {
-        case .causal, .causalBlocks: nil
+        case .causal, .causalBlocks, .everything: nil
         case .causalWindow(let width): width
         }
     }
@@ -70,10 +73,13 @@ extension AttentionShape.Reach {
         if case .causalBlocks(let pattern) = self { pattern } else { nil }
     }
 
+    /// Whether a query's own position bounds what it sees.
+    public var isCausal: Bool { self != .everything }
+
     /// The first key position that a query at `position` sees.
     public func firstKey(for position: Int) -> Int {
         switch self {
-        case .causal, .causalBlocks: 0
+        case .causal, .causalBlocks, .everything: 0
         case .causalWindow(let width): max(0, position - width + 1)
         }
     }

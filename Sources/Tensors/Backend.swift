@@ -22,7 +22,8 @@ public protocol Backend: AnyObject, Sendable {
     func makeCache(
         _ layout: CacheLayout, slots: Int, element: CacheElement
     ) throws(CacheMemoryError) -> any KeyValueCache
-    /// Cosines and sines for one row per entry of `positions`; `lengths` are the sequences' lengths.
+    /// Cosines and sines for one row per entry of `lengths`, which are the sequences' lengths. `positions` are those of
+    /// all rows on the rotation's first axis, then those on the next.
     func makeRotationTable(_ rotation: Rotation, positions: [Int32], lengths: [Int32]) -> RotationTable
 
     /// `y = x Wᵀ + bias`; `bias` has one row.
@@ -30,6 +31,8 @@ public protocol Backend: AnyObject, Sendable {
     /// Row `r` of `y` is row `tokens[r]` of `table`.
     func embed(_ tokens: [Int32], _ table: EmbeddingTable, into y: Matrix)
     func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix)
+    /// Copies from the host, row by row.
+    func write(_ values: ArraySlice<Float>, into y: Matrix)
     func add(_ a: Matrix, _ b: Matrix, into y: Matrix)
     /// `y = x / sqrt(mean(x²) + epsilon) * weight`, row by row (arXiv 1910.07467).
     func rmsNorm(_ x: Matrix, weight: Matrix, epsilon: Float, into y: Matrix)
@@ -42,6 +45,8 @@ public protocol Backend: AnyObject, Sendable {
     func scale(_ x: Matrix, by factors: [Float])
     /// Multiplies each row in place by the sigmoid of its one column of `gate`.
     func scale(_ x: Matrix, bySigmoidOf gate: Matrix)
+    /// Multiplies each column in place by its number in the one row of `factors`.
+    func scaleColumns(_ x: Matrix, by factors: Matrix)
     /// Bounds every element in place.
     func clamp(_ x: Matrix, to range: ClosedRange<Float>)
     /// `x` becomes `cap * tanh(x / cap)`.

@@ -13,9 +13,24 @@ public struct ForwardPass: Sendable {
         }
     }
 
+    /// Rows whose vectors come from images instead of the table of tokens.
+    public struct ImageRows: Sendable {
+        public let rows: Range<Int>
+        public let features: ImageFeatures
+        /// The row of the features that the first one gets.
+        public let first: Int
+
+        public init(rows: Range<Int>, features: ImageFeatures, first: Int) {
+            (self.rows, self.features, self.first) = (rows, features, first)
+        }
+    }
+
     /// One entry per row.
     public let tokens: [Int32]
     public let positions: [Int32]
+    /// For models that turn by positions on several axes, those of all rows on the first, then those on the next;
+    /// empty when they are `positions` on each.
+    public let coordinates: [Int32]
     /// One entry per row: how many tokens the row's sequence has, those of later chunks included, for rotary
     /// embeddings that depend on it.
     public let lengths: [Int32]
@@ -24,14 +39,17 @@ public struct ForwardPass: Sendable {
     public let sequences: [Sequence]
     /// The rows whose logits are wanted, ascending.
     public let sampledRows: [Int32]
+    public let images: [ImageRows]
     public let cache: any KeyValueCache
     public let backend: any Backend
     private let memo = PassMemo()
 
     public init(
         tokens: [Int32], positions: [Int32], lengths: [Int32], newSlots: [Int32], sequences: [Sequence],
-        sampledRows: [Int32], cache: any KeyValueCache, backend: any Backend
+        sampledRows: [Int32], images: [ImageRows] = [], coordinates: [Int32] = [],
+        cache: any KeyValueCache, backend: any Backend
     ) {
+        (self.images, self.coordinates) = (images, coordinates)
         (self.tokens, self.positions, self.lengths, self.newSlots) = (tokens, positions, lengths, newSlots)
         (self.sequences, self.sampledRows) = (sequences, sampledRows)
         (self.cache, self.backend) = (cache, backend)
@@ -63,10 +81,16 @@ public struct ForwardPass: Sendable {
     private func table(for rotation: Rotation) -> RotationTable {
         memo.made.withLock { made in
             if let table = made.tables.first(where: { $0.rotation === rotation }) { return table }
-            let table = backend.makeRotationTable(rotation, positions: positions, lengths: lengths)
+            let table = backend.makeRotationTable(
+                rotation, positions: places(on: rotation.axisCount), lengths: lengths)
             made.tables.append(table)
             return table
         }
+    }
+
+    private func places(on axes: Int) -> [Int32] {
+        guard axes > 1 else { return positions }
+        return coordinates.isEmpty ? Array(repeatElement(positions, count: axes).joined()) : coordinates
     }
 
     /// What a backend works out once for all layers whose attention has this shape.
@@ -79,6 +103,17 @@ public struct ForwardPass: Sendable {
             made.plans.append((shape, plan))
             return plan
         }
+    }
+}
+
+extension AttentionShape.Reach {
+    /// From where the first of `rows`, which are of `sequence`, stands to where the last does: the end of the
+    /// sequence for all that see everything.
+    public func span(of rows: Range<Int>, _ sequence: ForwardPass.Sequence, _ pass: ForwardPass)
+        -> ClosedRange<Int>
+    {
+        let first = isCausal ? Int(pass.positions[rows.lowerBound]) : sequence.contextSlots.count - 1
+        return first...(isCausal ? first + rows.count - 1 : first)
     }
 }
 

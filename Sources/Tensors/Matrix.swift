@@ -27,6 +27,24 @@ public struct Matrix: Sendable {
             offset: offset + range.lowerBound)
     }
 
+    /// Some of the rows. Shares memory.
+    public func rows(_ range: Range<Int>) -> Matrix {
+        precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
+        return Matrix(
+            rows: range.count, columns: columns, rowStride: rowStride, backend: backend, buffer: buffer,
+            offset: offset + range.lowerBound * rowStride)
+    }
+
+    /// The same numbers as rows of `columns`, which divides or is a multiple of how many there are now. Shares memory;
+    /// rows must lie side by side.
+    public func reshaped(columns newColumns: Int) -> Matrix {
+        precondition(
+            rowStride == columns && (rows * columns).isMultiple(of: newColumns), "rows of \(newColumns)")
+        return Matrix(
+            rows: rows * columns / newColumns, columns: newColumns, backend: backend, buffer: buffer,
+            offset: offset)
+    }
+
     /// Cuts the columns into consecutive parts of the given widths. Shares memory.
     public func split(_ widths: Int...) -> [Matrix] {
         var start = 0

@@ -21,21 +21,27 @@ public final class Rotation: Sendable {
     public let magnitude: Float
     /// Another magnitude, of sequences longer than a length.
     public let longer: (than: Int, magnitude: Float)?
+    /// For each pair the axis whose position it turns by, where tokens have positions on several; nil for one.
+    public let axes: [Int]?
     /// The rotated columns of each head; half as many pairs.
     public let columns: Range<Int>
     public let pairing: Pairing
 
     public init(
         frequencies: Frequencies, magnitude: Float = 1, longer: (than: Int, magnitude: Float)? = nil,
-        columns: Range<Int>, pairing: Pairing
+        columns: Range<Int>, pairing: Pairing, axes: [Int]? = nil
     ) {
-        self.longer = longer
+        (self.longer, self.axes) = (longer, axes)
         precondition(columns.count.isMultiple(of: 2), "\(columns.count) rotated columns do not pair up")
+        precondition(axes.map { $0.count == columns.count / 2 } ?? true, "an axis for each pair")
         (self.frequencies, self.magnitude) = (frequencies, magnitude)
         (self.columns, self.pairing) = (columns, pairing)
     }
 
     public var pairs: Int { columns.count / 2 }
+
+    /// On how many axes tokens have positions.
+    public var axisCount: Int { (axes?.max() ?? 0) + 1 }
 
     /// Whether sequences of both lengths are rotated alike.
     public func isSame(atLength a: Int, _ b: Int) -> Bool {

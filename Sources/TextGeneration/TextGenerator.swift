@@ -1,6 +1,7 @@
 public import ChatTemplates
 import Foundation
 import JSON
+import Layers
 import OrderedCollections
 public import Serving
 public import Tokenizers
@@ -24,6 +25,8 @@ public struct TextGenerator: Sendable {
     public var longestText: Int?
     /// How hidden states become the vectors of texts, where the model has no head.
     public var embeddingStyle = EmbeddingStyle()
+    /// What looks at images; nil where prompts have none.
+    public var images: ImageStage?
     /// How its answers are put together.
     public let answerFormat: AnswerFormat
     /// What may be asked of the form of answers.
@@ -56,6 +59,12 @@ public struct TextGenerator: Sendable {
         let tokens = try truncation.applied(
             to: whole, newTokens: request.maxNewTokens, most: engine.configuration.longestRequest,
             keeping: request.keptPrompt)
+        // A part of an image means nothing.
+        guard request.images.isEmpty || tokens.count == whole.count else {
+            throw RequestError.tooLong(
+                prompt: whole.count, newTokens: request.maxNewTokens,
+                most: engine.configuration.longestRequest)
+        }
         let events = try engine.submit(engineRequest(request, prompt: tokens))
         return TextStream(
             events, promptTokens: tokens, truncatedTokens: whole.count - tokens.count, request, self)
@@ -122,6 +131,7 @@ public struct TextGenerator: Sendable {
     private func engineRequest(_ request: TextRequest, prompt: [Int32]) -> GenerationRequest {
         var result = GenerationRequest(prompt: prompt, maxNewTokens: request.maxNewTokens)
         result.sampling = request.sampling
+        result.images = request.images
         result.stopSequences =
             request.stopTokens + request.stopTexts.compactMap { specialToken($0).map { [$0] } }
         (result.endTokens, result.ignoresEndTokens) = (endTokens, request.ignoresEndTokens)
@@ -150,8 +160,12 @@ public struct TextGenerator: Sendable {
                 "this model has no chat template; use a plain prompt, or name one with --chat_template")
         }
         var input = conversation
-        input.messages = LiteralText(tokenizer).marked(input.messages)
-        input.tools = LiteralText(tokenizer).marked(input.tools)
+        let literal = LiteralText(tokenizer, imageMarks: images?.marks)
+        input.messages = literal.marked(input.messages)
+        if let marks = images?.marks {
+            input.messages = ImageParts(chatTemplate.source, marks).flattened(input.messages)
+        }
+        input.tools = literal.marked(input.tools)
         input.bosToken = input.bosToken ?? bosToken
         input.eosToken = input.eosToken ?? eosToken
         guard continuesFinalMessage else { return .rendered(try chatTemplate.render(input)) }
@@ -173,12 +187,23 @@ struct LiteralText {
     /// The last code point for private use: no text that is exchanged means anything by it.
     static let mark: Unicode.Scalar = "\u{10FFFD}"
     private let tokenizer: Tokenizer
+    /// Texts that mean an image without being a token.
+    private let tags: [(plain: String, marked: String)]
 
-    init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+    init(_ tokenizer: Tokenizer, imageMarks: ImageMarks? = nil) {
+        self.tokenizer = tokenizer
+        tags = (imageMarks?.tags ?? []).map { tag in
+            (tag, tag.prefix(1) + String(Self.mark) + tag.dropFirst())
+        }
+    }
 
     func marked(_ value: JSONValue) -> JSONValue {
         switch value {
-        case .string(let text): .string(tokenizer.marking(text, with: Self.mark))
+        case .string(let text):
+            .string(
+                tags.reduce(tokenizer.marking(text, with: Self.mark)) { text, tag in
+                    text.replacing(tag.plain, with: tag.marked)
+                })
         case .array(let values): .array(values.map { marked($0) })
         case .object(let members): .object(members.mapValues { marked($0) })
         default: value

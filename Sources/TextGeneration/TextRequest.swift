@@ -17,6 +17,8 @@ public struct TextRequest: Sendable {
 
     public var prompt: Prompt
     public var maxNewTokens: Int
+    /// Those whose tokens are in the prompt, which must be tokens then.
+    public var images: [PromptImage] = []
     public var sampling = SamplingParameters()
     /// Whether generation goes on after an end token.
     public var ignoresEndTokens = false

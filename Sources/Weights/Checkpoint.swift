@@ -34,6 +34,13 @@ public protocol Checkpoint: Sendable {
 
 extension Checkpoint {
     public var layout: any Checkpoint { self }
+
+    /// What the file `name` beside the tensors says; nil when there is none.
+    public func json(_ name: String) throws(CheckpointError) -> JSONValue? {
+        let file = path + "/" + name
+        guard case .file = FileKind(at: file) else { return nil }
+        return try HuggingFaceCheckpoint.json(file)
+    }
 }
 
 /// Opens a Hugging Face folder, a GGUF file, or a folder that holds exactly one GGUF file.

@@ -81,7 +81,7 @@ struct HuggingFaceCheckpoint: Checkpoint {
         return shards
     }
 
-    private static func json(_ path: String) throws(CheckpointError) -> JSONValue {
+    static func json(_ path: String) throws(CheckpointError) -> JSONValue {
         guard let data = FileManager.default.contents(atPath: path) else { throw .notFound(path) }
         do { return try JSONValue(parsing: Array(data)) } catch { throw .malformed(file: path, "\(error)") }
     }

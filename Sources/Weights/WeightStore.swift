@@ -7,13 +7,12 @@ public final class WeightStore: Sendable {
     private let names: Set<String>
     private let storage: WeightStorage?
     private let used = Mutex<Set<String>>([])
-    /// Models that were saved without their head have names without its `model.`.
-    private let isBare: Bool
+    private let naming: TensorNaming
 
     /// Projections are to be kept as `storage` says, or as the checkpoint has them.
     public init(_ checkpoint: any Checkpoint, storage: WeightStorage? = nil) {
         (self.checkpoint, self.storage, names) = (checkpoint, storage, Set(checkpoint.tensorNames))
-        isBare = names.contains("embed_tokens.weight") && !names.contains("model.embed_tokens.weight")
+        naming = TensorNaming(names)
     }
 
     fileprivate func stored(_ projection: HostWeight, at path: String, on backend: any Backend) -> HostWeight
@@ -24,11 +23,18 @@ public final class WeightStore: Sendable {
     public func contains(_ name: String) -> Bool { names.contains(stored(name)) }
 
     /// What the checkpoint calls the tensor.
-    private func stored(_ name: String) -> String {
-        isBare && name.hasPrefix("model.") ? String(name.dropFirst("model.".count)) : name
+    private func stored(_ name: String) -> String { naming.stored(name) }
+
+    fileprivate func disregardAll(from path: String) {
+        let prefix = stored(path + ".")
+        used.withLock { $0.formUnion(names.filter { $0.hasPrefix(prefix) }) }
     }
 
     fileprivate func disregard(_ name: String) { used.withLock { _ = $0.insert(stored(name)) } }
+
+    fileprivate func encoding(_ name: String) throws(CheckpointError) -> Encoding? {
+        try checkpoint.tensor(stored(name))?.encoding
+    }
 
     /// The tensor `name`, which must have `shape`.
     public func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> HostTensor {
@@ -50,12 +56,27 @@ public final class WeightStore: Sendable {
 public struct WeightScope: Sendable {
     private let store: WeightStore
     public let path: String
+    private let converts: Bool
 
-    public init(_ store: WeightStore, path: String = "") { (self.store, self.path) = (store, path) }
+    public init(_ store: WeightStore) { self.init(store, path: "", converts: true) }
 
-    public subscript(_ name: String) -> WeightScope { WeightScope(store, path: full(name)) }
+    private init(_ store: WeightStore, path: String, converts: Bool) {
+        (self.store, self.path, self.converts) = (store, path, converts)
+    }
+
+    public subscript(_ name: String) -> WeightScope {
+        WeightScope(store, path: full(name), converts: converts)
+    }
+
+    /// The same place, whose projections stay as the checkpoint has them.
+    public var unconverted: WeightScope { WeightScope(store, path: path, converts: false) }
 
     public func contains(_ leaf: String) -> Bool { store.contains(full(leaf)) }
+
+    /// How `leaf` is stored; nil when there is none.
+    public func encoding(_ leaf: String) throws(CheckpointError) -> Encoding? {
+        try store.encoding(full(leaf))
+    }
 
     public func tensor(_ leaf: String, shape: [Int]) throws(CheckpointError) -> HostTensor {
         try store.tensor(full(leaf), shape: shape)
@@ -64,9 +85,13 @@ public struct WeightScope: Sendable {
     /// Counts `leaf` as used, if there is one.
     public func disregard(_ leaf: String) { store.disregard(full(leaf)) }
 
+    /// Counts every tensor from here on as used.
+    public func disregardAll() { store.disregardAll(from: path) }
+
     /// `projection`, which is of here, as it is to be kept.
     public func stored(_ projection: HostWeight, on backend: any Backend) -> HostWeight {
-        store.stored(projection, at: path, on: backend)
+        guard converts else { return projection }
+        return store.stored(projection, at: path, on: backend)
     }
 
     private func full(_ name: String) -> String { path.isEmpty ? name : path + "." + name }

@@ -125,7 +125,7 @@ struct AttentionCall {
                         var call = llm_attention(
                             q: q.pointer + range.lowerBound * 2 * group * keyWidth,
                             q_stride: 2 * group * keyWidth, rows: range.count, first_position: position,
-                            window: window ?? .max, element: element.element, keys: keys.pointer,
+                            row_step: 1, window: window ?? .max, element: element.element, keys: keys.pointer,
                             values: values.pointer, key_scales: keyScales.pointer,
                             value_scales: valueScales.pointer, key_width: keyWidth, value_width: valueWidth,
                             query_heads: 2 * group, kv_heads: 2, first_kv_head: head,

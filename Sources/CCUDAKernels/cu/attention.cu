@@ -6,7 +6,7 @@ template <class T> static __device__ void attend(const Attention &a) {
     const int lane = threadIdx.x & 31, query = blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5), head = blockIdx.z;
     if (query >= t.queries) return;
     const int group = a.query_heads / a.heads, index = t.first_query + query;
-    const int row = index / group, query_head = head * group + index % group, position = t.first_position + row;
+    const int row = index / group, query_head = head * group + index % group, position = t.first_position + row * a.row_step;
     const float *q = a.q + (t.first_row + row) * a.q_stride + (i64)query_head * a.key_width;
     const T *keys = (const T *)a.keys, *values = (const T *)a.values;
     const i32 *slots = a.slots + t.slots;

@@ -76,7 +76,7 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
         const int index = t.first_query + min(warp * 16 + (lane >> 2) + h * 8, t.queries - 1);
         row[h] = index / group;
         query_head[h] = head * group + index % group;
-        position[h] = t.first_position + row[h];
+        position[h] = t.first_position + row[h] * a.row_step;
         first[h] = first_key(position[h], a.window);
     }
     u32 q[QT][4];
@@ -90,8 +90,8 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
             q[i][e] = pack(from[0], from[1], T());
         }
 
-    const int top_position = t.first_position + (t.first_query + t.queries - 1) / group;
-    const int low_key = first_key(t.first_position + t.first_query / group, a.window);
+    const int top_position = t.first_position + (t.first_query + t.queries - 1) / group * a.row_step;
+    const int low_key = first_key(t.first_position + t.first_query / group * a.row_step, a.window);
     const int first_block = max(t.first_part * PART_KEYS, low_key) / BLOCK_KEYS;
     const int end = min(t.last_part * PART_KEYS, top_position + 1);
     const int last_block = (end + BLOCK_KEYS - 1) / BLOCK_KEYS;

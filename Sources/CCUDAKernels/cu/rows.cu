@@ -132,7 +132,7 @@ extern "C" __global__ void gated(
 }
 
 // y = an operation on each element of x: 0 a function, 1 bounds of a and b, 2 a cap of a, 3 the row's factor, 4 the
-// sigmoid of the row's factor, 5 zero. `y` may be `x`.
+// sigmoid of the row's factor, 5 zero, 6 the column's factor. `y` may be `x`.
 extern "C" __global__ void map_rows(
     const float *x, i64 x_stride, float *y, i64 y_stride, int columns, int operation, int function, float a, float b,
     const float *factors, i64 factor_stride) {
@@ -146,6 +146,7 @@ extern "C" __global__ void map_rows(
         case 2: y[r * y_stride + c] = a * tanhf(v / a); break;
         case 3: y[r * y_stride + c] = v * factor; break;
         case 4: y[r * y_stride + c] = v * (1.f / (1.f + expf(-factor))); break;
+        case 6: y[r * y_stride + c] = v * factors[c]; break;
         default: y[r * y_stride + c] = 0.f;
         }
     }
@@ -164,12 +165,13 @@ extern "C" __global__ void add_scaled_rows(
 // there are some.
 extern "C" __global__ void rotation_table(
     const i32 *positions, const i32 *sets, const float *frequencies, const float *magnitudes, float *cosines,
-    float *sines, int pairs, float all_magnitude) {
+    float *sines, int pairs, float all_magnitude, const i32 *axes) {
     const i64 r = blockIdx.x;
     const float magnitude = magnitudes ? magnitudes[r] : all_magnitude;
     const float *set = frequencies + (sets ? sets[r] : 0) * (i64)pairs;
     for (int p = threadIdx.x; p < pairs; p += blockDim.x) {
-        const float angle = (float)positions[r] * set[p];
+        // Positions on the first axis come first, those of all rows.
+        const float angle = (float)positions[r + (axes ? axes[p] * (i64)gridDim.x : 0)] * set[p];
         cosines[r * pairs + p] = cosf(angle) * magnitude;
         sines[r * pairs + p] = sinf(angle) * magnitude;
     }

@@ -125,6 +125,8 @@ typedef struct llm_attention {
     size_t rows;
     /// The position of the first row; row `r` sees positions up to its own.
     size_t first_position;
+    /// From the position of a row to that of the next: 1, or 0 when all stand at the sequence's last and see it all.
+    size_t row_step;
     /// How many positions a row sees at most; SIZE_MAX means all.
     size_t window;
     llm_element element;
@@ -271,6 +273,10 @@ typedef struct __attribute__((swift_attr("@Sendable"))) llm_kernels {
 
     /// Multiplies row `r` by `factors[r]`.
     void (*_Nonnull scale_rows)(
+        float *x, size_t x_stride, size_t rows, size_t columns, const float *factors);
+
+    /// Multiplies column `c` by `factors[c]`.
+    void (*_Nonnull scale_columns)(
         float *x, size_t x_stride, size_t rows, size_t columns, const float *factors);
 
     /// Bounds every element from below and from above.

@@ -28,7 +28,7 @@ extension Server {
             "priority": "priority", "queue_timeout": "queue_timeout", "cache_salt": "cache_salt",
         ])
         let parameters = try OpenAIParameters(&renamed, generator)
-        let (prepared, stream) = try answer(turn, parameters, context)
+        let (prepared, stream) = try await answer(turn, parameters, context)
         let reply = MessageReply(
             model: parameters.model ?? configuration.modelName, turn: prepared,
             promptCount: stream.promptTokens.count)
@@ -50,7 +50,7 @@ extension Server {
         var fields = try RequestFields(body)
         let turn = try anthropicTurn(&fields)
         _ = fields.value("model")
-        let prepared = try turn.prepared(generator) { tokens in
+        let prepared = try turn.prepared(generator, await ready(turn.images, context)) { tokens in
             TextRequest(prompt: .tokens(tokens), maxNewTokens: 1)
         }
         let count = try generator.tokens(of: prepared.request.prompt).count

@@ -20,8 +20,8 @@ extension Server {
     func answer(
         _ turn: ConversationTurn, _ parameters: OpenAIParameters, _ context: ServerContext,
         _ change: (inout TextRequest) throws -> Void = { _ in }
-    ) throws -> (turn: PreparedTurn, stream: TextStream) {
-        let prepared = try turn.prepared(generator) { tokens in
+    ) async throws -> (turn: PreparedTurn, stream: TextStream) {
+        let prepared = try turn.prepared(generator, await ready(turn.images, context)) { tokens in
             var request = try parameters.textRequest(
                 tokens, generator, defaultMaxTokens: configuration.defaultMaxTokens)
             try change(&request)

@@ -1,6 +1,7 @@
 import ChatTemplates
 import JSON
 import OrderedCollections
+import Serving
 import TextGeneration
 import ToolCalls
 
@@ -60,8 +61,11 @@ struct ConversationTurn {
         }
     }
 
-    /// The turn for `generator`; `makeRequest` makes a request of the prompt's tokens.
-    func prepared(_ generator: TextGenerator, _ makeRequest: ([Int32]) throws -> TextRequest) throws
+    /// The turn for `generator`, which has looked at `ready`, the turn's images; `makeRequest` makes a request of the
+    /// prompt's tokens.
+    func prepared(
+        _ generator: TextGenerator, _ ready: [ReadyImage], _ makeRequest: ([Int32]) throws -> TextRequest
+    ) throws
         -> PreparedTurn
     {
         var (input, format) = (input, generator.answerFormat)
@@ -76,7 +80,9 @@ struct ConversationTurn {
             input.tools = .array(offer.tools.map(\.value))
         }
         let prompt = try generator.prompt(input, continuesFinalMessage: continuesFinalMessage)
-        var request = try makeRequest(try generator.tokens(of: prompt))
+        let illustrated = try generator.illustrated(prompt, with: ready)
+        var request = try makeRequest(illustrated.tokens)
+        request.images = illustrated.images
         let opensInReasoning = format.reasoning?.isOpen(atEndOf: prompt.rendered ?? "") ?? false
         request.detokenization.showsMarkers = true
         let form = try offer.form(for: form, format, opensInReasoning: opensInReasoning).compiled(generator)

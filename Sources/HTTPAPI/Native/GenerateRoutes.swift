@@ -33,7 +33,7 @@ extension Server {
 
     /// A request of LightLLM's own form.
     private struct NativeRequest {
-        let request: TextRequest
+        var request: TextRequest
         let count: Int
         let reply: NativeReply
         /// What answers must be like.
@@ -57,6 +57,10 @@ extension Server {
         // LazyLLM puts the ends of tool calls here, beside those among the parameters.
         request.stopTexts += (try fields.strings("stop") ?? []).filter { !$0.isEmpty }
         try OpenAIParameters.limit(request.stopTexts.map(\.utf8.count), "stop")
+        guard images.isEmpty || options.group != .tokenHealing else {
+            throw APIError.invalid(
+                "images are not supported with --token_healing_mode", parameter: "multimodal_params")
+        }
         let beginning = options.group == .tokenHealing ? try heal(&request) : nil
         return NativeRequest(
             request: request, count: parameters.count,
@@ -64,6 +68,16 @@ extension Server {
                 options: options, returnsDetails: parameters.returnsDetails, beginning: beginning),
             form: parameters.form, images: images,
             ignored: fields.ignored + inner.ignored.map(inner.name))
+    }
+
+    /// The same with its images among the prompt's tokens, where it may have some: marks without images are errors too.
+    private func illustrated(_ asked: NativeRequest, _ context: ServerContext) async throws -> NativeRequest {
+        guard generator.takesImages, configuration.native.group != .tokenHealing else { return asked }
+        var asked = asked
+        let prompt = try generator.illustrated(
+            asked.request.prompt, with: await ready(asked.images, context))
+        (asked.request.prompt, asked.request.images) = (.tokens(prompt.tokens), prompt.images)
+        return asked
     }
 
     /// Parameters that text-generation-inference has under names of its own, under LightLLM's.
@@ -86,7 +100,7 @@ extension Server {
     }
 
     private func generate(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
-        let asked = try nativeRequest(body)
+        let asked = try await illustrated(nativeRequest(body), context)
         if configuration.native.group == .beam, asked.count > 1 {
             let answers = try await searchBeams(asked.request, count: asked.count, context)
             return .json(asked.reply.whole(answers), ignored: asked.ignored)
@@ -99,7 +113,7 @@ extension Server {
     }
 
     private func generateStream(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
-        let asked = try nativeRequest(body)
+        let asked = try await illustrated(nativeRequest(body), context)
         guard asked.count == 1 else {
             throw APIError.invalid("stream api only support best_of == 1", parameter: "best_of")
         }

@@ -23,8 +23,13 @@ extension Server {
         router.get("/metrics") { _, _ in
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: metrics.text(generator.engine.statistics))))
+                body: ResponseBody(byteBuffer: ByteBuffer(string: metricsText)))
         }
+    }
+
+    /// All metrics in Prometheus' format.
+    var metricsText: String {
+        metrics.text(generator.engine.statistics, images: generator.images?.statistics)
     }
 
     private func countTokens(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
@@ -32,7 +37,7 @@ extension Server {
         guard let text = try fields.string("text") else {
             throw APIError.invalid("text is missing", parameter: "text")
         }
-        _ = try fields.images(acceptsImages: acceptsImages)
+        let images = try fields.images(acceptsImages: acceptsImages)
         // Either way of saying how.
         var inner = try RequestFields(fields.value("parameters") ?? .object([:]), path: "parameters")
         _ = try NativeParameters(&inner, generator, configuration.native)
@@ -40,12 +45,12 @@ extension Server {
             let (outer, nested) = (try fields.bool(name), try inner.bool(name))
             return outer ?? nested ?? true
         }
-        let tokens = try generator.tokens(
+        let count = try generator.countTokens(
             of: .text(
                 text, addsSpecialTokens: try option("add_special_tokens"),
-                parsesSpecialTokens: try option("parse_special_tokens")))
+                parsesSpecialTokens: try option("parse_special_tokens")), with: await encoded(images))
         return .json(
-            ["ntokens": .integer(tokens.count)], ignored: fields.ignored + inner.ignored.map(inner.name))
+            ["ntokens": .integer(count)], ignored: fields.ignored + inner.ignored.map(inner.name))
     }
 
     /// Healthy means that a request has been answered lately; if none has, one is made.

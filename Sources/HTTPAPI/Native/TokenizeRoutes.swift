@@ -24,11 +24,11 @@ extension Server {
                 "expected one of prompt, messages and content, found "
                     + (given.isEmpty ? "none" : given.joined(separator: " and ")), parameter: "prompt")
         }
-        let answer = given == ["content"] ? try pieces(&fields) : try counted(&fields)
+        let answer = given == ["content"] ? try pieces(&fields) : try await counted(&fields, context)
         return .json(answer, ignored: fields.ignored)
     }
 
-    private func counted(_ fields: inout RequestFields) throws -> JSONValue {
+    private func counted(_ fields: inout RequestFields, _ context: ServerContext) async throws -> JSONValue {
         let prompt: TextRequest.Prompt
         _ = try fields.string("model")
         if let text = try fields.string("prompt") {
@@ -36,7 +36,8 @@ extension Server {
                 text, addsSpecialTokens: try fields.bool("add_special_tokens") ?? true,
                 parsesSpecialTokens: try fields.bool("parse_special_tokens") ?? true)
         } else {
-            let turn = try turn(&fields).prepared(generator) {
+            let asked = try turn(&fields)
+            let turn = try asked.prepared(generator, await ready(asked.images, context)) {
                 TextRequest(prompt: .tokens($0), maxNewTokens: 1)
             }
             prompt = turn.request.prompt

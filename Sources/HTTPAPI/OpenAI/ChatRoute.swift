@@ -45,7 +45,8 @@ extension Server {
         guard reportsLogProbabilities || top == 0 else {
             throw APIError.invalid("top_logprobs needs logprobs to be true", parameter: "top_logprobs")
         }
-        let turn = try turn(&fields).prepared(generator) { tokens in
+        let asked = try turn(&fields)
+        let turn = try asked.prepared(generator, await ready(asked.images, context)) { tokens in
             var request = try parameters.textRequest(
                 tokens, generator, defaultMaxTokens: configuration.defaultMaxTokens)
             request.topLogProbabilities = top

@@ -33,7 +33,7 @@ extension Server {
             "priority": "priority", "queue_timeout": "queue_timeout", "cache_salt": "cache_salt",
         ])
         let parameters = try OpenAIParameters(&renamed, generator)
-        let (prepared, stream) = try answer(turn, parameters, context)
+        let (prepared, stream) = try await answer(turn, parameters, context)
         let reply = ResponseReply(
             model: parameters.model ?? configuration.modelName, turn: prepared, settings: settings,
             promptCount: stream.promptTokens.count)

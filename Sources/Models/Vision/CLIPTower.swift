@@ -1,0 +1,101 @@
+import Images
+internal import Layers
+internal import Tensors
+
+/// The vision half of CLIP (arXiv 2103.00020) and the projection that LLaVA puts on it: the patches of one square, a
+/// vector for the whole before them, pre-norm layers; features are the states of a layer before the last.
+struct CLIPTower: ImageTower {
+    let tileSize: Int
+    let patches: PatchLayout
+    let tokensPerTile: Int
+    let width: Int
+    let tilesAtOnce = 4
+    let backend: any Backend
+    private let embedding: PatchEmbedding
+    private let preNorm: LayerNorm
+    private let layers: [PreNormLayer]
+    private let cache: PatchCache
+    private let projector: PlainMLP
+    private let keepsClassToken: Bool
+
+    /// - Parameters:
+    ///   - depth: How many layers the features have gone through.
+    ///   - keepsClassToken: Whether the vector for the whole is a feature.
+    init(
+        _ config: CLIPVisionConfig, _ weights: Parameters, depth: Int, keepsClassToken: Bool,
+        projector: PlainMLP, width: Int, normalization: PixelNormalization
+    ) throws {
+        let hidden = config.hiddenSize, count = config.patches * config.patches
+        (tileSize, self.width, backend) = (config.imageSize, width, weights.backend)
+        (self.projector, self.keepsClassToken) = (projector, keepsClassToken)
+        patches = PatchLayout(size: config.patchSize, normalization)
+        tokensPerTile = count + (keepsClassToken ? 1 : 0)
+        let embeddings = weights["embeddings"]
+        embedding = PatchEmbedding(
+            try Linear(
+                embeddings["patch_embedding"], kernel: [3, config.patchSize, config.patchSize],
+                outputs: hidden),
+            classToken: try embeddings.values("class_embedding", count: hidden),
+            positions: try embeddings["position_embedding"].values("weight", shape: [count + 1, hidden]),
+            on: backend)
+        func norm(_ weights: Parameters) throws -> LayerNorm {
+            try LayerNorm(weights, width: hidden, epsilon: config.layerNormEps ?? 1e-5)
+        }
+        preNorm = try norm(weights["pre_layrnorm"])
+        layers = try (0..<depth).map { index in
+            let weights = weights["encoder.layers.\(index)"]
+            let (attention, mlp) = (weights["self_attn"], weights["mlp"])
+            return PreNormLayer(
+                attentionNorm: try norm(weights["layer_norm1"]),
+                attention: GroupedQueryAttention(
+                    qkv: try Linear(
+                        stacking: ["q_proj", "k_proj", "v_proj"].map { (attention[$0], hidden) },
+                        inputs: hidden),
+                    output: try Linear(attention["out_proj"], inputs: hidden, outputs: hidden),
+                    heads: config.heads, .init(reach: .everything), layer: 0),
+                feedForwardNorm: try norm(weights["layer_norm2"]),
+                feedForward: PlainMLP(
+                    up: try Linear(mlp["fc1"], inputs: hidden, outputs: config.intermediateSize),
+                    down: try Linear(mlp["fc2"], inputs: config.intermediateSize, outputs: hidden),
+                    activation: config.hiddenAct ?? .quickGelu))
+        }
+        cache = try PatchCache(
+            embeddings["patch_embedding"], heads: config.heads, patches: tilesAtOnce * (count + 1))
+    }
+
+    func callAsFunction(_ patches: Matrix, tiles: Int) -> Matrix {
+        let pass = cache.pass(Array(repeating: embedding.length, count: tiles))
+        var x = ResidualStream(preNorm(embedding(patches, images: tiles)))
+        for layer in layers { layer(&x, pass) }
+        let states = x.normalized(by: NoNorm())
+        return projector(keepsClassToken ? states : embedding.patchRows(of: states, images: tiles))
+    }
+}
+
+/// The `vision_config` of a CLIP model.
+struct CLIPVisionConfig: Decodable, Sendable, ValidatedConfig {
+    var hiddenSize: Int
+    var imageSize: Int
+    var intermediateSize: Int
+    var numAttentionHeads: Int
+    var numHiddenLayers: Int
+    var patchSize: Int
+    var hiddenAct: Activation?
+    var layerNormEps: Float?
+
+    var heads: Heads {
+        Heads(query: numAttentionHeads, keyValue: numAttentionHeads, width: hiddenSize / numAttentionHeads)
+    }
+
+    /// Patches of a side.
+    var patches: Int { imageSize / patchSize }
+
+    func validate() throws(ConfigError) {
+        try requirePositive(
+            ("hidden_size", hiddenSize), ("image_size", imageSize), ("intermediate_size", intermediateSize),
+            ("num_hidden_layers", numHiddenLayers), ("patch_size", patchSize))
+        try requireHeads(("num_attention_heads", numAttentionHeads))
+        try requireMultiple("hidden_size", hiddenSize, of: "num_attention_heads", numAttentionHeads)
+        try requireTile(imageSize, patch: patchSize)
+    }
+}
