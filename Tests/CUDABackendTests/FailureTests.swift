@@ -38,13 +38,13 @@ import Weights
     private static func engine(_ backend: CUDABackend, running: Int = 2) throws -> Engine {
         let model = try LoadedModel(checkpoint: openCheckpoint(folder), backend: backend)
         var options = EngineOptions()
-        (options.cacheElement, options.maxTotalTokens, options.maxRequestTokens) = (.float32, 1024, 200)
-        options.limits = SchedulerLimits(runningSequences: running, tokensPerStep: 24)
+        (options.cacheElement, options.maxTotalTokens, options.maxRequestTokens) = (.float32, 256, 48)
+        options.limits = SchedulerLimits(runningSequences: running, tokensPerStep: 8)
         return try model.makeEngine(options)
     }
 
     private static func request(_ index: Int) -> GenerationRequest {
-        var request = GenerationRequest(prompt: [1, 5, 9, Int32(20 + index)], maxNewTokens: 150)
+        var request = GenerationRequest(prompt: [1, 5, 9, Int32(20 + index)], maxNewTokens: 40)
         request.ignoresEndTokens = true
         return request
     }
@@ -55,7 +55,7 @@ import Weights
     }
 
     /// Early and late in a step, whatever is asked for then.
-    @Test(arguments: calls.map(\.rawValue), [0, 1, 7, 40])
+    @Test(arguments: calls.map(\.rawValue), [0, 7])
     func runningAndWaitingRequestsFail(call: UInt32, after: Int) async throws {
         let engine = try Self.engine(try Self.backend())
         let streams = try engine.submit((0..<5).map(Self.request))
@@ -116,7 +116,12 @@ import Weights
         let backend = try Self.backend()
         cuda_host_fail(cuda_host_call(rawValue: call), Int32(after))
         defer { cuda_host_fail(CUDA_HOST_LAUNCH, -1) }
-        #expect(throws: BackendFailure.self) { try Self.engine(backend) }
+        #expect {
+            _ = try Self.engine(backend)
+        } throws: {
+            // Memory that cannot be had for the cache is an error of its own.
+            $0 is BackendFailure || $0 is CacheMemoryError
+        }
     }
 
     private static func generator(_ engine: Engine) throws -> TextGenerator {
@@ -141,7 +146,7 @@ import Weights
                     uri: path, method: method, body: ByteBuffer(string: method == .get ? "" : body.serialized)
                 ) { ($0.status, String(buffer: $0.body)) }
             }
-            let long: JSONValue = ["prompt": [1, 5, 9], "max_tokens": 150, "ignore_eos": true]
+            let long: JSONValue = ["prompt": [1, 5, 9], "max_tokens": 40, "ignore_eos": true]
             var short = long.object ?? [:]
             short["max_tokens"] = 2
             #expect(try await answer("/v1/completions", .post, .object(short)).status == .ok)
