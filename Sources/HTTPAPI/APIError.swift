@@ -55,7 +55,7 @@ struct APIError: Error {
 
     private static func status(of error: RequestError) -> HTTPResponse.Status {
         switch error {
-        case .engineStopped: .serviceUnavailable
+        case .engineStopped, .engineFailed: .serviceUnavailable
         case .queueFull, .expired: .tooManyRequests
         case .constraintFailed: .unprocessableContent
         default: .badRequest

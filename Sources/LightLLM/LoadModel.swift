@@ -58,6 +58,7 @@ public struct LoadedModel: Sendable {
         network = try buildModel(
             checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) }, head: head,
             images: images.map { ImageUse(backend: imageBackend ?? backend, mostTokens: $0.mostTokens) })
+        if let failure = backend.failure ?? network.imageEncoder?.failure { throw failure }
         if head == .none, network.output != .hidden {
             throw EmbeddingError.scoresTexts(
                 checkpoint.configuration["architectures"]?.array?.first?.string ?? "this")
@@ -77,6 +78,7 @@ public struct LoadedModel: Sendable {
             try Rehearsal(network: network, backend: backend, longest: longest)
                 .run(options.limits, options.cacheElement ?? checkpoint.defaultCacheElement)
             if let encoder = network.imageEncoder { _ = encoder.encode(encoder.rehearsal) }
+            if let failure = backend.failure ?? network.imageEncoder?.failure { throw failure }
         }
         // A device stores weights in forms of its own, so what they and the activations have left is counted.
         let left = backend.freeMemory

@@ -97,8 +97,10 @@ struct LimitArguments: ParsableArguments {
         help: "Seconds that running requests get once the server is told to stop (SIGTERM, SIGINT).")
     var shutdownTimeout = 30.0
 
-    @Option(name: .customLong("max_body_bytes"), help: "The largest body of a request.")
-    var largestBody = 8 << 20
+    @Option(
+        name: .customLong("max_body_bytes"),
+        help: "The largest body of a request; by default 8388608, or 67108864 with --enable_multimodal.")
+    var largestBody: Int?
 
     @Option(
         name: .customLong("max_connections"),
@@ -141,8 +143,11 @@ struct LimitArguments: ParsableArguments {
         ] {
             try require((0...1e6).contains(value), name, "between 0 and 1000000", value)
         }
-        try require(
-            (1...(1 << 30)).contains(largestBody), "max_body_bytes", "between 1 and \(1 << 30)", largestBody)
+        if let largestBody {
+            try require(
+                (1...(1 << 30)).contains(largestBody), "max_body_bytes", "between 1 and \(1 << 30)",
+                largestBody)
+        }
         try require(
             (1...1_000_000).contains(connections), "max_connections", "between 1 and 1000000", connections)
     }
@@ -151,7 +156,7 @@ struct LimitArguments: ParsableArguments {
         configuration.queueTimeout = queueTimeout.map { duration($0) }
         configuration.stallTimeout = duration(stallTimeout)
         configuration.shutdownTimeout = duration(shutdownTimeout)
-        configuration.limits.largestBody = largestBody
+        if let largestBody { configuration.limits.largestBody = largestBody }
         configuration.limits.connections = connections
         configuration.limits.bodyTimeout = duration(readTimeout)
         configuration.limits.headTimeout = duration(readTimeout / 6)

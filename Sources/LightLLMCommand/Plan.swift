@@ -14,6 +14,7 @@ struct Plan: AsyncParsableCommand {
             """)
 
     @OptionGroup var arguments: ServeArguments
+    @OptionGroup var media: MediaArguments
 
     @Option(
         name: .customLong("available"),
@@ -31,7 +32,8 @@ struct Plan: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let options = try arguments.options()
+        var options = try arguments.options()
+        options.engine.images = try media.options(ProcessInfo.processInfo.environment).engine
         let checkpoint = try openCheckpoint(await localModel(arguments.modelDirectory))
         let tokenizer = try tokenizer(of: checkpoint)
         let plan = try withExtendedLifetime(tokenizer) {
@@ -58,19 +60,22 @@ struct Plan: AsyncParsableCommand {
             row("program", plan.program, "vocabulary included"),
             row("weights", plan.weights),
             row("activations", plan.activations, "the busiest step"),
+            plan.images > 0
+                ? row("images", plan.images, "what looks at them, the largest one, and features") : nil,
             row("cache", plan.cache, "\(plan.tokens) tokens of \(plan.bytesPerToken) bytes"),
             row("together", plan.total),
             plan.available.map {
                 row("available", $0, "of which \(plan.fraction) may be taken beside the program")
             } ?? "available: the system does not say",
             "\(plan.requests(ofLength: length)) requests of \(length) tokens fit at the same time",
-        ].joined(separator: "\n")
+        ].compactMap(\.self).joined(separator: "\n")
     }
 
     private func json(_ plan: MemoryPlan, _ length: Int) -> JSONValue {
         [
             "program_bytes": .integer(plan.program), "weight_bytes": .integer(plan.weights),
-            "activation_bytes": .integer(plan.activations), "bytes_per_token": .integer(plan.bytesPerToken),
+            "activation_bytes": .integer(plan.activations), "image_bytes": .integer(plan.images),
+            "bytes_per_token": .integer(plan.bytesPerToken),
             "tokens": .integer(plan.tokens), "cache_bytes": .integer(plan.cache),
             "total_bytes": .integer(plan.total),
             "available_bytes": plan.available.map { .integer($0) } ?? .null,
@@ -82,7 +87,8 @@ struct Plan: AsyncParsableCommand {
     private func advice(_ plan: MemoryPlan) -> String {
         let fitting = plan.fittingTokens
         if fitting >= 2 { return "--max_total_token_num \(fitting) would fit\n" }
-        let least = plan.weights + plan.activations + max(2, plan.requestTokens) * plan.bytesPerToken
+        let least =
+            plan.weights + plan.activations + plan.images + max(2, plan.requestTokens) * plan.bytesPerToken
         let needed = (Double(least) / plan.fraction / 1_048_576).rounded(.up)
         return """
             one request of \(plan.requestTokens) tokens needs \(Int(needed)) MiB available; fewer --batch_max_tokens or \

@@ -57,7 +57,11 @@ struct Serve: AsyncParsableCommand {
         try operation.apply(to: &configuration)
         native.apply(to: &configuration)
         startup.apply(to: &configuration)
-        configuration.media = generator.takesImages ? media.policy : nil
+        if generator.takesImages {
+            configuration.media = media.policy
+            // Images are larger than texts.
+            configuration.limits.largestBody = operation.limits.largestBody ?? 64 << 20
+        }
         environment.apply(to: &configuration)
         if !generator.engine.scoresTexts, options.engine.head != .none {
             // The first request that asks for a form of its answer would wait for it.

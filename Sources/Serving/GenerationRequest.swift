@@ -131,6 +131,8 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
     /// Its turn did not come before its deadline.
     case expired
     case engineStopped
+    /// What computes is gone.
+    case engineFailed(String)
     /// The model scores texts and generates none, or the other way round.
     case wrongKind(generates: Bool)
     /// The model turns texts into vectors.
@@ -156,6 +158,7 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
         case .queueFull(let limit): "\(limit) requests are waiting, which is the limit; try again later"
         case .expired: "the request waited longer than it may"
         case .engineStopped: "the engine has stopped"
+        case .engineFailed(let reason): "the engine has failed: \(reason)"
         case .embedsOnly: "this server gives embeddings and generates none; start it without --embedding"
         case .constraintFailed(let reason): "the answer cannot go on: \(reason)"
         case .wrongKind(let generates):

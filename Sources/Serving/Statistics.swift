@@ -22,6 +22,8 @@ public struct EngineStatistics: Sendable, Equatable {
     public var failedRequests = 0
     /// Requests whose deadline was over before their turn came.
     public var expiredRequests = 0
+    /// Why the engine computes nothing any more; nil while it works.
+    public var failure: RequestError?
     public var steps = 0
     /// Seconds of steps that computed prompts, and of those that only went on with answers.
     public var prefillSteps = StepHistogram(StepHistogram.seconds)

@@ -1,6 +1,7 @@
 public import ChatTemplates
 import Foundation
 import JSON
+import Layers
 import OrderedCollections
 public import Serving
 public import Tokenizers
@@ -26,6 +27,8 @@ public struct TextGenerator: Sendable {
     public var embeddingStyle = EmbeddingStyle()
     /// What looks at images; nil where prompts have none.
     public var images: ImageStage?
+    /// Why requests fail, all or those with images; nil while all is well.
+    public var failure: RequestError? { engine.statistics.failure ?? images?.failure }
     /// How its answers are put together.
     public let answerFormat: AnswerFormat
     /// What may be asked of the form of answers.
@@ -159,11 +162,12 @@ public struct TextGenerator: Sendable {
                 "this model has no chat template; use a plain prompt, or name one with --chat_template")
         }
         var input = conversation
-        input.messages = LiteralText(tokenizer).marked(input.messages)
+        let literal = LiteralText(tokenizer, imageMarks: images?.marks)
+        input.messages = literal.marked(input.messages)
         if let marks = images?.marks {
             input.messages = ImageParts(chatTemplate.source, marks).flattened(input.messages)
         }
-        input.tools = LiteralText(tokenizer).marked(input.tools)
+        input.tools = literal.marked(input.tools)
         input.bosToken = input.bosToken ?? bosToken
         input.eosToken = input.eosToken ?? eosToken
         guard continuesFinalMessage else { return .rendered(try chatTemplate.render(input)) }
@@ -185,12 +189,23 @@ struct LiteralText {
     /// The last code point for private use: no text that is exchanged means anything by it.
     static let mark: Unicode.Scalar = "\u{10FFFD}"
     private let tokenizer: Tokenizer
+    /// Texts that mean an image without being a token.
+    private let tags: [(plain: String, marked: String)]
 
-    init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+    init(_ tokenizer: Tokenizer, imageMarks: ImageMarks? = nil) {
+        self.tokenizer = tokenizer
+        tags = (imageMarks?.tags ?? []).map { tag in
+            (tag, tag.prefix(1) + String(Self.mark) + tag.dropFirst())
+        }
+    }
 
     func marked(_ value: JSONValue) -> JSONValue {
         switch value {
-        case .string(let text): .string(tokenizer.marking(text, with: Self.mark))
+        case .string(let text):
+            .string(
+                tags.reduce(tokenizer.marking(text, with: Self.mark)) { text, tag in
+                    text.replacing(tag.plain, with: tag.marked)
+                })
         case .array(let values): .array(values.map { marked($0) })
         case .object(let members): .object(members.mapValues { marked($0) })
         default: value

@@ -67,6 +67,18 @@ extension ServerMetrics {
         }
     }
 
+    /// What the part of a model that sees did and keeps.
+    func writeImages(_ images: ImageStatistics, to text: inout MetricsText) {
+        text.counter("lightllm_images_encoded", "The number of images looked at", images.encoded)
+        text.counter(
+            "lightllm_images_found", "The number of images whose features were there", images.found)
+        text.gauge("lightllm_image_cache_images", "Images whose features are kept", Double(images.kept))
+        text.gauge("lightllm_image_cache_tokens", "Tokens of these images", Double(images.keptTokens))
+        text.gauge(
+            "lightllm_image_queue_size", "Requests that wait for room for their images",
+            Double(images.waiting))
+    }
+
     /// The names of vLLM, old spellings beside the new, for dashboards and autoscalers.
     func writeVLLM(_ state: State, _ engine: EngineStatistics, to text: inout MetricsText) {
         let labels = "model_name=\"\(MetricsText.escaped(modelName))\",engine=\"0\""

@@ -115,11 +115,13 @@ final class ServerMetrics: Sendable {
     }
 
     /// Prometheus' text format.
-    func text(_ engine: EngineStatistics) -> String {
+    /// - Parameter images: What became of images, where requests may have some.
+    func text(_ engine: EngineStatistics, images: ImageStatistics? = nil) -> String {
         let state = state.withLock { $0 }
         var text = MetricsText()
         writeLightLLM(state, engine, to: &text)
         writeVLLM(state, engine, to: &text)
+        if let images { writeImages(images, to: &text) }
         return text.lines.joined(separator: "\n") + "\n"
     }
 }

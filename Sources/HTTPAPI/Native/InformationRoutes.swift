@@ -23,8 +23,13 @@ extension Server {
         router.get("/metrics") { _, _ in
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: metrics.text(generator.engine.statistics))))
+                body: ResponseBody(byteBuffer: ByteBuffer(string: metricsText)))
         }
+    }
+
+    /// All metrics in Prometheus' format.
+    var metricsText: String {
+        metrics.text(generator.engine.statistics, images: generator.images?.statistics)
     }
 
     private func countTokens(_ body: JSONValue, _ context: ServerContext) async throws -> Response {
@@ -50,7 +55,9 @@ extension Server {
 
     /// Healthy means that a request has been answered lately; if none has, one is made.
     private func health(_ context: ServerContext) async -> Response {
-        guard stall == nil, !traffic.isDraining, !configuration.failsHealthChecks else {
+        guard stall == nil, generator.failure == nil, !traffic.isDraining,
+            !configuration.failsHealthChecks
+        else {
             return .json(["message": "Error"], status: .serviceUnavailable)
         }
         if metrics.hasSucceeded(within: .seconds(100)) { return .json(["message": "Ok"]) }
@@ -81,6 +88,9 @@ extension Server {
         guard !traffic.isDraining else {
             return .json(
                 ["status": "error", "reason": "the server is stopping"], status: .serviceUnavailable)
+        }
+        if let failure = generator.failure {
+            return .json(["status": "error", "reason": .string("\(failure)")], status: .serviceUnavailable)
         }
         guard let stall else { return .json(["status": "ok"]) }
         let statistics = generator.engine.statistics

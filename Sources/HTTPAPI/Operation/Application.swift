@@ -58,7 +58,7 @@ extension Server {
         if let traces { services.append(traces) }
         if let gateway = configuration.pushGateway {
             services.append(
-                MetricsPush(gateway: gateway, logger: logger) { metrics.text(generator.engine.statistics) })
+                MetricsPush(gateway: gateway, logger: logger) { metricsText })
         }
         if let interval = configuration.healthCheckInterval {
             services.append(

@@ -35,7 +35,7 @@ extension Server {
                 "reasoning": generates ? format.reasoning.map { .string($0.opening) } ?? .null : .null,
                 "structured_output": .array(generates ? AnswerForm.kindNames.map { .string($0) } : []),
                 "embeddings": .bool(routes.contains("POST /v1/embeddings")),
-                "prefix_cache": .bool(engine.sharesPrefixes), "vision": false,
+                "prefix_cache": .bool(engine.sharesPrefixes), "vision": .bool(acceptsImages),
             ],
             "limits": [
                 "max_body_bytes": .integer(configuration.limits.largestBody),

@@ -60,7 +60,9 @@ public protocol ImageEncoder: Sendable {
     var rehearsal: [PixelImage] { get }
     /// What an image of this size becomes, in pixels.
     func plan(width: Int, height: Int) throws(ImageRefusal) -> ImagePlan
-    /// The features of images that `plan` took, in order.
+    /// Why what is computed means nothing any more; nil while all is well.
+    var failure: BackendFailure? { get }
+    /// The features of images that `plan` took, in order. They mean nothing where there is a `failure` afterwards.
     func encode(_ images: [PixelImage]) -> [ImageFeatures]
 }
 
@@ -97,4 +99,11 @@ public struct ImageMarks: Sendable {
     public var placeholder: Int32?
 
     public init(_ place: Place, text: String) { (self.place, self.text) = (place, text) }
+
+    /// The texts that stand for images by themselves.
+    public var tags: [String] {
+        var tags = shorthand.map { [$0] } ?? []
+        if case .tag(let tag) = place { tags.append(tag) }
+        return tags
+    }
 }

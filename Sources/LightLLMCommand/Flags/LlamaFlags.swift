@@ -62,7 +62,7 @@ let llamaFlags: [FlagRow] = [
         otherwise: "reasoning ends when the model ends it",
         "reasoning_budget"),
     .noted(
-        "this server reads text; images and sounds in requests are refused",
+        "a model's part that sees is in its own files; see --enable_multimodal",
         flags: ["no_mmproj", "mmproj_offload", "no_mmproj_offload"], values: ["-mm", "mmproj", "mmproj_url"]),
     .noted(
         "these routes are always or never there",

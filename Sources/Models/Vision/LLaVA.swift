@@ -194,8 +194,10 @@ enum WholeImage: ImageTiling {
             let long = max(image.width, image.height) * size / short
             let (width, height) = image.width <= image.height ? (size, long) : (long, size)
             return [
-                image.resized(width: width, height: height, by: .bicubic).cropped(
-                    x: (width - size) / 2, y: (height - size) / 2, width: size, height: size)
+                image.resized(
+                    width: width, height: height, by: .bicubic,
+                    keeping: PixelRegion(
+                        x: (width - size) / 2, y: (height - size) / 2, width: size, height: size))
             ]
         }
     }
