@@ -142,7 +142,7 @@ class ImageTests(unittest.TestCase):
     @contextlib.contextmanager
     def serving(self, name):
         folder = VISION / name
-        with server(str(folder), *LAUNCH, "--max_total_token_num", "12000") as (address, _):
+        with server(str(folder), *LAUNCH, "--max_total_token_num", "12000", "--max_req_total_len", "4000") as (address, _):
             yield address, images(folder)
 
     def test_qwen_vl(self):
