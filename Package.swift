@@ -158,7 +158,7 @@ let package = Package(
             [
                 "CUDABackend", "CUDARuntime", "CCUDAHost", "CCUDA", "CPUBackend", "ReferenceBackend",
                 "Tensors",
-                "LightLLM", "GPUCheck", "Serving", "Scheduling", "Weights", "JSON", "HTTPAPI",
+                "LightLLM", "GPUCheck", "Serving", "Scheduling", "Weights", "JSON", "HTTPAPI", "Images", "Layers",
                 "TextGeneration", collections, hummingbird, httpTypes, logging, nio,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),

@@ -176,5 +176,13 @@ import Weights
         }
         #expect(engine.statistics.freeSlots == engine.statistics.totalSlots)
         cuda_host_fail(CUDA_HOST_LAUNCH, -1)
+        // Only who asks for it has the process end.
+        let monitor = HealthMonitor(
+            engine: engine, stallTimeout: .seconds(60), interval: .milliseconds(1))
+        await #expect {
+            try await monitor.run()
+        } throws: {
+            "\($0)".hasPrefix("the engine has failed: CUDA: cuLaunchKernel failed with 700")
+        }
     }
 }

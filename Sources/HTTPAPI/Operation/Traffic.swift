@@ -1,6 +1,6 @@
 import HTTPTypes
 import Hummingbird
-import Serving
+public import Serving
 import ServiceLifecycle
 import Synchronization
 
@@ -71,10 +71,12 @@ func pause(_ duration: Duration) async -> Bool {
 public enum ServerFailure: Error, CustomStringConvertible {
     case interrupted
     case stalled(Duration)
+    case engine(RequestError)
 
     public var description: String {
         switch self {
         case .interrupted: "stopped at once, as asked twice"
+        case .engine(let failure): "\(failure)"
         case .stalled(let duration): "no step has ended for \(Int(duration / .seconds(1))) s"
         }
     }
@@ -93,6 +95,8 @@ struct HealthMonitor: Service {
         while true {
             let isOver = await pause(interval)
             guard !isOver else { return }
+            // What has failed does not recover.
+            if let failure = engine.statistics.failure { throw ServerFailure.engine(failure) }
             let stall = engine.statistics.stall(at: .now) ?? .zero
             found = stall > stallTimeout ? found + 1 : 0
             if found >= failures { throw ServerFailure.stalled(stall) }
