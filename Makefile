@@ -33,7 +33,7 @@ test: libraries
 	@# What is to answer in time has the computer to itself.
 	swift test $(FLAGS) --skip-build --no-parallel --filter '^HTTPAPITests'
 	@# Kernels for GPUs run on a device made of threads, which leave nothing to anybody else.
-	swift test $(FLAGS) --skip-build --filter '^CUDA'
+	swift test $(FLAGS) --skip-build --no-parallel --filter '^CUDA'
 
 check: lint test
 

@@ -174,7 +174,9 @@ let package = Package(
             [
                 "CUDABackend", "CUDARuntime", "CCUDAHost", "CCUDA", "CPUBackend", "ReferenceBackend",
                 "Tensors",
-                "LightLLM", "GPUCheck", "Serving", "Scheduling", "Weights", "JSON",
+                "LightLLM", "GPUCheck", "Serving", "Scheduling", "Weights", "JSON", "HTTPAPI", "Images", "Layers",
+                "TextGeneration", collections, hummingbird, httpTypes, logging, nio,
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),
         tests("TokenizersTests", ["Tokenizers", "JSON", protobuf]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSON", collections]),

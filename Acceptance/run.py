@@ -26,6 +26,7 @@ TABLE = ROOT / "docs" / "clients.md"
 CLIENTS = {
     "curl": ("The READMEs' `curl` and Python lines", "requests"),
     "openai": ("OpenAI's Python SDK", "openai"),
+    "images": ("The READMEs' queries with images, and OpenAI's SDK", "openai"),
     "prometheus": ("Prometheus's Python parser", "prometheus_client"),
     "lazyllm": ("LazyLLM's launch line and calls, replayed", None),
     "shapes": ("The same request in each shape", None),
@@ -35,7 +36,7 @@ CLIENTS = {
     "lm_eval": ("EleutherAI's evaluation harness", "lm-eval"),
     "aiperf": ("NVIDIA's AIPerf", "aiperf"),
 }
-FAST = ["curl", "openai", "prometheus", "lazyllm", "shapes", "benchmarks"]
+FAST = ["curl", "openai", "images", "prometheus", "lazyllm", "shapes", "benchmarks"]
 
 
 def environment(name, requirements):

@@ -51,7 +51,8 @@ extension CUDABackend {
                 continue
             }
             let tile = TileKernel(element: cache.element, warps: group.warps)
-            let kernel = must { () throws(CUDAError) in try kernels.tiles(tile, for: shape) }
+            let kernel = attempt { () throws(CUDAError) in try kernels.tiles(tile, for: shape) }
+            guard let kernel else { return }
             // A grid has at most 65535 blocks in its second dimension.
             for first in stride(from: 0, to: group.count, by: 65_535) {
                 let tasks = group.tasks.address + first * MemoryLayout<AttentionTask>.stride

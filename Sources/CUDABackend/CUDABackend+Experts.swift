@@ -38,12 +38,13 @@ extension CUDABackend {
 
     private func groups(_ scores: Matrix, _ rule: RoutingRule) -> [Group] {
         let rowBytes = 4 * scores.columns
-        let bytes = must { () throws(CUDAError) in
+        let bytes = attempt { () throws(CUDAError) in
             try device.makeCurrent()
             return try staging.receive(
                 (0..<scores.rows).map { (scores.start + 4 * $0 * scores.rowStride, rowBytes) })
         }
         var groups = [Group](repeating: Group(), count: scores.columns)
+        guard let bytes else { return groups }
         for row in 0..<scores.rows {
             let values = UnsafeRawBufferPointer(rebasing: bytes[row * rowBytes..<(row + 1) * rowBytes])
             for choice in rule.choices(values.bindMemory(to: Float.self)) {

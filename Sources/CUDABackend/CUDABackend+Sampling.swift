@@ -22,12 +22,13 @@ extension CUDABackend {
                 .address(results.address), .address(values.address), .address(columns.address), .int(most),
             ])
         let factBytes = questions.count * MemoryLayout<RowFacts>.stride
-        let bytes = must { () throws(CUDAError) in
+        let bytes = attempt { () throws(CUDAError) in
             try staging.receive([
                 (results.address, factBytes), (values.address, 4 * questions.count * most),
                 (columns.address, 4 * questions.count * most),
             ])
         }
+        guard let bytes else { return answers += repeatElement(LogitAnswer(), count: queries.count) }
         let facts = (0..<questions.count).map { index in
             bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<RowFacts>.stride, as: RowFacts.self)
         }

@@ -51,10 +51,11 @@ extension CUDABackend {
         let rows = parts.reduce(0) { $0 + $1.outputs }
         let rowBytes = stride * element.bytes
         let device = device
-        let memory = must { () throws(CUDAError) in try device.allocate(bytes: rows * rowBytes) }
+        let memory = attempt { () throws(CUDAError) in try device.allocate(bytes: rows * rowBytes) }
+        guard let memory else { return arena.placeholder }
         var end = memory
         for part in parts {
-            must { () throws(CUDAError) in try store(part, element, stride: stride, at: end) }
+            attempt { () throws(CUDAError) in try store(part, element, stride: stride, at: end) }
             end += part.outputs * rowBytes
             part.bytes.evict()
         }

@@ -7,8 +7,9 @@ public import Tensors
 /// The backend for NVIDIA's GPUs. Activations are float32 in the device's memory, products take bfloat16 or float16, as
 /// the weights are, and add up in float32.
 ///
-/// All work is enqueued to one stream by one thread at a time. An error of the device ends the process with its name:
-/// nothing that was computed since can be trusted.
+/// All work is enqueued to one stream by one thread at a time. After an error of the device nothing that was computed can
+/// be trusted, and the driver answers every call with the same error: the first becomes the backend's `failure`, and from
+/// then on nothing is enqueued.
 public final class CUDABackend: Backend {
     public let name: String
     public let device: Device
@@ -22,6 +23,9 @@ public final class CUDABackend: Backend {
     let frequencies = Mutex<[(rotation: Rotation, values: DeviceBuffer)]>([])
     /// The element that packed copies of activations have: that of the weights, as soon as there are some.
     private let element = Mutex<ProductElement?>(nil)
+    private let firstError = Mutex<CUDAError?>(nil)
+    /// Whether there is a first error; asked before each call.
+    private let isLost = Atomic<Bool>(false)
 
     /// Takes device `index` of what `finder` finds. `activationBytes` of memory are taken for activations at once;
     /// `products` are by default the fastest kernels that the device has.
@@ -77,32 +81,50 @@ public final class CUDABackend: Backend {
         var values: [Float] = []
         for part in parts { values += part.floats(rows: 0..<part.outputs) }
         let y = makeMatrix(rows: 1, columns: values.count)
-        must { () throws(CUDAError) in try send(values, to: y.start) }
+        attempt { () throws(CUDAError) in try send(values, to: y.start) }
         return y
     }
 
     public func read(_ x: Matrix, row: Int, into host: inout [Float]) {
-        let bytes = must { () throws(CUDAError) in
+        host.removeAll(keepingCapacity: true)
+        let bytes = attempt { () throws(CUDAError) in
             try device.makeCurrent()
             return try staging.receive([(x.start + 4 * row * x.rowStride, 4 * x.columns)])
         }
-        host.removeAll(keepingCapacity: true)
+        guard let bytes else { return host.append(contentsOf: repeatElement(0, count: x.columns)) }
         host.append(contentsOf: bytes.bindMemory(to: Float.self))
     }
 
-    public var freeMemory: Int? { must { () throws(CUDAError) in try device.memory().free } }
+    public var freeMemory: Int? { attempt { () throws(CUDAError) in try device.memory().free } ?? 0 }
+
+    public var failure: BackendFailure? {
+        firstError.withLock { $0.map { BackendFailure($0.description) } }
+    }
+
+    /// The result of `body`; nil if the device fails, or has failed before.
+    @discardableResult
+    func attempt<Result>(_ body: () throws(CUDAError) -> Result) -> Result? {
+        guard !isLost.load(ordering: .acquiring) else { return nil }
+        do {
+            return try body()
+        } catch {
+            firstError.withLock { $0 = $0 ?? error }
+            isLost.store(true, ordering: .releasing)
+            return nil
+        }
+    }
 }
 
 extension CUDABackend {
-    /// Memory of undefined content.
+    /// Memory of undefined content; none if the device has failed, when nobody writes to it either.
     func buffer(bytes: Int) -> DeviceBuffer {
-        must { () throws(CUDAError) in try arena.allocate(bytes: bytes) }
+        attempt { () throws(CUDAError) in try arena.allocate(bytes: bytes) } ?? arena.placeholder
     }
 
     /// A copy of an array on the device.
     func upload<Element: BitwiseCopyable>(_ array: [Element]) -> DeviceBuffer {
         let copy = buffer(bytes: array.count * MemoryLayout<Element>.stride)
-        must { () throws(CUDAError) in try send(array, to: copy.address) }
+        attempt { () throws(CUDAError) in try send(array, to: copy.address) }
         return copy
     }
 
@@ -124,7 +146,7 @@ extension CUDABackend {
         _ kernel: Kernel, _ grid: Extent, _ block: Extent, shared: Int = 0, _ arguments: [KernelArgument]
     ) {
         guard grid.x > 0, grid.y > 0, grid.z > 0 else { return }
-        must { () throws(CUDAError) in
+        attempt { () throws(CUDAError) in
             try device.makeCurrent()
             try kernel.launch(grid, block, shared: shared, arguments, on: stream)
         }
@@ -164,11 +186,6 @@ extension PackedRows {
 /// The arguments of kernels that write a packed copy: where, its stride, its type.
 func packedArguments(_ rows: PackedRows?) -> [KernelArgument] {
     [.address(rows?.buffer.address), .long(rows?.stride ?? 0), .int(rows?.element.code ?? 0)]
-}
-
-/// The result of `body`, or the end: an operation of the backend cannot fail, and a device that did is lost.
-func must<Result>(_ body: () throws(CUDAError) -> Result) -> Result {
-    do { return try body() } catch { fatalError("\(error)") }
 }
 
 extension Matrix {

@@ -44,6 +44,12 @@ final class DeviceArena: Sendable {
     /// Bytes that are not handed out.
     var available: Int { state.withLock { $0.free.reduce(0) { $0 + $1.bytes } } }
 
+    /// What stands for memory that could not be had. Nothing may be written to it.
+    var placeholder: DeviceBuffer {
+        let start = state.withLock { $0.regions[0] }.start
+        return DeviceBuffer(start, bytes: 0, arena: nil)
+    }
+
     func allocate(bytes: Int) throws(CUDAError) -> DeviceBuffer {
         let size = (max(bytes, 1) + Self.alignment - 1) / Self.alignment * Self.alignment
         if let address = take(size) { return DeviceBuffer(address, bytes: size, arena: self) }
@@ -103,16 +109,17 @@ extension DeviceArena.State {
 final class DeviceBuffer: Buffer, @unchecked Sendable {
     // Unsafe: as its superclass says; `packed` changes on the thread that runs the forward pass.
     private let bytes: Int
-    private let arena: DeviceArena
+    /// Nil for what was never taken from one.
+    private let arena: DeviceArena?
     /// A copy, in the form that products take, of the matrix that the buffer holds; nil when it was written since.
     var packed: PackedRows?
 
-    init(_ address: DeviceAddress, bytes: Int, arena: DeviceArena) {
+    init(_ address: DeviceAddress, bytes: Int, arena: DeviceArena?) {
         (self.bytes, self.arena) = (bytes, arena)
         super.init(address: address)
     }
 
-    deinit { arena.reclaim(address, bytes) }
+    deinit { arena?.reclaim(address, bytes) }
 }
 
 /// Rows of 16-bit numbers, padded with zeros to whole tiles.

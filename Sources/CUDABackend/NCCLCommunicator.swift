@@ -4,7 +4,7 @@ public import Tensors
 /// GPUs that compute a model together, one to a process.
 public final class NCCLCommunicator: Communicator {
     private let member: NCCL.Member
-    private let device: Device
+    private let backend: CUDABackend
     public var rank: Int { member.rank }
     public var size: Int { member.size }
 
@@ -13,19 +13,19 @@ public final class NCCLCommunicator: Communicator {
         _ backend: CUDABackend, _ library: NCCL, _ identifier: [UInt8], rank: Int, size: Int
     ) throws(CUDAError) {
         member = try NCCL.Member(library, identifier, rank: rank, size: size, on: backend.stream)
-        device = backend.device
+        self.backend = backend
     }
 
     public func allGather(_ parts: Matrix) {
-        must { () throws(CUDAError) in
-            try device.makeCurrent()
+        backend.attempt { () throws(CUDAError) in
+            try backend.device.makeCurrent()
             try member.allGather(parts.start, count: parts.rows / size * parts.columns)
         }
     }
 
     public func gather(_ parts: Matrix) {
-        must { () throws(CUDAError) in
-            try device.makeCurrent()
+        backend.attempt { () throws(CUDAError) in
+            try backend.device.makeCurrent()
             try member.gather(parts.start, count: parts.rows / size * parts.columns)
         }
     }

@@ -45,9 +45,9 @@ final class StagingMemory: @unchecked Sendable {
     {
         let total = parts.reduce(0) { $0 + $1.bytes }
         if total > incoming.count {
+            let larger = try stream.device.allocatePinned(bytes: 2 * total)
             if let start = incoming.baseAddress { stream.device.freePinned(start) }
-            incoming = UnsafeMutableRawBufferPointer(
-                start: try stream.device.allocatePinned(bytes: 2 * total), count: 2 * total)
+            incoming = UnsafeMutableRawBufferPointer(start: larger, count: 2 * total)
         }
         guard let start = incoming.baseAddress else { return UnsafeRawBufferPointer(incoming) }
         var (index, offset) = (0, 0)

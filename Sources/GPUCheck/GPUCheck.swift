@@ -45,6 +45,7 @@ public enum GPUCheck {
         case .step: try measureStep(backend, recorder)
         case .service: try await measureService(backend, seconds: seconds, recorder)
         }
+        if let failure = backend.failure { throw failure }
         return recorder.failureCount == 0
     }
 }

@@ -73,6 +73,7 @@ public struct LoadedModel: Sendable {
             checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) }, head: head,
             images: images.map { ImageUse(backend: imageBackend ?? backend, mostTokens: $0.mostTokens) },
             group: group?.communicator ?? SingleCommunicator())
+        if let failure = backend.failure ?? network.imageEncoder?.failure { throw failure }
         if head == .none, network.output != .hidden {
             throw EmbeddingError.scoresTexts(
                 checkpoint.configuration["architectures"]?.array?.first?.string ?? "this")
@@ -118,6 +119,7 @@ public struct LoadedModel: Sendable {
             try Rehearsal(network: network, backend: backend, longest: longest)
                 .run(options.limits, options.cacheElement ?? checkpoint.defaultCacheElement)
             if let encoder = network.imageEncoder { _ = encoder.encode(encoder.rehearsal) }
+            if let failure = backend.failure ?? network.imageEncoder?.failure { throw failure }
         }
         // A device stores weights in forms of its own, so what they and the activations have left is counted.
         let left = backend.freeMemory

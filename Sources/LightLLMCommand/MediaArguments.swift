@@ -69,8 +69,7 @@ struct MediaArguments: ParsableArguments {
 
     /// Commas separate hosts as well as spaces.
     private func parsedDomains() throws -> [MediaDomain] {
-        try domains.flatMap { $0.split(separator: ",") }.map { text in
-            let name = text.trimmingPrefix { $0 == " " }
+        try domains.flatMap { $0.split { $0 == "," || $0 == " " } }.map { name in
             guard let domain = MediaDomain(String(name)) else {
                 throw ValidationError(
                     "--allowed_media_domains must be names of hosts or addresses of the internet, without ports, found '\(name)'"

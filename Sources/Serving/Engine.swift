@@ -83,7 +83,7 @@ public final class Engine: Sendable {
         do throws(Mailbox.Refusal) {
             try mailbox.submit(tickets, limit: limit)
         } catch {
-            throw error == .closed ? .engineStopped : .queueFull(limit: limit ?? 0)
+            throw error == .closed ? statistics.failure ?? .engineStopped : .queueFull(limit: limit ?? 0)
         }
     }
 

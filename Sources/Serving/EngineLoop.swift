@@ -57,17 +57,30 @@ struct EngineLoop: ~Copyable {
             clock?.end(.schedule, rows: step?.tokenCount ?? 0)
             if let step { perform(step) } else if !isStopped { idle() }
         }
+        // Whoever is refused from now on is told why.
+        publishStatistics()
         let late = mailbox.close().compactMap {
             if case .submit(let ticket) = $0 { ticket.events } else { nil }
         }
         if let failure = statistics.failure {
-            publishStatistics()
-            outbox.fail(requests.values.map(\.events) + late, failure)
+            abandon(late, failure)
         } else {
             outbox.finish(requests.values.map(\.events) + late)
             group?.channel.leave()
         }
         clock?.trace.flush()
+    }
+
+    /// Ends all requests, and those that came too `late` to become any. Before they hear of it, their slots are free.
+    private mutating func abandon(
+        _ late: [AsyncStream<GenerationEvent>.Continuation], _ failure: RequestError
+    ) {
+        let events = requests.values.map(\.events) + late
+        for id in requests.keys { scheduler.remove(id) }
+        requests.removeAll()
+        statistics.failedRequests += events.count
+        publishStatistics()
+        outbox.fail(events, failure)
     }
 
     private mutating func idle() {
@@ -122,6 +135,13 @@ struct EngineLoop: ~Copyable {
         if let failure = group?.health.failure { return obey(.fail(.engineFailed("\(failure)"))) }
         sample(step, logits)
         clock?.end(.sample, rows: logits.rows)
+        if let failure = backend.failure {
+            // Nothing of what was computed counts, nor will anything that is computed from now on.
+            parts.removeAll()
+            statistics.failure = .engineFailed("\(failure)")
+            isStopped = true
+            return
+        }
         settle(step, since: start)
         outbox.send(parts.map { $0.request.takeDelivery() })
         for part in parts {

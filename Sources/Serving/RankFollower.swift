@@ -29,6 +29,7 @@ public struct RankFollower {
             } catch {
                 group.health.fail(.misunderstood(rank: 0, "\(error)"))
             }
+            if let failure = backend.failure { group.health.fail(.exchange("\(failure)")) }
             if let failure = group.health.failure { throw failure }
         }
         if let failure = group.health.failure { throw failure }

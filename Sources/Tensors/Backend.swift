@@ -7,6 +7,9 @@ public protocol Backend: AnyObject, Sendable {
     var name: String { get }
     /// Bytes that are free of the memory that weights and caches take; nil when it is that of the machine.
     var freeMemory: Int? { get }
+    /// Why nothing is computed any more; nil while all is well. Once it is not nil operations do nothing, and what they
+    /// leave behind means nothing.
+    var failure: BackendFailure? { get }
 
     /// A matrix of undefined values.
     func makeMatrix(rows: Int, columns: Int) -> Matrix
@@ -86,6 +89,8 @@ public protocol Backend: AnyObject, Sendable {
 extension Backend {
     public var freeMemory: Int? { nil }
 
+    public var failure: BackendFailure? { nil }
+
     public func attend(
         _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy table: RotationTable, _ shape: AttentionShape,
         in pass: ForwardPass, layer: Int, into y: Matrix
@@ -103,6 +108,13 @@ extension Backend {
         rmsNorm(sum, weight: weight, epsilon: epsilon, into: normed)
         return (sum, normed)
     }
+}
+
+/// What a device that computes no more has died of.
+public struct BackendFailure: Error, Sendable, Equatable, CustomStringConvertible {
+    public let description: String
+
+    public init(_ description: String) { self.description = description }
 }
 
 /// What the heads of a row are divided by.

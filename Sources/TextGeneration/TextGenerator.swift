@@ -27,6 +27,8 @@ public struct TextGenerator: Sendable {
     public var embeddingStyle = EmbeddingStyle()
     /// What looks at images; nil where prompts have none.
     public var images: ImageStage?
+    /// Why requests fail, all or those with images; nil while all is well.
+    public var failure: RequestError? { engine.statistics.failure ?? images?.failure }
     /// How its answers are put together.
     public let answerFormat: AnswerFormat
     /// What may be asked of the form of answers.

@@ -61,7 +61,9 @@ static void forget(operation *o) {
 static CUresult init(unsigned flags) { return 0; }
 static CUresult driver_version(int *version) { *version = 13000; return 0; }
 static CUresult error_name(CUresult error, const char **text) {
-    *text = error == 500 ? "CUDA_ERROR_NOT_FOUND" : error == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_UNKNOWN";
+    *text = error == 500 ? "CUDA_ERROR_NOT_FOUND" : error == 2     ? "CUDA_ERROR_OUT_OF_MEMORY"
+            : error == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+                           : "CUDA_ERROR_UNKNOWN";
     return 0;
 }
 static CUresult device_count(int *count) { *count = 1; return 0; }

@@ -4,7 +4,9 @@ import CUDABackend
 import CUDARuntime
 import Foundation
 import GPUCheck
+import Images
 import JSON
+import Layers
 import LightLLM
 import Scheduling
 import Serving
@@ -55,6 +57,28 @@ import Weights
         let expected = try await continuations(checkpoint, CPUBackend(threads: 1), .float32)
         #expect(expected.count == 3 && expected.allSatisfy { $0.count == 6 })
         #expect(try await continuations(checkpoint, makeHostBackend(), .float32) == expected)
+    }
+
+    /// What a model makes of images, by every form of encoder.
+    @Test(arguments: ["llava", "qwen_vl", "qwen2_5_vl", "internvl_6b"])
+    func looksAtImagesAsOnTheProcessor(_ name: String) throws {
+        let folder = URL(fileURLWithPath: Self.folder).deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("vision/\(name)").path
+        let image = try EncodedImage(
+            Array(Data(contentsOf: URL(fileURLWithPath: folder + "/image0.png")))
+        ).decoded()
+        func features(_ backend: any Backend) throws -> [Float] {
+            let model = try LoadedModel(
+                checkpoint: openCheckpoint(folder), backend: CPUBackend(threads: 1), images: ImageOptions(),
+                imageBackend: backend)
+            return try #require(model.network.imageEncoder).encode([image, image]).flatMap(\.values)
+        }
+        let expected = try features(CPUBackend(threads: 1))
+        for backwards in [false, true] {
+            cuda_host_set_backwards(backwards)
+            defer { cuda_host_set_backwards(false) }
+            expectClose([try features(makeHostBackend())], [expected], 1e-4, name)
+        }
     }
 
     /// The checks that run on a GPU, on the host.

@@ -13,10 +13,13 @@ struct NamingCompiler: KernelCompiler {
 }
 
 /// A backend whose device is this computer's processor.
-func makeHostBackend(products: ProductKernels? = nil) throws -> CUDABackend {
+func makeHostBackend(
+    products: ProductKernels? = nil,
+    _ fill: (UnsafeMutablePointer<ccuda_driver_api>) -> Void = { cuda_host_driver($0) }
+) throws -> CUDABackend {
     var table: ccuda_driver_api?
     withUnsafeMutablePointer(to: &table) { table in
-        table.withMemoryRebound(to: ccuda_driver_api.self, capacity: 1) { cuda_host_driver($0) }
+        table.withMemoryRebound(to: ccuda_driver_api.self, capacity: 1) { fill($0) }
     }
     let driver = Driver(table: try #require(table), path: "host")
     return try CUDABackend(try Device(driver), NamingCompiler(), activationBytes: 1 << 20, products: products)

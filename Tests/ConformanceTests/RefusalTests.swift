@@ -9,7 +9,7 @@ import Testing
 import Weights
 
 /// A checkpoint with another config.json.
-private struct Altered: Checkpoint {
+struct Altered: Checkpoint {
     let original: any Checkpoint
     let configuration: JSONValue
 

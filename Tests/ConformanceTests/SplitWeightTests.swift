@@ -145,7 +145,9 @@ import Weights
                 }
                 #expect(failure == .engineFailed("rank 1 is gone: a test"))
                 #expect(engine.statistics.failure == failure)
-                #expect(throws: RequestError.engineStopped) { try engine.submit(request) }
+                #expect(throws: RequestError.engineFailed("rank 1 is gone: a test")) {
+                    try engine.submit(request)
+                }
             }
         }
     }

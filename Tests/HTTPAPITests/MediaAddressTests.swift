@@ -79,6 +79,13 @@ import Testing
         }
     }
 
+    @Test func thisMachineIsNotTheInternet() async throws {
+        let network = MediaNetwork.internet()
+        let addresses = await network.addresses("localhost")
+        #expect(addresses.contains { ["127.0.0.1", "0:0:0:0:0:0:0:1"].contains($0.text) }, "\(addresses)")
+        #expect(!addresses.contains(where: network.admits))
+    }
+
     @Test func domainsAreWholeNames() throws {
         func admits(_ domain: String, _ host: String) throws -> Bool {
             try #require(MediaDomain(domain)).admits(WebAddress("http://\(host)/").host)

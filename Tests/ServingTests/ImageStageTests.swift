@@ -101,6 +101,19 @@ import Testing
         _ = try await stage.ready([testImage(3), testImage(4)])
     }
 
+    @Test func whatAFailedDeviceSawIsForgotten() async throws {
+        let encoder = CountingEncoder()
+        let stage = makeStage(encoder, images: 4, tokens: 100)
+        _ = try await stage.ready([testImage(1)])
+        #expect(stage.failure == nil)
+        encoder.fail()
+        for _ in 0..<2 {
+            await #expect(throws: RequestError.engineFailed("gone")) { try await stage.ready([testImage(2)]) }
+        }
+        #expect(stage.failure == .engineFailed("gone"))
+        #expect(stage.statistics.kept == 1 && stage.statistics.waiting == 0)
+    }
+
     /// After the last number for tokens of images comes the first that nothing kept has.
     @Test func numbersForTokensComeAgain() async throws {
         let first = Int(Int32.max) - 8
@@ -132,8 +145,12 @@ private final class CountingEncoder: ImageEncoder {
     let mostTokens = 64
     let rehearsal: [PixelImage] = []
     private let count = Mutex(0)
+    private let lost = Mutex<BackendFailure?>(nil)
 
     var encoded: Int { count.withLock { $0 } }
+    var failure: BackendFailure? { lost.withLock { $0 } }
+
+    func fail() { lost.withLock { $0 = BackendFailure("gone") } }
 
     func plan(width: Int, height: Int) -> ImagePlan { ImagePlan(tokens: width * height) }
 

@@ -55,7 +55,9 @@ extension Server {
 
     /// Healthy means that a request has been answered lately; if none has, one is made.
     private func health(_ context: ServerContext) async -> Response {
-        guard stall == nil, generator.engine.statistics.failure == nil, !traffic.isDraining, !configuration.failsHealthChecks else {
+        guard stall == nil, generator.failure == nil, !traffic.isDraining,
+            !configuration.failsHealthChecks
+        else {
             return .json(["message": "Error"], status: .serviceUnavailable)
         }
         if metrics.hasSucceeded(within: .seconds(100)) { return .json(["message": "Ok"]) }
@@ -87,7 +89,7 @@ extension Server {
             return .json(
                 ["status": "error", "reason": "the server is stopping"], status: .serviceUnavailable)
         }
-        if let failure = generator.engine.statistics.failure {
+        if let failure = generator.failure {
             return .json(["status": "error", "reason": .string("\(failure)")], status: .serviceUnavailable)
         }
         guard let stall else { return .json(["status": "ok"]) }

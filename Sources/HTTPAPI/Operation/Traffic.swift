@@ -107,6 +107,8 @@ struct HealthMonitor: Service {
         while true {
             let isOver = await pause(interval)
             guard !isOver else { return }
+            // What has failed does not recover.
+            if let failure = engine.statistics.failure { throw ServerFailure.engine(failure) }
             let stall = engine.statistics.stall(at: .now) ?? .zero
             found = stall > stallTimeout ? found + 1 : 0
             if found >= failures { throw ServerFailure.stalled(stall) }

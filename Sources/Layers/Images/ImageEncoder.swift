@@ -60,7 +60,9 @@ public protocol ImageEncoder: Sendable {
     var rehearsal: [PixelImage] { get }
     /// What an image of this size becomes, in pixels.
     func plan(width: Int, height: Int) throws(ImageRefusal) -> ImagePlan
-    /// The features of images that `plan` took, in order.
+    /// Why what is computed means nothing any more; nil while all is well.
+    var failure: BackendFailure? { get }
+    /// The features of images that `plan` took, in order. They mean nothing where there is a `failure` afterwards.
     func encode(_ images: [PixelImage]) -> [ImageFeatures]
 }
 

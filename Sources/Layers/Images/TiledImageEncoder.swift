@@ -40,6 +40,7 @@ public struct TiledImageEncoder<Tower: ImageTower>: ImageEncoder {
     }
 
     public var width: Int { tower.width }
+    public var failure: BackendFailure? { tower.backend.failure }
     public var mostTokens: Int { tiling.mostTiles * tower.tokensPerTile }
 
     public var rehearsal: [PixelImage] {

@@ -141,6 +141,10 @@ struct Qwen2VisionConfig: Decodable, Sendable, ValidatedConfig {
                 "patch_size, spatial_merge_size and temporal_patch_size may be 64, 8 and 8 at most, found \(patchSize), \(spatialMergeSize) and \(temporalPatchSize)"
             )
         }
+        let ratio = mlpRatio ?? 4
+        guard ratio > 0, ratio < 64 else {
+            throw .malformed("mlp_ratio must be in (0, 64), found \(ratio)")
+        }
         if let window, window < 1 {
             throw .malformed("window_size must hold a token, found \(windowSize ?? 0)")
         }

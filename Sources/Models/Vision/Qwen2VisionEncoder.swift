@@ -78,6 +78,8 @@ struct Qwen2VisionEncoder: ImageEncoder {
         return (Int(sides[0]), Int(sides[1]))
     }
 
+    var failure: BackendFailure? { backend.failure }
+
     func encode(_ images: [PixelImage]) -> [ImageFeatures] {
         let resized = images.map { image in
             let size = size(width: image.width, height: image.height)

@@ -32,6 +32,9 @@ public final class ImageStage: Sendable {
         try encoder.plan(width: image.width, height: image.height)
     }
 
+    /// Why no image can be looked at any more; nil while all is well.
+    public var failure: RequestError? { encoder.failure.map { .engineFailed("\($0)") } }
+
     public var statistics: ImageStatistics { state.withLock { $0.statistics } }
 
     /// The images of a request, in order, when all have been looked at. Waits where features of others leave no room.

@@ -46,7 +46,13 @@ final class ImageWorker: Sendable {
             }
         }
         guard !images.isEmpty else { return }
-        for (job, features) in zip(decoded, encoder.encode(images)) { job.completion(.success(features)) }
+        let features = encoder.encode(images)
+        if let failure = encoder.failure {
+            let error = RequestError.engineFailed("\(failure)")
+            for job in decoded { job.completion(.failure(error)) }
+        } else {
+            for (job, features) in zip(decoded, features) { job.completion(.success(features)) }
+        }
     }
 
     private final class Queue: Sendable {

@@ -21,6 +21,25 @@ void cuda_host_driver(ccuda_driver_api *out);
 
 /// Fills a table of an NCCL whose ranks are threads of this process; one group at a time.
 void cuda_host_nccl(ccuda_nccl_api *out);
+/// Calls that may fail.
+enum cuda_host_call {
+    CUDA_HOST_LAUNCH,
+    CUDA_HOST_COPY_TO_DEVICE,
+    CUDA_HOST_COPY_TO_HOST,
+    CUDA_HOST_SYNCHRONIZE,
+    CUDA_HOST_ALLOCATE,
+    CUDA_HOST_MAKE_CURRENT
+};
+
+/// The same with a device that can be told to fail. One of these exists in a process.
+void cuda_host_failing_driver(ccuda_driver_api *out);
+
+/// Lets the device of `cuda_host_failing_driver` fail at the call of a kind after the next `calls`, with error 700, and all
+/// calls that follow. Below 0: it is well again.
+void cuda_host_fail(enum cuda_host_call call, int calls);
+
+/// How many calls came after the one that failed, but for those that make the device a thread's own.
+int cuda_host_calls_after_failure(void);
 #ifdef __cplusplus
 }
 #endif
