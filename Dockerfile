@@ -2,8 +2,8 @@
 # docker run -it --gpus all -p 8080:8080 --shm-size 1g -v /path/of/models:/data lightllm /bin/bash
 FROM swift:6.2-bookworm AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libpcre2-dev libpng-dev libturbojpeg0-dev \
-        libwebp-dev pkg-config \
+    && apt-get install -y --no-install-recommends libopenmpi-dev libpcre2-dev libpng-dev \
+        libturbojpeg0-dev libwebp-dev pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /lightllm
 COPY . .
@@ -16,7 +16,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         ca-certificates libgcc-s1 libpcre2-8-0 libpng16-16 libstdc++6 libturbojpeg0 libwebp7 \
-        python-is-python3 python3-pip zlib1g \
+        openmpi-bin openssh-client python-is-python3 python3-pip zlib1g \
     && pip install --no-cache-dir --target /usr/local/lib/nvrtc nvidia-cuda-nvrtc-cu12 \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/lightllm /usr/local/bin/lightllm

@@ -44,6 +44,12 @@ let package = Package(
         .executable(name: "lightllm", targets: ["LightLLMCommand"]),
         .executable(name: "embedding-example", targets: ["EmbeddingExample"]),
     ],
+    traits: [
+        .default(enabledTraits: ["MPI"]),
+        .trait(
+            name: "MPI",
+            description: "Ranks in several processes and on several machines, with the system's MPI library."),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -63,6 +69,12 @@ let package = Package(
         .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        // Tensor parallelism between processes.
+        .systemLibrary(
+            name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"]), .brew(["open-mpi"])]),
+        .target(
+            name: "CMPI", dependencies: [.target(name: "COpenMPI", condition: .when(traits: ["MPI"]))],
+            cSettings: [.define("LLM_MPI", .when(traits: ["MPI"])), .treatAllWarnings(as: .error)]),
         .systemLibrary(
             name: "CTurboJPEG", pkgConfig: "libturbojpeg",
             providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
@@ -81,6 +93,7 @@ let package = Package(
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
+        layer("Ranks", ["Tensors", "CMPI"]),
         layer("CUDARuntime", ["CCUDA", "CCUDAKernels"]),
         layer("Weights", ["Tensors", "JSON", collections]),
         layer("Tokenizers", ["JSON", "CPCRE2", collections, heap, protobuf]),
@@ -94,7 +107,7 @@ let package = Package(
         layer("Layers", ["Tensors", "Weights", "Images", "JSON"]),
         // Tier 3: neither sees the other; Serving knows `any LanguageModel`.
         layer("Models", ["Layers", "Weights", "Tensors", "Images", "JSON", collections]),
-        layer("Serving", ["Scheduling", "Layers", "Tensors", "Images", crypto]),
+        layer("Serving", ["Scheduling", "Layers", "Tensors", "Images", "Ranks", crypto]),
         // Tier 4
         layer(
             "TextGeneration",
@@ -108,7 +121,7 @@ let package = Package(
             "LightLLM",
             [
                 "TextGeneration", "Serving", "Models", "Layers", "Weights", "Tensors", "CPUBackend",
-                "CUDABackend", "ToolCalls", "Images",
+                "CUDABackend", "Ranks", "ToolCalls", "Images",
                 "Tokenizers",
                 "ChatTemplates", "JSON", "Scheduling", collections,
             ]),
@@ -116,7 +129,8 @@ let package = Package(
             "HTTPAPI",
             [
                 "TextGeneration", "Serving", "Scheduling", "Tokenizers", "ChatTemplates", "StructuredOutput",
-                "ToolCalls", "JSON", "Images", "Layers", collections, hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes,
+                "ToolCalls", "JSON", "Images", "Layers", collections, hummingbird, hummingbirdCore,
+                hummingbirdTLS, httpTypes,
                 httpClient,
                 nio,
                 nioHTTP1, nioSSL, crypto, lifecycle, signals, logging,
@@ -135,8 +149,10 @@ let package = Package(
             name: "LightLLMCommand",
             dependencies: [
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
-                "Layers", "Tensors", "Weights", "ToolCalls", "GPUCheck", "CUDARuntime", "CUDABackend",
-                "Scheduling", "Hub", "Images", logging, hummingbird, collections, argumentParser, httpClient, nio,
+                "Layers", "Tensors", "Weights", "Ranks", "ToolCalls", "GPUCheck", "CUDARuntime",
+                "CUDABackend",
+                "Scheduling", "Hub", "Images", logging, hummingbird, collections, argumentParser, httpClient,
+                nio,
                 nioHTTP1,
                 yaml,
             ],
@@ -170,7 +186,10 @@ let package = Package(
         tests("ToolCallsTests", ["ToolCalls", "JSON", collections]),
         tests(
             "HubTests", ["Hub", "JSON", collections, crypto, hummingbird, httpTypes, lifecycle, nio, logging]),
-        tests("ServingTests", ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend", "Images"]),
+        tests(
+            "ServingTests",
+            ["Serving", "Layers", "Scheduling", "Tensors", "ReferenceBackend", "Images", "Ranks"]),
+        tests("RanksTests", ["Ranks", "Tensors", "ReferenceBackend"]),
         tests(
             "TextGenerationTests",
             ["TextGeneration", "StructuredOutput", "ToolCalls", "Tokenizers", "JSON", collections]),
@@ -192,7 +211,7 @@ let package = Package(
             "ConformanceTests",
             [
                 "LightLLM", "Weights", "Layers", "Models", "Serving", "Scheduling", "Tensors", "CPUBackend",
-                "ReferenceBackend", "Images",
+                "ReferenceBackend", "Images", "Ranks",
                 "TextGeneration",
                 "Tokenizers",
                 "ChatTemplates", "JSON", collections,

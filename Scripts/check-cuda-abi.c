@@ -11,6 +11,11 @@ void check_products(ccuda_cublaslt_api *table) { CCUDA_CUBLASLT(ASSIGN) }
 _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuristicResult_t) == 96, "sizes");
 #endif
 
+#if __has_include(<nccl.h>)
+void check_exchange(ccuda_nccl_api *table) { CCUDA_NCCL(ASSIGN) }
+_Static_assert(sizeof(ncclUniqueId) == 128 && ncclFloat32 == 7, "NCCL");
+#endif
+
 #define SAME(ours, theirs) _Static_assert((int)(ours) == (int)(theirs), #ours)
 SAME(CCUDA_ATTR_MP_COUNT, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
 SAME(CCUDA_ATTR_CC_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);

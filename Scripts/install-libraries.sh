@@ -9,6 +9,8 @@ library() { pkg-config --exists "$1" 2>/dev/null || missing="$missing $2"; }
 library libturbojpeg libturbojpeg0-dev
 library libpng libpng-dev
 library libwebp libwebp-dev
+library ompi-c libopenmpi-dev
+need "command -v mpirun" openmpi-bin
 need "command -v python3" python3
 need "python3 -m pip --version" python3-pip
 [ -z "$missing" ] && exit 0

@@ -23,3 +23,4 @@ static char *missing(const char *sym) {
 char *ccuda_resolve_driver(void *h, ccuda_driver_api *out) { CCUDA_DRIVER(LOAD) return NULL; }
 char *ccuda_resolve_nvrtc(void *h, ccuda_nvrtc_api *out) { CCUDA_NVRTC(LOAD) return NULL; }
 char *ccuda_resolve_cublaslt(void *h, ccuda_cublaslt_api *out) { CCUDA_CUBLASLT(LOAD) return NULL; }
+char *ccuda_resolve_nccl(void *h, ccuda_nccl_api *out) { CCUDA_NCCL(LOAD) return NULL; }

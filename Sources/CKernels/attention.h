@@ -140,7 +140,7 @@ static inline bool llm_sees_block(const llm_attention *a, llm_query_place place,
     if (a->block_positions == 0) { return true; }
     const size_t own = llm_position(a, place.row) / a->block_positions, block = start / a->block_positions;
     return own < block + a->near_blocks ||
-           (block + 1 + place.query_head * a->head_step) % a->block_stride == 0;
+           (block + 1 + (a->first_head + place.query_head) * a->head_step) % a->block_stride == 0;
 }
 
 /// What a query's score with position `start + i` gains: `slope * (offset + i)`.

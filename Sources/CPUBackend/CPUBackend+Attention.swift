@@ -107,7 +107,8 @@ extension CPUBackend {
             scale: shape.scale, has_softcap: shape.softcap != nil, softcap: shape.softcap ?? 0,
             slopes: plan.slopes?.baseAddress, block_positions: pattern?.positions ?? 0,
             near_blocks: pattern?.near ?? 0, block_stride: pattern?.stride ?? 1,
-            head_step: pattern?.headStep ?? 0, scratch: y.row(0), state: nil, y: y.row(0),
+            head_step: pattern?.headStep ?? 0, first_head: pattern?.firstHead ?? 0,
+            scratch: y.row(0), state: nil, y: y.row(0),
             y_stride: y.rowStride)
     }
 }

@@ -111,6 +111,7 @@ extension CUDABackend {
             .int(min(shape.reach.width ?? Int(Int32.max), Int(Int32.max))), .float(shape.scale),
             .float(shape.softcap ?? 0), .address(plan.slopes?.address), .int(pattern?.positions ?? 0),
             .int(pattern?.near ?? 0), .int(pattern?.stride ?? 1), .int(pattern?.headStep ?? 0),
+            .int((pattern?.firstHead ?? 0) * (pattern?.headStep ?? 0)),
             .int(shape.reach.isCausal ? 1 : 0),
         ]
     }

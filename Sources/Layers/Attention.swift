@@ -1,8 +1,11 @@
 public import Tensors
+import Weights
 
 /// The part of a layer in which tokens look at each other.
 public protocol Attention: Sendable {
     func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix
+    /// What a token occupies in the cache when `layers` layers are like this.
+    func cacheLayout(layers: Int) -> CacheLayout
 }
 
 /// The heads of one attention layer.
@@ -24,18 +27,95 @@ public struct Heads: Sendable, Equatable {
     public func cacheLayout(layers: Int) -> CacheLayout {
         CacheLayout(layers: layers, heads: keyValue, keyWidth: width, valueWidth: width)
     }
+}
 
-    /// Where the queries, keys and values are in a projection that has, for each key-value head, its query
-    /// heads, then the key, then the value.
-    public var grouped: [Range<Int>] {
-        let together = query / keyValue
-        func heads(_ first: Int, _ count: Int) -> [Range<Int>] {
-            (0..<keyValue).map { group in
-                let start = (group * (together + 2) + first) * width
-                return start..<start + count * width
-            }
+/// The heads that one of several computes: query heads side by side, and the key-value heads that these look at, which
+/// others may have too.
+struct OwnHeads {
+    let all: Heads
+    let query: Range<Int>
+    let keyValue: Range<Int>
+    /// Query heads to each key-value head, where some may be there for nothing but to make them as many.
+    let together: Int
+    /// How many of those come before the first query head.
+    let lead: Int
+
+    /// Shares are cut at multiples of `grain` query heads.
+    init(_ heads: Heads, _ shard: Shard, grain: Int = 1) throws(SplitError) {
+        all = heads
+        let group = heads.query / heads.keyValue
+        query = try shard.part(of: heads.query, grain: grain, "query heads")
+        keyValue = query.lowerBound / group..<(query.upperBound - 1) / group + 1
+        let first = query.clamped(to: keyValue.lowerBound * group..<(keyValue.lowerBound + 1) * group)
+        let last = query.clamped(to: (keyValue.upperBound - 1) * group..<keyValue.upperBound * group)
+        // Those between are whole.
+        together = keyValue.count > 2 ? group : max(first.count, last.count)
+        lead = together - first.count
+    }
+
+    /// The heads as attention sees them.
+    var seen: Heads {
+        Heads(query: keyValue.count * together, keyValue: keyValue.count, width: all.width)
+    }
+
+    /// Whether all that it sees are there.
+    var areEven: Bool { query.count == keyValue.count * together }
+
+    /// What one of those it sees is in the model; for one that is not there, another one.
+    func number(ofSeen head: Int) -> Int {
+        min(max(query.lowerBound + head - lead, 0), all.query - 1)
+    }
+
+    /// The columns of these of all heads, when those lie side by side.
+    var queryColumns: Range<Int> { query.lowerBound * all.width..<query.upperBound * all.width }
+    var keyValueColumns: Range<Int> { keyValue.lowerBound * all.width..<keyValue.upperBound * all.width }
+}
+
+/// Where a checkpoint has the projections of queries, keys and values.
+public enum AttentionProjections {
+    /// Each in a matrix of its own.
+    case separate(query: Parameters, key: Parameters, value: Parameters)
+    /// In one matrix: all query heads, all key heads, all value heads.
+    case stacked(Parameters)
+    /// In one matrix: for each key-value head its query heads, then the key, then the value.
+    case grouped(Parameters)
+
+    /// What belongs to `own`, as one projection.
+    func linear(_ own: OwnHeads, inputs: Int) throws -> Linear {
+        let (all, q, kv) = (own.all, own.queryColumns, own.keyValueColumns)
+        switch self {
+        case .separate(let query, let key, let value):
+            return try Linear(
+                [
+                    .init(query, outputs: all.queryWidth, kept: [q]),
+                    .init(key, outputs: all.keyValueWidth, kept: [kv]),
+                    .init(value, outputs: all.keyValueWidth, kept: [kv]),
+                ], inputs: inputs)
+        case .stacked(let parameters):
+            let keys = all.queryWidth, values = all.queryWidth + all.keyValueWidth
+            return try Linear(
+                [
+                    .init(
+                        parameters, outputs: all.stackedWidth,
+                        kept: [
+                            q, keys + kv.lowerBound..<keys + kv.upperBound,
+                            values + kv.lowerBound..<values + kv.upperBound,
+                        ])
+                ], inputs: inputs)
+        case .grouped(let parameters):
+            return try Linear(
+                [.init(parameters, outputs: all.stackedWidth, kept: Self.grouped(own))], inputs: inputs)
         }
-        return heads(0, together) + heads(together, 1) + heads(together + 1, 1)
+    }
+
+    private static func grouped(_ own: OwnHeads) -> [Range<Int>] {
+        let (together, width) = (own.all.query / own.all.keyValue, own.all.width)
+        func head(_ group: Int, _ index: Int) -> Range<Int> {
+            let start = (group * (together + 2) + index) * width
+            return start..<start + width
+        }
+        return own.query.map { head($0 / together, $0 % together) }
+            + own.keyValue.map { head($0, together) } + own.keyValue.map { head($0, together + 1) }
     }
 }
 
@@ -62,34 +142,78 @@ public struct GroupedQueryAttention: Attention {
 
     let qkv: Linear
     let output: Linear
-    let heads: Heads
+    let own: OwnHeads
     let details: Details
     let shape: AttentionShape
     let layer: Int
 
-    /// `qkv` stacks the three projections in this order.
-    public init(qkv: Linear, output: Linear, heads: Heads, _ details: Details, layer: Int) {
-        (self.qkv, self.output, self.heads, self.details) = (qkv, output, heads, details)
+    /// `heads` are those of the whole model, as slopes and norms are; computed are this part's.
+    public init(
+        _ projections: AttentionProjections, output: Parameters, width: Int, heads: Heads,
+        _ details: Details, layer: Int
+    ) throws {
+        own = try OwnHeads(
+            heads, output.shard, grain: output.grain(ofInputs: heads.queryWidth, inRunsOf: heads.width))
+        qkv = try projections.linear(own, inputs: width)
+        self.output = try Linear(
+            output, inputs: heads.queryWidth, outputs: width, split: .inputs([own.queryColumns]))
         self.layer = layer
+        self.details = details.narrowed(to: own)
+        let (own, seen) = (own, own.seen)
         shape = AttentionShape(
-            queryHeads: heads.query, keyValueHeads: heads.keyValue, keyWidth: heads.width,
+            queryHeads: seen.query, keyValueHeads: seen.keyValue, keyWidth: heads.width,
             valueWidth: heads.width, scale: details.scale ?? 1 / Float(heads.width).squareRoot(),
-            reach: details.reach, softcap: details.softcap, slopes: details.slopes)
+            reach: details.reach.from(head: own.query.lowerBound - own.lead), softcap: details.softcap,
+            slopes: details.slopes.map { slopes in
+                (0..<seen.query).map { slopes[own.number(ofSeen: $0)] }
+            })
     }
 
+    public func cacheLayout(layers: Int) -> CacheLayout { own.seen.cacheLayout(layers: layers) }
+
     public func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix {
-        let parts = qkv(x).split(heads.queryWidth, heads.keyValueWidth, heads.keyValueWidth)
+        let width = own.all.width, keyValueWidth = own.keyValue.count * width
+        let parts = qkv(x).split(own.query.count * width, keyValueWidth, keyValueWidth)
         let (q, k, v) = (parts[0], parts[1], parts[2])
         if let norms = details.norms {
-            norms.query.apply(to: q, heads: heads.query)
-            norms.key.apply(to: k, heads: heads.keyValue)
+            norms.query.apply(to: q, heads: own.query.count)
+            norms.key.apply(to: k, heads: own.keyValue.count)
         }
         if let factor = details.queryFactor {
             pass.backend.scale(q, by: pass.positions.map { factor(Int($0)) })
         }
-        guard let rotation = details.rotation else {
-            return output(pass.attend(q, k, v, shape, layer: layer))
+        let seen = own.areEven ? q : evened(q)
+        let attended =
+            details.rotation.map { pass.attend(seen, k, v, rotatedBy: $0, shape, layer: layer) }
+            ?? pass.attend(seen, k, v, shape, layer: layer)
+        return output(attended.columns(own.lead * width..<(own.lead + own.query.count) * width))
+    }
+
+    /// The same queries, with copies of the first for those that are not there.
+    private func evened(_ q: Matrix) -> Matrix {
+        let width = own.all.width
+        let all = q.backend.makeMatrix(rows: q.rows, columns: shape.queryHeads * width)
+        func copy(_ x: Matrix, to head: Int) {
+            all.columns(head * width..<head * width + x.columns).copy(x)
         }
-        return output(pass.attend(q, k, v, rotatedBy: rotation, shape, layer: layer))
+        copy(q, to: own.lead)
+        for head in 0..<shape.queryHeads where !(own.lead..<own.lead + own.query.count).contains(head) {
+            copy(q.columns(0..<width), to: head)
+        }
+        return all
+    }
+}
+
+extension GroupedQueryAttention.Details {
+    fileprivate func narrowed(to own: OwnHeads) -> Self {
+        var details = self
+        let (all, width) = (own.all, own.all.width)
+        details.norms = norms.map { query, key in
+            (
+                query.narrowed(to: own.query, of: all.query, width: width),
+                key.narrowed(to: own.keyValue, of: all.keyValue, width: width)
+            )
+        }
+        return details
     }
 }

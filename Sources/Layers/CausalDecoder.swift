@@ -1,4 +1,5 @@
 public import Tensors
+import Weights
 
 /// What becomes of the last hidden state: a projection to logits, scaled and bounded where the model says so; a
 /// score; or nothing.
@@ -7,6 +8,10 @@ public struct OutputHead: Sendable {
     let scale: Float?
     let softcap: Float?
     let output: ModelOutput
+    /// Those who each compute some of the logits, if they are several.
+    let group: (any Communicator)?
+    /// Of the model, whoever computes them.
+    let outputs: Int
 
     /// The projection at `parameters`, unless they are read for a model without a head; with `bias` instead of what
     /// the checkpoint has there.
@@ -16,34 +21,47 @@ public struct OutputHead: Sendable {
     ) throws {
         switch parameters.head {
         case .ofCheckpoint:
+            let own = try parameters.shard.part(of: outputs, "logits")
             let projection =
-                try bias.map { try Linear(parameters, inputs: inputs, bias: $0) }
-                ?? Linear(parameters, inputs: inputs, outputs: outputs)
+                try bias.map { try Linear(parameters, inputs: inputs, bias: $0, kept: own) }
+                ?? Linear(parameters, inputs: inputs, outputs: outputs, split: .outputs([own]))
             (projections, output) = ([projection], .logits)
             (self.scale, self.softcap) = (scale, softcap)
+            group = parameters.shard.isWhole ? nil : parameters.group
         case .none:
             for leaf in ["weight", "bias"] { parameters.disregard(leaf) }
             (projections, output) = ([], .hidden)
-            (self.scale, self.softcap) = (nil, nil)
+            (self.scale, self.softcap, group) = (nil, nil, nil)
         }
+        self.outputs = outputs
     }
 
     /// A score: projections with a ReLU between them, the last of which has one output.
     public init(score projections: Linear...) {
         (self.projections, output) = (projections, .score)
-        (scale, softcap) = (nil, nil)
+        (scale, softcap, group, outputs) = (nil, nil, nil, 1)
     }
 
     func callAsFunction(_ x: Matrix) -> Matrix {
         guard let first = projections.first else { return x }
+        if let group {
+            return group.join(rows: x.rows, columns: outputs, on: x.backend) {
+                first.apply(to: x, into: $0)
+                adjust($0)
+            }
+        }
         var y = first(x)
         for projection in projections.dropFirst() {
             y.backend.activate(y, .relu, into: y)
             y = projection(y)
         }
-        if let scale { y.backend.scale(y, by: scale) }
-        if let softcap { y.backend.softcap(y, at: softcap) }
+        adjust(y)
         return y
+    }
+
+    private func adjust(_ logits: Matrix) {
+        if let scale { logits.backend.scale(logits, by: scale) }
+        if let softcap { logits.backend.softcap(logits, at: softcap) }
     }
 }
 
@@ -67,15 +85,19 @@ public struct CausalDecoder: LanguageModel {
     let head: OutputHead
     let rotations: [Rotation]
 
-    /// `rotations` are those that the layers use.
+    /// `rotations` are those that the layers use, which are alike in what they cache.
     public init(
         embedding: Embedding, layers: [any DecoderLayer], norm: any Normalization, head: OutputHead,
-        rotations: [Rotation], cache: CacheLayout
+        rotations: [Rotation]
     ) {
+        precondition(!layers.isEmpty, "a decoder without layers")
         (self.embedding, self.layers, self.norm, self.head) = (embedding, layers, norm, head)
-        (self.rotations, cacheLayout) = (rotations, cache)
-        (vocabularySize, longestSequence) = (embedding.table.rows, embedding.positions?.rows)
+        self.rotations = rotations
+        cacheLayout = layers[0].attention.cacheLayout(layers: layers.count)
+        (vocabularySize, longestSequence) = (embedding.vocabulary, embedding.positions?.rows)
     }
+
+    public var featureWidth: Int? { embedding.table.columns }
 
     public var positionAxes: Int { rotations.map(\.axisCount).max() ?? 1 }
 

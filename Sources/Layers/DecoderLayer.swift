@@ -2,13 +2,14 @@ public import Tensors
 
 /// One layer of a decoder: adds its branches to the stream.
 public protocol DecoderLayer: Sendable {
+    var attention: any Attention { get }
     func callAsFunction(_ x: inout ResidualStream, _ pass: ForwardPass)
 }
 
 /// Attention, then feed-forward, each on a normalised copy of the stream.
 public struct PreNormLayer: DecoderLayer {
     let attentionNorm: any Normalization
-    let attention: any Attention
+    public let attention: any Attention
     let feedForwardNorm: any Normalization
     let feedForward: any FeedForward
     let branchScale: Float?
@@ -37,7 +38,7 @@ public struct PreNormLayer: DecoderLayer {
 /// Attention and feed-forward side by side, on the same normalised copy of the stream (GPT-J).
 public struct ParallelLayer: DecoderLayer {
     let norm: any Normalization
-    let attention: any Attention
+    public let attention: any Attention
     let feedForward: any FeedForward
 
     public init(norm: any Normalization, attention: any Attention, feedForward: any FeedForward) {
@@ -54,7 +55,7 @@ public struct ParallelLayer: DecoderLayer {
 /// Attention, then feed-forward, on normalised copies; what they add to is that copy instead of the stream itself.
 public struct NormedResidualLayer: DecoderLayer {
     let attentionNorm: any Normalization
-    let attention: any Attention
+    public let attention: any Attention
     let feedForwardNorm: any Normalization
     let feedForward: any FeedForward
 
@@ -77,7 +78,7 @@ public struct NormedResidualLayer: DecoderLayer {
 /// Attention, then feed-forward, each between two norms (Gemma 2, arXiv 2408.00118).
 public struct SandwichLayer: DecoderLayer {
     let attentionNorms: (before: any Normalization, after: any Normalization)
-    let attention: any Attention
+    public let attention: any Attention
     let feedForwardNorms: (before: any Normalization, after: any Normalization)
     let feedForward: any FeedForward
 

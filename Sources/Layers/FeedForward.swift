@@ -5,23 +5,46 @@ public protocol FeedForward: Sendable {
     func callAsFunction(_ x: Matrix) -> Matrix
 }
 
+/// The names of the three projections of a gated network.
+public struct GatedNames: Sendable {
+    let (gate, up, down): (String, String, String)
+
+    public init(gate: String = "gate_proj", up: String = "up_proj", down: String = "down_proj") {
+        (self.gate, self.up, self.down) = (gate, up, down)
+    }
+}
+
 /// `down(act(gate(x)) * up(x))`, arXiv 2002.05202.
 public struct GatedMLP: FeedForward {
     let gateUp: Linear
     let down: Linear
     let activation: Activation
 
-    /// `gateUp` stacks the gate on top of the up projection.
-    public init(gateUp: Linear, down: Linear, activation: Activation) {
-        (self.gateUp, self.down, self.activation) = (gateUp, down, activation)
+    /// Each projection under its name.
+    public init(
+        _ parameters: Parameters, _ names: GatedNames = GatedNames(), width: Int, inner: Int,
+        activation: Activation
+    ) throws {
+        let down = parameters[names.down], own = try down.ownInputs(of: inner)
+        gateUp = try Linear(
+            [
+                .init(parameters[names.gate], outputs: inner, kept: [own]),
+                .init(parameters[names.up], outputs: inner, kept: [own]),
+            ], inputs: width)
+        self.down = try Linear(down, inputs: inner, outputs: width, split: .inputs([own]))
+        self.activation = activation
     }
 
-    /// The projections under the names that most checkpoints have: `gate_proj`, `up_proj`, `down_proj`.
-    public init(_ parameters: Parameters, width: Int, inner: Int, activation: Activation) throws {
-        try self.init(
-            gateUp: Linear(
-                stacking: [(parameters["gate_proj"], inner), (parameters["up_proj"], inner)], inputs: width),
-            down: Linear(parameters["down_proj"], inputs: inner, outputs: width), activation: activation)
+    /// `gateUp` has the gate on top of the up projection.
+    public init(
+        gateUp: Parameters, down: Parameters, width: Int, inner: Int, activation: Activation
+    ) throws {
+        let own = try down.ownInputs(of: inner)
+        self.gateUp = try Linear(
+            gateUp, inputs: width, outputs: 2 * inner,
+            split: .outputs([own, inner + own.lowerBound..<inner + own.upperBound]))
+        self.down = try Linear(down, inputs: inner, outputs: width, split: .inputs([own]))
+        self.activation = activation
     }
 
     public func callAsFunction(_ x: Matrix) -> Matrix {
@@ -39,8 +62,14 @@ public struct PlainMLP: FeedForward {
     let down: Linear
     let activation: Activation
 
-    public init(up: Linear, down: Linear, activation: Activation) {
-        (self.up, self.down, self.activation) = (up, down, activation)
+    /// From `width` columns by `inner` to `outputs`, or to as many as before.
+    public init(
+        up: Parameters, down: Parameters, width: Int, inner: Int, outputs: Int? = nil, activation: Activation
+    ) throws {
+        let own = try down.ownInputs(of: inner)
+        self.up = try Linear(up, inputs: width, outputs: inner, split: .outputs([own]))
+        self.down = try Linear(down, inputs: inner, outputs: outputs ?? width, split: .inputs([own]))
+        self.activation = activation
     }
 
     public func callAsFunction(_ x: Matrix) -> Matrix {
@@ -56,9 +85,17 @@ public struct LimitedGatedMLP: FeedForward {
     let down: Linear
     let limit: Float?
 
-    /// `gateUp` stacks the gate on top of the up projection.
-    public init(gateUp: Linear, down: Linear, limit: Float?) {
-        (self.gateUp, self.down, self.limit) = (gateUp, down, limit)
+    /// In `gateUp` outputs of the gate and of the up projection alternate.
+    public init(gateUp: Parameters, down: Parameters, width: Int, inner: Int, limit: Float?) throws {
+        let own = try down.ownInputs(of: inner)
+        self.gateUp = try Linear(
+            [
+                .init(
+                    gateUp, outputs: 2 * inner,
+                    kept: [0, 1].flatMap { first in own.map { 2 * $0 + first..<2 * $0 + first + 1 } })
+            ], inputs: width)
+        self.down = try Linear(down, inputs: inner, outputs: width, split: .inputs([own]))
+        self.limit = limit
     }
 
     public func callAsFunction(_ x: Matrix) -> Matrix {

@@ -1,31 +1,11 @@
 import Tensors
+import Weights
 
 extension HostWeight {
     init(_ values: [Float], outputs: Int, inputs: Int) {
         self.init(
             outputs: outputs, inputs: inputs, encoding: .float32,
             bytes: values.withUnsafeBytes { HostBytes(copying: $0) })
-    }
-
-    private var rowBytes: Int { outputs > 0 ? bytes.count / outputs : 0 }
-
-    /// Some of the rows, sharing memory.
-    func rows(_ range: Range<Int>) -> HostWeight {
-        HostWeight(
-            outputs: range.count, inputs: inputs, encoding: encoding,
-            bytes: bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes])
-    }
-
-    /// The rows of all ranges, one after the other; a copy.
-    func rows(_ ranges: [Range<Int>]) -> HostWeight {
-        var copy: [UInt8] = []
-        copy.reserveCapacity(bytes.count)
-        for range in ranges {
-            copy += bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes].bytes
-        }
-        return HostWeight(
-            outputs: ranges.reduce(0) { $0 + $1.count }, inputs: inputs, encoding: encoding,
-            bytes: HostBytes(copying: copy))
     }
 
     /// The same elements taken as one column after the other of each of `count` vectors: a vector of `count`

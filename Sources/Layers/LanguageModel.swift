@@ -32,6 +32,8 @@ public protocol LanguageModel: Sendable {
     var longestSequence: Int? { get }
     /// On how many axes its tokens have positions: one, or three where those of images also have a row and a column.
     var positionAxes: Int { get }
+    /// Columns of the vectors that images have in place of tokens; nil for a model that takes none.
+    var featureWidth: Int? { get }
     /// What makes the vectors of images; nil for a model that only reads.
     var imageEncoder: (any ImageEncoder)? { get }
     /// The output for the rows the pass wants to sample: `sampledRows` x `outputWidth`.
@@ -46,6 +48,7 @@ extension LanguageModel {
     public var outputWidth: Int { vocabularySize }
     public var longestSequence: Int? { nil }
     public var positionAxes: Int { 1 }
+    public var featureWidth: Int? { nil }
     public var imageEncoder: (any ImageEncoder)? { nil }
     public func keepsCache(from length: Int, to newLength: Int) -> Bool { true }
 }

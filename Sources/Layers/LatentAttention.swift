@@ -1,4 +1,5 @@
 public import Tensors
+import Weights
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434) in its absorbed form: queries move into the latent
 /// space instead of every cached key moving out of it. To the backend it is one wide key-value head, whose values
@@ -20,11 +21,6 @@ public struct LatentAttention: Attention {
             (self.heads, self.queryRank, self.latentWidth) = (heads, queryRank, latentWidth)
             (self.plainWidth, self.rotatedWidth, self.valueWidth) = (plainWidth, rotatedWidth, valueWidth)
         }
-
-        public func cacheLayout(layers: Int) -> CacheLayout {
-            CacheLayout(
-                layers: layers, heads: 1, keyWidth: latentWidth + rotatedWidth, valueWidth: latentWidth)
-        }
     }
 
     let query: [Linear]
@@ -37,6 +33,8 @@ public struct LatentAttention: Attention {
     let fromLatent: [WeightMatrix]
     let output: Linear
     let geometry: Geometry
+    /// Heads that are computed here.
+    let heads: Int
     let rotation: Rotation
     let shape: AttentionShape
     let layer: Int
@@ -46,25 +44,37 @@ public struct LatentAttention: Attention {
         _ parameters: Parameters, _ geometry: Geometry, width: Int, rotation: Rotation, scale: Float,
         epsilon: Float, layer: Int
     ) throws {
-        let (heads, latentWidth) = (geometry.heads, geometry.latentWidth)
-        let queryWidth = heads * (geometry.plainWidth + geometry.rotatedWidth)
+        let latentWidth = geometry.latentWidth
+        let grain = try parameters["o_proj"].grain(
+            ofInputs: geometry.heads * geometry.valueWidth, inRunsOf: geometry.valueWidth)
+        let own = try parameters.shard.part(of: geometry.heads, grain: grain, "query heads")
+        func columns(_ width: Int) -> [Range<Int>] { [own.lowerBound * width..<own.upperBound * width] }
+        let queryWidth = geometry.plainWidth + geometry.rotatedWidth
+        func queries(_ name: String, inputs: Int) throws -> Linear {
+            try Linear(
+                parameters[name], inputs: inputs, outputs: geometry.heads * queryWidth,
+                split: .outputs(columns(queryWidth)))
+        }
         if let queryRank = geometry.queryRank {
             query = [
                 try Linear(parameters["q_a_proj"], inputs: width, outputs: queryRank),
-                try Linear(parameters["q_b_proj"], inputs: queryRank, outputs: queryWidth),
+                try queries("q_b_proj", inputs: queryRank),
             ]
             queryNorm = try RMSNorm(parameters["q_a_layernorm"], width: queryRank, epsilon: epsilon)
         } else {
-            query = [try Linear(parameters["q_proj"], inputs: width, outputs: queryWidth)]
+            query = [try queries("q_proj", inputs: width)]
             queryNorm = nil
         }
         latent = try Linear(
             parameters["kv_a_proj_with_mqa"], inputs: width, outputs: latentWidth + geometry.rotatedWidth)
         latentNorm = try HeadNorm(
             parameters["kv_a_layernorm"], width: latentWidth, by: .rootMeanSquare, epsilon: epsilon)
-        (toLatent, fromLatent) = try Self.absorbed(parameters, geometry)
-        output = try Linear(parameters["o_proj"], inputs: heads * geometry.valueWidth, outputs: width)
+        (toLatent, fromLatent) = try Self.absorbed(parameters, geometry, own)
+        output = try Linear(
+            parameters["o_proj"], inputs: geometry.heads * geometry.valueWidth, outputs: width,
+            split: .inputs(columns(geometry.valueWidth)))
         (self.geometry, self.rotation, self.layer) = (geometry, rotation, layer)
+        heads = own.count
         shape = AttentionShape(
             queryHeads: heads, keyValueHeads: 1, keyWidth: latentWidth + geometry.rotatedWidth,
             valueWidth: latentWidth,
@@ -73,7 +83,7 @@ public struct LatentAttention: Attention {
 
     /// The two halves of each head's expansion of the latent: that of keys, transposed, and that of values.
     private static func absorbed(
-        _ parameters: Parameters, _ geometry: Geometry
+        _ parameters: Parameters, _ geometry: Geometry, _ own: Range<Int>
     ) throws -> (toLatent: [WeightMatrix], fromLatent: [WeightMatrix]) {
         let (backend, heads) = (parameters.backend, geometry.heads)
         let (latentWidth, plain) = (geometry.latentWidth, geometry.plainWidth)
@@ -82,19 +92,26 @@ public struct LatentAttention: Attention {
                 "weight", count: heads, outputs: latentWidth, inputs: plain)
             let values = try parameters["v_b_proj"].matrices(
                 "weight", count: heads, outputs: geometry.valueWidth, inputs: latentWidth)
-            return (keys.map { backend.makeWeight([$0]) }, values.map { backend.makeWeight([$0]) })
+            return (
+                keys[own].map { backend.makeWeight([$0]) }, values[own].map { backend.makeWeight([$0]) }
+            )
         }
         let both = plain + geometry.valueWidth
         let expansion = try parameters["kv_b_proj"].matrix(
             "weight", outputs: heads * both, inputs: latentWidth)
         return (
-            (0..<heads).map { head in
+            own.map { head in
                 backend.makeWeight([expansion.rows(head * both..<head * both + plain).transposed(backend)])
             },
-            (0..<heads).map { head in
+            own.map { head in
                 backend.makeWeight([expansion.rows(head * both + plain..<(head + 1) * both)])
             }
         )
+    }
+
+    public func cacheLayout(layers: Int) -> CacheLayout {
+        CacheLayout(
+            layers: layers, heads: 1, keyWidth: shape.keyWidth, valueWidth: geometry.latentWidth)
     }
 
     public func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix {
@@ -105,7 +122,7 @@ public struct LatentAttention: Attention {
         copy(key.columns(0..<geometry.latentWidth), into: value)
         let attended = pass.attend(
             latentQueries(x), key, value, rotatedBy: rotation, shape, layer: layer)
-        let values = x.backend.makeMatrix(rows: x.rows, columns: geometry.heads * geometry.valueWidth)
+        let values = x.backend.makeMatrix(rows: x.rows, columns: heads * geometry.valueWidth)
         for (head, weight) in fromLatent.enumerated() {
             x.backend.linear(
                 attended.part(head, of: geometry.latentWidth), weight, bias: nil,
@@ -117,7 +134,7 @@ public struct LatentAttention: Attention {
     /// Each head's query as the latent space has it, its columns to be rotated unchanged behind that.
     private func latentQueries(_ x: Matrix) -> Matrix {
         let queries = queryNorm.map { query[1]($0(query[0](x))) } ?? query[0](x)
-        let moved = x.backend.makeMatrix(rows: x.rows, columns: geometry.heads * shape.keyWidth)
+        let moved = x.backend.makeMatrix(rows: x.rows, columns: heads * shape.keyWidth)
         for (head, weight) in toLatent.enumerated() {
             let parts = queries.part(head, of: geometry.plainWidth + geometry.rotatedWidth)
                 .split(geometry.plainWidth, geometry.rotatedWidth)

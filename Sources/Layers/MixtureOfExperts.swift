@@ -1,4 +1,5 @@
 public import Tensors
+import Weights
 
 /// A feed-forward part of which each token uses a few experts that a router chooses (arXiv 1701.06538), and
 /// perhaps one that all tokens share.
@@ -8,19 +9,30 @@ public struct MixtureOfExperts: FeedForward {
     let rule: RoutingRule
     let shared: GatedMLP?
     let sharedGate: Linear?
+    /// Those whose results are summed: each has a part of every expert.
+    let group: (any Communicator)?
 
-    /// The result of `shared` is multiplied by the sigmoid of `sharedGate`'s one output, if there is one.
+    /// `experts` were read at `parameters`. The result of `shared` is multiplied by the sigmoid of `sharedGate`'s
+    /// one output, if there is one.
     public init(
-        router: Linear, experts: ExpertWeights, rule: RoutingRule, shared: GatedMLP? = nil,
-        sharedGate: Linear? = nil
+        _ parameters: Parameters, router: Linear, experts: ExpertWeights, rule: RoutingRule,
+        shared: GatedMLP? = nil, sharedGate: Linear? = nil
     ) {
         (self.router, self.experts, self.rule) = (router, experts, rule)
+        group = parameters.shard.isWhole ? nil : parameters.group
         (self.shared, self.sharedGate) = (shared, sharedGate)
     }
 
     public func callAsFunction(_ x: Matrix) -> Matrix {
-        let routed = x.backend.makeMatrix(rows: x.rows, columns: x.columns)
-        x.backend.mixExperts(x, scores: router(x), rule, experts, into: routed)
+        let scores = router(x), routed: Matrix
+        if let group {
+            routed = group.sum(rows: x.rows, columns: x.columns, on: x.backend) {
+                x.backend.mixExperts(x, scores: scores, rule, experts, into: $0)
+            }
+        } else {
+            routed = x.backend.makeMatrix(rows: x.rows, columns: x.columns)
+            x.backend.mixExperts(x, scores: scores, rule, experts, into: routed)
+        }
         guard let shared else { return routed }
         let common = shared(x)
         if let sharedGate { x.backend.scale(common, bySigmoidOf: sharedGate(x)) }
@@ -29,18 +41,10 @@ public struct MixtureOfExperts: FeedForward {
 }
 
 extension ExpertWeights {
-    /// The names of an expert's projections.
-    public struct Names: Sendable {
-        let (gate, up, down): (String, String, String)
-
-        public init(gate: String = "gate_proj", up: String = "up_proj", down: String = "down_proj") {
-            (self.gate, self.up, self.down) = (gate, up, down)
-        }
-    }
-
-    /// `count` experts, each under its number or, as GGUF files have them, all in one tensor for each projection.
+    /// `count` experts, each under its number or, as GGUF files have them, all in one tensor for each projection; of
+    /// each the part that is computed here.
     public init(
-        _ parameters: Parameters, _ names: Names = Names(), count: Int, width: Int, inner: Int,
+        _ parameters: Parameters, _ names: GatedNames = GatedNames(), count: Int, width: Int, inner: Int,
         activation: Activation
     ) throws {
         func projections(_ name: String, _ outputs: Int, _ inputs: Int) throws -> [HostWeight] {
@@ -55,14 +59,17 @@ extension ExpertWeights {
             try projections(names.gate, inner, width), try projections(names.up, inner, width)
         )
         let downs = try projections(names.down, width, inner)
+        let all = parameters[names.down]
+        let own = try (all.contains("weight") ? all : parameters["0"][names.down]).ownInputs(of: inner)
         let backend = parameters.backend
         self.init(
-            experts: (0..<count).map { index in
+            experts: try (0..<count).map { index in
                 Expert(
                     gateUp: backend.makeWeight([
-                        parameters[names.gate].stored(gates[index]), parameters[names.up].stored(ups[index]),
+                        parameters[names.gate].stored(gates[index].rows(own)),
+                        parameters[names.up].stored(ups[index].rows(own)),
                     ]),
-                    down: backend.makeWeight([parameters[names.down].stored(downs[index])]))
+                    down: backend.makeWeight([all.stored(try all.columns([own], of: downs[index]))]))
             }, activation: activation)
     }
 }

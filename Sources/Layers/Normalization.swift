@@ -65,7 +65,7 @@ public struct LayerNorm: Normalization {
 /// A normalisation of each head for itself, as some models do with queries and keys (arXiv 2010.04245).
 public struct HeadNorm: Sendable {
     let statistic: HeadStatistic
-    let weight: Matrix
+    private(set) var weight: Matrix
     let epsilon: Float
     private var isJoint = false
 
@@ -100,6 +100,16 @@ public struct HeadNorm: Sendable {
         precondition(!heads.isEmpty, "no heads")
         (self.statistic, self.epsilon) = (statistic, epsilon)
         weight = heads[0].backend.makeVector(try heads.map { try $0.vector("weight", count: width) })
+    }
+
+    /// The same for some of `count` heads of `width` columns.
+    func narrowed(to heads: Range<Int>, of count: Int, width: Int) -> HeadNorm {
+        // Others share the weights of one.
+        guard heads.count < count, weight.columns == count * width else { return self }
+        precondition(!isJoint, "heads that are normalised together are not shared out")
+        var norm = self
+        norm.weight = weight.columns(heads.lowerBound * width..<heads.upperBound * width)
+        return norm
     }
 
     /// Normalises the heads of `x` in place.

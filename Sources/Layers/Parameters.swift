@@ -9,21 +9,24 @@ public struct Parameters: Sendable {
     /// Whether the model that is built of them has a head.
     let head: ModelHead
     private let imageBackend: (any Backend)?
+    /// Those that share out the model.
+    let group: any Communicator
 
     /// - Parameter imageBackend: Where images are looked at; nil for a model that only reads.
     public init(
         _ scope: WeightScope, backend: any Backend, head: ModelHead = .ofCheckpoint,
-        imageBackend: (any Backend)? = nil
+        imageBackend: (any Backend)? = nil, group: any Communicator = SingleCommunicator()
     ) {
-        (self.scope, self.backend, self.head) = (scope, backend, head)
+        (self.scope, self.backend, self.head, self.group) = (scope, backend, head, group)
         self.imageBackend = imageBackend
     }
 
     public subscript(_ name: String) -> Parameters {
-        Parameters(scope[name], backend: backend, head: head, imageBackend: imageBackend)
+        Parameters(scope[name], backend: backend, head: head, imageBackend: imageBackend, group: group)
     }
 
-    /// The same for what looks at images, whose projections stay as the checkpoint has them; nil where none does.
+    /// The same for what looks at images, whose projections stay as the checkpoint has them, and which is not shared
+    /// out; nil where none does.
     public var forImages: Parameters? {
         imageBackend.map { Parameters(scope.unconverted, backend: $0, head: head) }
     }
@@ -88,5 +91,39 @@ public struct Parameters: Sendable {
         return HostWeight(
             outputs: 1, inputs: shape.reduce(1, *), encoding: tensor.encoding, bytes: tensor.bytes
         ).values(backend)
+    }
+}
+
+/// Parts of a model that is shared out.
+extension Parameters {
+    var shard: Shard { group.shard }
+
+    /// Which inputs of the projection here belong to this shard.
+    func ownInputs(of inputs: Int) throws -> Range<Int> {
+        guard !shard.isWhole else { return 0..<inputs }
+        return try shard.part(
+            of: inputs, grain: scope.grain("weight", inputs: inputs), "inputs of \(scope.path)")
+    }
+
+    /// Of how many runs of `width` inputs of the projection here a share must be a multiple.
+    func grain(ofInputs inputs: Int, inRunsOf width: Int) throws -> Int {
+        guard !shard.isWhole else { return 1 }
+        let block = try scope.grain("weight", inputs: inputs)
+        var grain = 1
+        while !(grain * width).isMultiple(of: block), grain < block { grain *= 2 }
+        return (inputs / width).isMultiple(of: grain) ? grain : 1
+    }
+
+    /// The rows of `ranges` of a weight of here, one after the other.
+    func rows(_ ranges: [Range<Int>], of weight: HostWeight) -> HostWeight {
+        weight.rows(ranges, copies: group.exchanges)
+    }
+
+    /// The columns of `ranges` of a weight of here, one after the other. Throws when one cuts a block.
+    func columns(_ ranges: [Range<Int>], of weight: HostWeight) throws -> HostWeight {
+        let block = weight.encoding.blockElements
+        let cut = ranges.flatMap { [$0.lowerBound, $0.upperBound] }.first { !$0.isMultiple(of: block) }
+        if let cut { throw SplitError.withinBlock(scope.path, at: cut, block: block) }
+        return weight.columns(ranges, copies: group.exchanges)
     }
 }

@@ -1,6 +1,7 @@
 import CPUBackend
 import CUDABackend
 import CUDARuntime
+import Ranks
 public import Tensors
 
 /// Where a model computes.
@@ -12,13 +13,28 @@ public enum DeviceChoice: String, Sendable, CaseIterable {
 
 /// The backend of a device of this machine; `threads` of the processor default to one for each of its cores. Throws
 /// `CUDAError`, which names what was tried, when a GPU was asked for or is there and cannot be used.
-public func makeBackend(_ device: DeviceChoice = .auto, threads: Int? = nil) throws -> any Backend {
+/// `index` is the number of the GPU.
+public func makeBackend(
+    _ device: DeviceChoice = .auto, threads: Int? = nil, index: Int = 0
+) throws -> any Backend {
     switch device {
     case .cpu: return CPUBackend(threads: threads)
-    case .cuda: return try CUDABackend()
+    case .cuda: return try CUDABackend(index: index)
     case .auto:
         // A driver without a device, or none at all, is no error.
         guard let driver = try? Driver(), driver.deviceCount > 0 else { return CPUBackend(threads: threads) }
-        return try CUDABackend()
+        return try CUDABackend(index: index)
+    }
+}
+
+extension RankGroup {
+    /// The group as it exchanges numbers that are where `backend` computes: GPUs by NCCL.
+    func exchanging(on backend: any Backend) throws -> RankGroup {
+        guard let backend = backend as? CUDABackend else { return self }
+        let library = try NCCL()
+        let identifier = try broadcast { try library.makeIdentifier() }
+        return exchanging(
+            by: try NCCLCommunicator(
+                backend, library, identifier, rank: communicator.rank, size: communicator.size))
     }
 }

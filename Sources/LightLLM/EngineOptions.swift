@@ -27,6 +27,8 @@ public struct EngineOptions: Sendable {
     public var head = ModelHead.ofCheckpoint
     /// Threads of the CPU backend; by default one per processor.
     public var threads: Int?
+    /// Which part of the weights is counted; engines take that of their group.
+    public var shard = Shard.whole
     /// Where the engine writes what it spends its time on; by default nowhere.
     public var trace: StepTrace?
 

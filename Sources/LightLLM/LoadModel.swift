@@ -2,6 +2,7 @@ import JSON
 public import Layers
 import Models
 import OrderedCollections
+public import Ranks
 import Scheduling
 public import Serving
 public import Tensors
@@ -15,6 +16,8 @@ public struct LoadedModel: Sendable {
     /// How projections are stored; nil: as the checkpoint has them.
     private let weightFormat: WeightFormat?
     private let head: ModelHead
+    /// Those who share out the model; nil when it is computed here alone.
+    let group: RankGroup?
     private let images: ImageOptions?
     /// Of this process, and still to be had, when the model was about to be loaded.
     private let memory: (program: Int, available: Int?)
@@ -23,41 +26,53 @@ public struct LoadedModel: Sendable {
     /// and found when anything about it is wrong.
     public init(
         path: String, device: DeviceChoice = .auto, threads: Int? = nil, weightFormat: WeightFormat? = nil,
-        head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil
+        head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil, group: RankGroup? = nil
     ) throws {
         try self.init(
             checkpoint: openCheckpoint(path), device: device, threads: threads,
-            weightFormat: weightFormat, head: head, images: images)
+            weightFormat: weightFormat, head: head, images: images, group: group)
     }
 
     /// With `images` a model that has a part that sees looks at images, on a backend of its own.
     public init(
         checkpoint: any Checkpoint, device: DeviceChoice = .auto, threads: Int? = nil,
-        weightFormat: WeightFormat? = nil, head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil
+        weightFormat: WeightFormat? = nil, head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil,
+        group: RankGroup? = nil
     ) throws {
         try self.init(
-            checkpoint: checkpoint, backend: makeBackend(device, threads: threads),
+            checkpoint: checkpoint,
+            backend: makeBackend(device, threads: threads, index: group?.rankOfHost ?? 0),
             weightFormat: weightFormat, head: head, images: images,
-            imageBackend: images == nil ? nil : makeBackend(device, threads: threads))
+            imageBackend: images == nil ? nil : makeBackend(device, threads: threads), group: group)
     }
 
     public init(
         checkpoint: any Checkpoint, backend: any Backend, weightFormat: WeightFormat? = nil,
         head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil,
-        imageBackend: (any Backend)? = nil
+        imageBackend: (any Backend)? = nil, group: RankGroup? = nil
     ) throws {
         (self.checkpoint, self.backend) = (checkpoint, backend)
+        let group = try group?.exchanging(on: backend)
+        self.group = group
         (self.weightFormat, self.head, self.images) = (weightFormat, head, images)
         let free = backend.freeMemory
-        memory = free == nil ? (MachineMemory.ofProcess ?? 0, MachineMemory.available) : (0, free)
+        memory =
+            free == nil
+            ? (MachineMemory.ofProcess ?? 0, MachineMemory.available.map { $0 / (group?.ranksOfHost ?? 1) })
+            : (0, free)
+        // Nobody takes memory before all have looked what there is.
+        try group?.waitForAll()
+        let shard = group?.communicator.shard ?? .whole
         let size =
-            try weightFormat.map { try MemoryPlan.weightBytes(checkpoint, $0, head) } ?? checkpoint.byteCount
+            weightFormat == nil && shard.isWhole
+            ? checkpoint.byteCount : try MemoryPlan.weightBytes(checkpoint, weightFormat, head, shard)
         if let available = memory.available, size > available {
             throw EngineError.noRoomForWeights(size, available: available)
         }
         network = try buildModel(
             checkpoint, on: backend, storage: weightFormat.map { WeightStorage($0) }, head: head,
-            images: images.map { ImageUse(backend: imageBackend ?? backend, mostTokens: $0.mostTokens) })
+            images: images.map { ImageUse(backend: imageBackend ?? backend, mostTokens: $0.mostTokens) },
+            group: group?.communicator ?? SingleCommunicator())
         if let failure = backend.failure ?? network.imageEncoder?.failure { throw failure }
         if head == .none, network.output != .hidden {
             throw EmbeddingError.scoresTexts(
@@ -71,8 +86,34 @@ public struct LoadedModel: Sendable {
     /// An engine that runs this model. Throws `EngineError` or `CacheMemoryError` when the memory does not hold
     /// what is asked for. The weights stay in the format in which they were loaded.
     public func makeEngine(_ options: EngineOptions = EngineOptions()) throws -> Engine {
+        let (plan, element) = try plan(options)
+        let slots = try group.map { try $0.agree(on: plan.tokens, signature(element)) } ?? plan.tokens
+        var configuration = EngineConfiguration(
+            slots: slots, cacheElement: element, limits: options.limits, maxRequestTokens: plan.requestTokens)
+        (configuration.policy, configuration.sharesPrefixes) = (options.policy, options.sharesPrefixes)
+        configuration.trace = options.trace
+        return try Engine(model: network, backend: backend, configuration: configuration, group: group)
+    }
+
+    /// Computes what rank 0 tells this one, until the group ends. Throws `GroupFailure` when it fails, and what
+    /// `makeEngine` does. `options` are those of rank 0.
+    public func follow(_ group: RankGroup, _ options: EngineOptions = EngineOptions()) throws {
+        let (plan, element) = try plan(options)
+        let slots = try group.agree(on: plan.tokens, signature(element))
+        try RankFollower(model: network, backend: backend, group: group, slots: slots, element: element).run()
+    }
+
+    /// What ranks must have in common.
+    private func signature(_ element: CacheElement) -> String {
+        "\(checkpoint.configuration.serialized) \(checkpoint.tensorNames.sorted()) \(element) "
+            + "\(weightFormat.map { "\($0)" } ?? "") \(head)"
+    }
+
+    /// The memory that an engine takes, and how its cache stores numbers.
+    private func plan(_ options: EngineOptions) throws -> (MemoryPlan, CacheElement) {
         var options = options
         (options.weightFormat, options.head, options.images) = (weightFormat, head, images)
+        options.shard = group?.communicator.shard ?? .whole
         if backend.freeMemory != nil {
             let longest = options.maxRequestTokens ?? min(contextLength ?? 2048, 16_384)
             try Rehearsal(network: network, backend: backend, longest: longest)
@@ -86,12 +127,7 @@ public struct LoadedModel: Sendable {
             checkpoint, options, available: left ?? memory.available, program: memory.program,
             holdsWeights: left != nil)
         try plan.requireFit()
-        var configuration = EngineConfiguration(
-            slots: plan.tokens, cacheElement: options.cacheElement ?? checkpoint.defaultCacheElement,
-            limits: options.limits, maxRequestTokens: plan.requestTokens)
-        (configuration.policy, configuration.sharesPrefixes) = (options.policy, options.sharesPrefixes)
-        configuration.trace = options.trace
-        return try Engine(model: network, backend: backend, configuration: configuration)
+        return (plan, options.cacheElement ?? checkpoint.defaultCacheElement)
     }
 }
 

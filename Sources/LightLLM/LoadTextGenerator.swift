@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import Layers
 import OrderedCollections
+public import Ranks
 public import Serving
 import Tensors
 public import TextGeneration
@@ -38,8 +39,8 @@ public struct LoadedTextModel: Sendable {
     public let phases: [(name: String, seconds: Double)]
 
     /// Loads the Hugging Face folder or GGUF file at `path`. Throws an error that names what was expected and
-    /// found when anything about it is wrong.
-    public init(path: String, options: TextOptions = TextOptions()) throws {
+    /// found when anything about it is wrong. The other ranks of `group` compute its engine's steps too.
+    public init(path: String, options: TextOptions = TextOptions(), group: RankGroup? = nil) throws {
         var clock = PhaseClock()
         let checkpoint = try openCheckpoint(path)
         clock.end("open")
@@ -48,7 +49,7 @@ public struct LoadedTextModel: Sendable {
         let model = try LoadedModel(
             checkpoint: checkpoint, device: options.engine.device, threads: options.engine.threads,
             weightFormat: options.engine.weightFormat, head: options.engine.head,
-            images: options.engine.images)
+            images: options.engine.images, group: group)
         clock.end("model")
         let engine = try model.makeEngine(options.engine)
         clock.end("engine")

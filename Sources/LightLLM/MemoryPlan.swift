@@ -64,7 +64,7 @@ public struct MemoryPlan: Sendable, Equatable {
         let backend = CPUBackend(threads: options.threads, kernels: .idle)
         let imageBackend = CPUBackend(threads: options.threads, kernels: .idle)
         let network = try Self.rehearsed(
-            checkpoint, options.weightFormat, options.head, on: backend,
+            checkpoint, options.weightFormat, options.head, options.shard, on: backend,
             images: options.images.map {
                 ImageUse(backend: imageBackend, mostTokens: $0.mostTokens)
             })
@@ -88,13 +88,13 @@ public struct MemoryPlan: Sendable, Equatable {
 
     /// The model with weights of the right sizes and no values.
     private static func rehearsed(
-        _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, on backend: CPUBackend,
-        images: ImageUse? = nil
+        _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, _ shard: Shard,
+        on backend: CPUBackend, images: ImageUse? = nil
     ) throws -> any LanguageModel {
         try buildModel(
             checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) },
             head: head,
-            images: images)
+            images: images, group: PlannedCommunicator(shard))
     }
 
     /// Weights, the busiest moment with pixels and patches beside the backend's memory, and features.
@@ -111,12 +111,12 @@ public struct MemoryPlan: Sendable, Equatable {
             + 4 * encoder.width * rows
     }
 
-    /// Bytes of packed weights when projections are stored in `format`.
+    /// Bytes of a shard's packed weights when projections are stored in `format`.
     static func weightBytes(
-        _ checkpoint: any Checkpoint, _ format: WeightFormat, _ head: ModelHead
+        _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, _ shard: Shard
     ) throws -> Int {
         let backend = CPUBackend(threads: 1, kernels: .idle)
-        return try withExtendedLifetime(rehearsed(checkpoint, format, head, on: backend)) {
+        return try withExtendedLifetime(rehearsed(checkpoint, format, head, shard, on: backend)) {
             backend.memoryUse.weights
         }
     }

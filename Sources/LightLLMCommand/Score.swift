@@ -16,8 +16,9 @@ struct Score: AsyncParsableCommand {
 
     @OptionGroup var model: ModelArguments
 
-    @Option(name: .customLong("prompt_ids"), help: "Token ids, separated by commas.")
-    var promptIDs: String
+    @Option(
+        name: .customLong("prompt_ids"), help: "Token ids, separated by commas; may be given several times.")
+    var promptIDs: [String]
 
     @Option(
         name: .customLong("images"),
@@ -32,6 +33,7 @@ struct Score: AsyncParsableCommand {
         help: "How the cache stores keys and values: float32, float16, bfloat16 or int8.")
     var cacheType = "float32"
 
+    @OptionGroup var ranks: RankArguments
     @OptionGroup var quantization: QuantizationArguments
 
     @Flag(name: .customLong("logits"), help: "Also print the logits after the prompt.")
@@ -41,23 +43,44 @@ struct Score: AsyncParsableCommand {
         try require(
             CacheElement(name: cacheType) != nil, "kv_cache_dtype", "float32, float16, bfloat16 or int8",
             cacheType)
+        try require(!promptIDs.isEmpty, "prompt_ids", "given", "nothing")
+        try require(
+            images == nil || promptIDs.count == 1, "prompt_ids", "given once with --images",
+            "\(promptIDs.count) times")
     }
 
     func run() async throws {
-        let loaded = try LoadedModel(
-            path: await localModel(model.modelDirectory), device: model.device, threads: model.threads,
-            weightFormat: quantization.format(), images: images.map { _ in ImageOptions() })
-        let stage = loaded.makeImageStage()
-        let illustrated = try await illustrated(parsedPrompt(), stage)
-        let prompt = illustrated.tokens
-        var request = GenerationRequest(prompt: prompt, maxNewTokens: max(maxNewTokens, 1))
-        request.images = illustrated.images
-        (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
+        let ranks = try RankProcess.join(ranks)
+        ranks?.endWithGroup()
+        let path = try await localModel(model.modelDirectory)
         var options = EngineOptions()
+        (options.device, options.threads) = (model.device, model.threads ?? ranks?.threads)
+        options.weightFormat = try quantization.format()
         options.cacheElement = CacheElement(name: cacheType)
-        options.maxRequestTokens = prompt.count + request.maxNewTokens
+        // The others' caches are no larger than that of the one who knows how many tokens images become.
+        if let ranks, ranks.isFollower { return try ranks.follow(path, options) }
+        let loaded = try LoadedModel(
+            path: path, device: options.device, threads: options.threads, weightFormat: options.weightFormat,
+            images: images.map { _ in ImageOptions() }, group: ranks?.group)
+        let stage = loaded.makeImageStage()
+        var requests: [GenerationRequest] = []
+        for text in promptIDs { requests.append(try await request(text, stage)) }
+        options.maxRequestTokens = requests.map { $0.prompt.count + $0.maxNewTokens }.max()
         options.maxTotalTokens = options.maxRequestTokens
         let engine = try loaded.makeEngine(options)
+        for request in requests { try await score(request, on: engine) }
+        try await ranks?.leave(engine)
+    }
+
+    private func request(_ text: String, _ stage: ImageStage?) async throws -> GenerationRequest {
+        let illustrated = try await illustrated(parsed(text), stage)
+        var request = GenerationRequest(prompt: illustrated.tokens, maxNewTokens: max(maxNewTokens, 1))
+        request.images = illustrated.images
+        (request.scoresPrompt, request.reportsLogits, request.ignoresEndTokens) = (true, true, true)
+        return request
+    }
+
+    private func score(_ request: GenerationRequest, on engine: Engine) async throws {
         var scored: [ScoredToken] = [], generated: [ScoredToken] = [], logits: [Float] = []
         for await event in try engine.submit(request) {
             switch event {
@@ -82,8 +105,8 @@ struct Score: AsyncParsableCommand {
             filling: prompt, with: await stage.ready(encoded), stage.marks)
     }
 
-    private func parsedPrompt() throws -> [Int32] {
-        try promptIDs.split(separator: ",", omittingEmptySubsequences: false).map { word in
+    private func parsed(_ text: String) throws -> [Int32] {
+        try text.split(separator: ",", omittingEmptySubsequences: false).map { word in
             guard let id = Int32(word.trimmingPrefix(" ")) else {
                 throw ValidationError("--prompt_ids: expected token ids separated by commas, found '\(word)'")
             }

@@ -21,6 +21,7 @@ struct Serve: AsyncParsableCommand {
     func validate() throws { try startup.validate(maxRequestTokens: arguments.maxRequestTokens) }
 
     func run() async throws {
+        let ranks = try RankProcess.join(arguments.ranks)
         let start = ContinuousClock.now
         let environment = try ServerEnvironment(ProcessInfo.processInfo.environment)
         startup.bootstrapLog()
@@ -31,9 +32,12 @@ struct Serve: AsyncParsableCommand {
         var options = try arguments.options()
         embedding.apply(to: &options)
         options.truncation = startup.truncation
+        options.engine.threads = options.engine.threads ?? ranks?.threads
+        let path = try await localModel(arguments.modelDirectory)
+        ranks?.endWithGroup()
+        if let ranks, ranks.isFollower { return try ranks.follow(path, options.engine) }
         options.engine.images = media.engine
-        let loaded = try LoadedTextModel(
-            path: await localModel(arguments.modelDirectory), options: options)
+        let loaded = try LoadedTextModel(path: path, options: options, group: ranks?.group)
         var generator = loaded.generator
         environment.apply(to: &generator)
         guard !arguments.usesRewardModel || generator.engine.scoresTexts else {
@@ -74,6 +78,7 @@ struct Serve: AsyncParsableCommand {
         let scheme = configuration.tls == nil ? "http" : "https"
         try await server.run { port in announce(scheme, host, port, model) }
         options.engine.trace?.flush()
+        try await ranks?.leave(generator.engine)
     }
 
     private func report(_ loaded: LoadedTextModel, _ engine: EngineConfiguration) {

@@ -17,8 +17,7 @@ struct ServeArguments: ParsableArguments {
     @Option(name: .customLong("port"), help: "The port to listen on.")
     var port = 8000
 
-    @Option(name: .customLong("tp"), help: "Tensor parallelism; 1 for now.")
-    var tensorParallelism = 1
+    @OptionGroup var ranks: RankArguments
 
     @Option(
         name: .customLong("max_total_token_num"),
@@ -140,8 +139,6 @@ struct ServeArguments: ParsableArguments {
     func validate() throws {
         try require((0...65_535).contains(port), "port", "between 0 and 65535", port)
         try require(
-            tensorParallelism == 1, "tp", "1 (several ranks are not supported yet)", tensorParallelism)
-        try require(
             memoryFraction > 0 && memoryFraction < 1, "mem_fraction", "between 0 and 1", memoryFraction)
         let largest = Int(Int32.max)
         try require(
@@ -235,6 +232,8 @@ struct ServeArguments: ParsableArguments {
         options.engine.cacheElement = cacheElement
         options.engine.weightFormat = try quantization.format()
         (options.engine.device, options.engine.threads) = (device, threads)
+        // What a plan counts; no part is larger than the last.
+        options.engine.shard = Shard(index: ranks.size - 1, of: ranks.size)
         options.engine.trace = try profile.map { try StepTrace(path: $0) }
         answers.apply(to: &options)
         if !endTokens.isEmpty { options.endTokens = endTokens }

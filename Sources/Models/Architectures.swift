@@ -33,13 +33,14 @@ public struct ImageUse: Sendable {
 }
 
 /// Builds the model that a checkpoint's config.json asks for, with every tensor accounted for; projections are
-/// kept as `storage` says, or as the checkpoint has them. With `images` a model that has a part that sees looks at images;
-/// without, it only reads.
+/// kept as `storage` says, or as the checkpoint has them. Only the part of the weights that falls to this member of
+/// `group` is kept. With `images` a model that has a part that sees looks at images; without, it only reads.
 ///
-/// Throws `ConfigError`, `RotaryError` or `CheckpointError`, each naming what it expected and found.
+/// Throws `ConfigError`, `RotaryError`, `CheckpointError` or `SplitError`, each naming what it expected and found.
 public func buildModel(
     _ checkpoint: any Checkpoint, on backend: any Backend, storage: WeightStorage? = nil,
-    head: ModelHead = .ofCheckpoint, images: ImageUse? = nil
+    head: ModelHead = .ofCheckpoint, images: ImageUse? = nil,
+    group: any Communicator = SingleCommunicator()
 ) throws -> any LanguageModel {
     let className = checkpoint.configuration["architectures"]?.array?.first?.string
     guard
@@ -50,13 +51,13 @@ public func buildModel(
             checkpoint.configuration["model_type"]?.string,
             supported: architectures.flatMap { $0.modelTypes })
     }
-    return try architecture.load(checkpoint, on: backend, storage, head, images)
+    return try architecture.load(checkpoint, on: backend, storage, head, images, group)
 }
 
 extension Architecture {
     fileprivate static func load(
         _ checkpoint: any Checkpoint, on backend: any Backend, _ storage: WeightStorage?,
-        _ head: ModelHead, _ images: ImageUse?
+        _ head: ModelHead, _ images: ImageUse?, _ group: any Communicator
     ) throws -> any LanguageModel {
         var configuration = try completed(checkpoint.configuration, of: checkpoint)
         if let most = images?.mostTokens {
@@ -68,7 +69,9 @@ extension Architecture {
         let store = WeightStore(JoinedCheckpoint.join(checkpoint, companions), storage: storage)
         let model = try build(
             config,
-            Parameters(WeightScope(store), backend: backend, head: head, imageBackend: images?.backend))
+            Parameters(
+                WeightScope(store), backend: backend, head: head, imageBackend: images?.backend,
+                group: group))
         try store.finish(ignoring: { ignores($0, config) })
         return model
     }

@@ -29,13 +29,8 @@ extension DecoderConfig {
         _ weights: Parameters, _ details: GroupedQueryAttention.Details, layer: Int
     ) throws -> GroupedQueryAttention {
         try GroupedQueryAttention(
-            qkv: Linear(
-                stacking: [
-                    (weights["q_proj"], heads.queryWidth), (weights["k_proj"], heads.keyValueWidth),
-                    (weights["v_proj"], heads.keyValueWidth),
-                ], inputs: hiddenSize),
-            output: Linear(weights["o_proj"], inputs: heads.queryWidth, outputs: hiddenSize),
-            heads: heads, details, layer: layer)
+            .separate(query: weights["q_proj"], key: weights["k_proj"], value: weights["v_proj"]),
+            output: weights["o_proj"], width: hiddenSize, heads: heads, details, layer: layer)
     }
 
     func mlp(_ weights: Parameters) throws -> GatedMLP {

@@ -37,10 +37,6 @@ public struct DecoderConfig: Decodable, Sendable {
     var rmsEpsilon: Float { rmsNormEps ?? 1e-6 }
     var layerEpsilon: Float { layerNormEps ?? 1e-5 }
 
-    var cacheLayout: CacheLayout {
-        heads.cacheLayout(layers: numHiddenLayers)
-    }
-
     /// The same with a family's own defaults for what the checkpoint leaves out.
     func defaulting(
         rmsNormEps: Float? = nil, ropeTheta: Float? = nil, headDim: Int? = nil

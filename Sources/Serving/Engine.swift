@@ -1,5 +1,6 @@
 import Foundation
 public import Layers
+public import Ranks
 import Scheduling
 import Synchronization
 public import Tensors
@@ -19,11 +20,13 @@ public final class Engine: Sendable {
     private let mailbox = Mailbox()
     private let nextID = Atomic<UInt64>(0)
     private let isStopped = Atomic<Bool>(false)
+    private let thread = ThreadState()
     private let published: PublishedStatistics
 
-    /// Allocates the cache and starts the thread.
+    /// Allocates the cache and starts the thread. The other ranks of `group` are told every step.
     public init(
-        model: any LanguageModel, backend: any Backend, configuration: EngineConfiguration
+        model: any LanguageModel, backend: any Backend, configuration: EngineConfiguration,
+        group: RankGroup? = nil
     ) throws(CacheMemoryError) {
         (self.configuration, vocabularySize) = (configuration, model.vocabularySize)
         (output, outputWidth) = (model.output, model.outputWidth)
@@ -34,18 +37,20 @@ public final class Engine: Sendable {
         let (mailbox, published, limits) = (mailbox, published, configuration.limits)
         let (trace, policy) = (configuration.trace, configuration.policy)
         let sharesPrefixes = configuration.sharesPrefixes
-        let thread = Thread {
+        let thread = Thread { [state = self.thread] in
             let pool = SlotPool(capacity: cache.slots)
             var loop = EngineLoop(
                 model: model, backend: backend, cache: cache,
                 scheduler: Scheduler(
                     pool: pool, limits: limits, policy: policy, sharesPrefixes: sharesPrefixes),
-                mailbox: mailbox, published: published, trace: trace)
+                mailbox: mailbox, published: published, trace: trace, group: group)
             loop.run()
+            state.hasEnded.store(true, ordering: .releasing)
         }
         thread.name = "lightllm-engine"
         thread.stackSize = 8 << 20
         thread.start()
+        group?.health.onFailure { mailbox.post(.fail(.engineFailed("\($0)"))) }
     }
 
     /// Whether the model says how good a text is, and not how it goes on.
@@ -138,11 +143,19 @@ public final class Engine: Sendable {
 
     public var statistics: EngineStatistics { published.current.withLock { $0 } }
 
+    /// Whether the thread has come to its end, and with it every exchange with other ranks.
+    public var hasEnded: Bool { thread.hasEnded.load(ordering: .acquiring) }
+
     /// Ends every request and the thread.
     public func stop() {
         isStopped.store(true, ordering: .relaxed)
         mailbox.post(.stop)
     }
+}
+
+/// What is known of an engine's thread.
+private final class ThreadState: Sendable {
+    let hasEnded = Atomic<Bool>(false)
 }
 
 /// Statistics as the engine's thread last published them.

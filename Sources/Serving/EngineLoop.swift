@@ -1,4 +1,5 @@
 import Layers
+import Ranks
 import Scheduling
 import Synchronization
 import Tensors
@@ -11,6 +12,8 @@ struct EngineLoop: ~Copyable {
     var scheduler: Scheduler
     let mailbox: Mailbox
     let published: PublishedStatistics
+    /// The other ranks, which compute every step too.
+    let group: RankGroup?
     private var requests: [SequenceID: ActiveRequest] = [:]
     private var statistics = EngineStatistics()
     private var isStopped = false
@@ -32,8 +35,10 @@ struct EngineLoop: ~Copyable {
 
     init(
         model: any LanguageModel, backend: any Backend, cache: any KeyValueCache,
-        scheduler: consuming Scheduler, mailbox: Mailbox, published: PublishedStatistics, trace: StepTrace?
+        scheduler: consuming Scheduler, mailbox: Mailbox, published: PublishedStatistics, trace: StepTrace?,
+        group: RankGroup?
     ) {
+        self.group = group
         (self.model, self.backend, self.cache) = (model, backend, cache)
         (self.mailbox, self.published) = (mailbox, published)
         self.scheduler = scheduler
@@ -61,6 +66,7 @@ struct EngineLoop: ~Copyable {
             abandon(late, failure)
         } else {
             outbox.finish(requests.values.map(\.events) + late)
+            group?.channel.leave()
         }
         clock?.trace.flush()
     }
@@ -107,6 +113,9 @@ struct EngineLoop: ~Copyable {
             statistics.cancelledRequests += 1
         case .stop:
             isStopped = true
+        case .fail(let failure):
+            statistics.failure = failure
+            isStopped = true
         }
     }
 
@@ -122,6 +131,8 @@ struct EngineLoop: ~Copyable {
         let start = ContinuousClock.now
         let logits = compute(step)
         builder.removeAll()
+        // What was computed without another rank means nothing.
+        if let failure = group?.health.failure { return obey(.fail(.engineFailed("\(failure)"))) }
         sample(step, logits)
         clock?.end(.sample, rows: logits.rows)
         if let failure = backend.failure {
@@ -144,6 +155,7 @@ struct EngineLoop: ~Copyable {
     private mutating func compute(_ step: Step) -> Matrix {
         let pass = builder.build(step, cache: cache, backend: backend) { requests[$0] }
         clock?.end(.build, rows: step.tokenCount)
+        group?.channel.send(StepMessage.encode(pass))
         let logits = model(pass)
         clock?.end(.forward, rows: step.tokenCount)
         return logits

@@ -6,6 +6,8 @@ enum Command: Sendable {
     case submit(SequenceTicket)
     case cancel(UInt64)
     case stop
+    /// The engine cannot go on.
+    case fail(RequestError)
 }
 
 /// Carries commands to the engine's thread.

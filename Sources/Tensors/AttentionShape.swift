@@ -19,9 +19,11 @@ public struct AttentionShape: Sendable, Equatable {
         public let positions: Int
         /// How many blocks, its own included, a query sees in any case.
         public let near: Int
-        /// Of those before, head `h` sees block `b` when `b + 1 + h * headStep` is a multiple of this.
+        /// Of those before, head `h` sees block `b` when `b + 1 + (firstHead + h) * headStep` is a multiple of this.
         public let stride: Int
         public let headStep: Int
+        /// What the first head counts as.
+        public var firstHead = 0
 
         public init(positions: Int, near: Int, stride: Int, headStep: Int) {
             precondition(positions.isMultiple(of: 32) && positions > 0 && stride > 0, "pattern of blocks")
@@ -31,7 +33,8 @@ public struct AttentionShape: Sendable, Equatable {
         /// Whether a query of head `head` sees the block that `key` is in.
         public func sees(key: Int, from query: Int, head: Int) -> Bool {
             let block = key / positions
-            return query / positions - block < near || (block + 1 + head * headStep).isMultiple(of: stride)
+            return query / positions - block < near
+                || (block + 1 + (firstHead + head) * headStep).isMultiple(of: stride)
         }
     }
 
@@ -73,6 +76,12 @@ extension AttentionShape.Reach {
         if case .causalBlocks(let pattern) = self { pattern } else { nil }
     }
 
+    /// The same for heads that are a model's from number `head` on.
+    public func from(head: Int) -> AttentionShape.Reach {
+        guard var pattern else { return self }
+        pattern.firstHead = head
+        return .causalBlocks(pattern)
+    }
     /// Whether a query's own position bounds what it sees.
     public var isCausal: Bool { self != .everything }
 

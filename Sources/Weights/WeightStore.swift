@@ -22,6 +22,8 @@ public final class WeightStore: Sendable {
 
     public func contains(_ name: String) -> Bool { names.contains(stored(name)) }
 
+    fileprivate var roundsOnLoad: Bool { storage != nil }
+
     /// What the checkpoint calls the tensor.
     private func stored(_ name: String) -> String { naming.stored(name) }
 
@@ -33,7 +35,7 @@ public final class WeightStore: Sendable {
     fileprivate func disregard(_ name: String) { used.withLock { _ = $0.insert(stored(name)) } }
 
     fileprivate func encoding(_ name: String) throws(CheckpointError) -> Encoding? {
-        try checkpoint.tensor(stored(name))?.encoding
+        try checkpoint.layout.tensor(stored(name))?.encoding
     }
 
     /// The tensor `name`, which must have `shape`.
@@ -72,6 +74,9 @@ public struct WeightScope: Sendable {
     public var unconverted: WeightScope { WeightScope(store, path: path, converts: false) }
 
     public func contains(_ leaf: String) -> Bool { store.contains(full(leaf)) }
+
+    /// Whether projections may be kept with fewer bits than the checkpoint has.
+    var roundsOnLoad: Bool { store.roundsOnLoad }
 
     /// How `leaf` is stored; nil when there is none.
     public func encoding(_ leaf: String) throws(CheckpointError) -> Encoding? {

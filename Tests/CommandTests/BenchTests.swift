@@ -68,7 +68,7 @@ private let tinyModel = URL(fileURLWithPath: #filePath).deletingLastPathComponen
         ["serve", "--goodput", "ttft:nan"],
         ["serve", "--backend", "lightllm", "--goodput", "ttft:1"], ["serve", "--backend", "vllm"],
         ["serve", "--percentile_metrics", "odd"], ["serve", "--metric_percentiles", "101"],
-        ["serve", "--request_rate", "nan"], ["static", "--model_dir", "m", "--world_size", "2"],
+        ["serve", "--request_rate", "nan"], ["static", "--model_dir", "m", "--world_size", "0"],
         ["serve", "--extra_body", "[]"], ["serve", "--vocab_size", "1"],
     ])
     func badValuesAreRefused(_ arguments: [String]) {

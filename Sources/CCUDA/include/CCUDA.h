@@ -45,6 +45,15 @@ typedef struct { cublasLtMatmulAlgo_t algo; size_t workspaceSize; cublasStatus_t
 #define CC_BLAS(real) int
 #endif
 // cudaStream_t and CUstream are the same pointer type.
+#if defined(CCUDA_REAL_HEADERS) && __has_include(<nccl.h>)
+#include <nccl.h>
+#define CC_NCCL(real) real
+#else
+#define CC_NCCL(real) int
+typedef int ncclResult_t;
+typedef struct ccuda_nccl *ncclComm_t;
+typedef struct { char internal[128]; } ncclUniqueId;
+#endif
 
 // X(field, symbol, result, arguments)
 #define CCUDA_DRIVER(X) \
@@ -129,6 +138,17 @@ typedef struct { cublasLtMatmulAlgo_t algo; size_t workspaceSize; cublasStatus_t
       const void *b, cublasLtMatrixLayout_t bl, const void *beta, const void *c, cublasLtMatrixLayout_t cl, void *dd, cublasLtMatrixLayout_t dl, \
       const cublasLtMatmulAlgo_t *algo, void *ws, size_t wsn, CUstream s))
 
+#define CCUDA_NCCL(X) \
+  X(getUniqueId, ncclGetUniqueId, ncclResult_t, (ncclUniqueId *id)) \
+  X(getErrorString, ncclGetErrorString, const char *, (ncclResult_t r)) \
+  X(commInitRank, ncclCommInitRank, ncclResult_t, (ncclComm_t *c, int n, ncclUniqueId id, int rank)) \
+  X(commDestroy, ncclCommDestroy, ncclResult_t, (ncclComm_t c)) \
+  X(allGather, ncclAllGather, ncclResult_t, (const void *s, void *r, size_t n, CC_NCCL(ncclDataType_t) t, ncclComm_t c, CUstream stream)) \
+  X(send, ncclSend, ncclResult_t, (const void *s, size_t n, CC_NCCL(ncclDataType_t) t, int to, ncclComm_t c, CUstream stream)) \
+  X(receive, ncclRecv, ncclResult_t, (void *r, size_t n, CC_NCCL(ncclDataType_t) t, int from, ncclComm_t c, CUstream stream)) \
+  X(groupStart, ncclGroupStart, ncclResult_t, (void)) \
+  X(groupEnd, ncclGroupEnd, ncclResult_t, (void))
+
 #ifdef __clang__
 #pragma clang diagnostic ignored "-Wnullability-completeness"
 #define CC_NONNULL _Nonnull   // a resolved table has every entry, so Swift calls need no unwrapping
@@ -140,6 +160,7 @@ typedef struct { cublasLtMatmulAlgo_t algo; size_t workspaceSize; cublasStatus_t
 typedef struct ccuda_driver_api { CCUDA_DRIVER(CCUDA_FIELD) } ccuda_driver_api;
 typedef struct ccuda_nvrtc_api { CCUDA_NVRTC(CCUDA_FIELD) } ccuda_nvrtc_api;
 typedef struct ccuda_cublaslt_api { CCUDA_CUBLASLT(CCUDA_FIELD) } ccuda_cublaslt_api;
+typedef struct ccuda_nccl_api { CCUDA_NCCL(CCUDA_FIELD) } ccuda_nccl_api;
 
 enum { CCUDA_ATTR_MP_COUNT = 16, CCUDA_ATTR_CC_MAJOR = 75, CCUDA_ATTR_CC_MINOR = 76, CCUDA_ATTR_L2_BYTES = 38,
        CCUDA_ATTR_SMEM_OPTIN = 97, CCUDA_FUNC_ATTR_MAX_DYN_SMEM = 8, CCUDA_CAPTURE_THREAD_LOCAL = 1,
@@ -152,4 +173,5 @@ char *ccuda_open(const char *path, void **handle);
 char *ccuda_resolve_driver(void *handle, ccuda_driver_api *out);
 char *ccuda_resolve_nvrtc(void *handle, ccuda_nvrtc_api *out);
 char *ccuda_resolve_cublaslt(void *handle, ccuda_cublaslt_api *out);
+char *ccuda_resolve_nccl(void *handle, ccuda_nccl_api *out);
 #endif

@@ -40,7 +40,7 @@ struct Attention {
     // What a score loses for each position between key and query, one for each query head; or null.
     const float *slopes;
     // A pattern of blocks (see AttentionShape.BlockPattern), where they have positions.
-    int block_positions, near_blocks, block_stride, head_step;
+    int block_positions, near_blocks, block_stride, head_step, head_shift;
     // From the position of a row to that of the next: 1, or 0 when all stand at the sequence's last and see it all.
     int row_step;
 };
@@ -50,11 +50,11 @@ struct Attention {
         const bf16 *value_scales, const i32 *slots, const Task *tasks, float *y, i64 y_stride, void *packed, \
         i64 packed_stride, float *states, int packed_type, int query_heads, int heads, int key_width, int value_width, \
         int window, float scale, float softcap, const float *slopes, int block_positions, int near_blocks, \
-        int block_stride, int head_step, int row_step
+        int block_stride, int head_step, int head_shift, int row_step
 #define ATTENTION_ARGUMENTS \
     { q, q_stride, keys, values, key_scales, value_scales, slots, tasks, y, y_stride, packed, packed_stride, states, \
       packed_type, query_heads, heads, key_width, value_width, window, scale, softcap, slopes, block_positions, \
-      near_blocks, block_stride, head_step, row_step }
+      near_blocks, block_stride, head_step, head_shift, row_step }
 
 // The first position that a query sees.
 static __device__ __forceinline__ int first_key(int position, int window) {
@@ -72,7 +72,7 @@ static __device__ __forceinline__ float score_of(const Attention &a, float produ
 static __device__ __forceinline__ bool sees(const Attention &a, int head, int position, int key) {
     if (!a.block_positions) return true;
     const int block = key / a.block_positions;
-    return position / a.block_positions - block < a.near_blocks || (block + 1 + head * a.head_step) % a.block_stride == 0;
+    return position / a.block_positions - block < a.near_blocks || (block + 1 + a.head_shift + head * a.head_step) % a.block_stride == 0;
 }
 
 // Factors of a state with maximum `m` that is merged with one of maximum `other`, and of the other.

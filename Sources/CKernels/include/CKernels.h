@@ -158,12 +158,14 @@ typedef struct llm_attention {
     /// One for each query head, or null: a score loses this much for each position between query and key.
     const float *_Nullable slopes;
     /// Blocks of this many positions, a multiple of 32; 0 when rows see all blocks. A row sees its own and the
-    /// `near_blocks - 1` before; of those before, query head `h` sees block `b` when `b + 1 + h * head_step` is
+    /// `near_blocks - 1` before; of those before, query head `h` sees block `b` when `b + 1 +
+    /// (first_head + h) * head_step` is
     /// a multiple of `block_stride`.
     size_t block_positions;
     size_t near_blocks;
     size_t block_stride;
     size_t head_step;
+    size_t first_head;
     /// Room for `attention_scratch` elements.
     float *scratch;
     /// Where the state of a part goes, of one alone; or null when the parts are all there is: then `y` is

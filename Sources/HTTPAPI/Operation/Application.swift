@@ -88,6 +88,10 @@ extension Server {
                 }
                 return false
             }
+            tasks.addTask {
+                try await FailureMonitor(engine: generator.engine).run()
+                return false
+            }
             while let isServed = try await tasks.next(), !isServed {}
         }
     }

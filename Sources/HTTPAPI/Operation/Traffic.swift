@@ -82,6 +82,18 @@ public enum ServerFailure: Error, CustomStringConvertible {
     }
 }
 
+/// Ends the server when its engine has failed, once those who waited for it know.
+struct FailureMonitor {
+    let engine: Engine
+    let grace = Duration.seconds(1)
+
+    func run() async throws {
+        while engine.statistics.failure == nil { try await Task.sleep(for: .milliseconds(100)) }
+        try await Task.sleep(for: grace)
+        if let failure = engine.statistics.failure { throw ServerFailure.engine(failure) }
+    }
+}
+
 /// Ends the server when its engine makes no progress, so that whoever started the process can start another.
 struct HealthMonitor: Service {
     let engine: Engine

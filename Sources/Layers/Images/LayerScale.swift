@@ -25,6 +25,8 @@ public struct ScaledAttention: Attention {
         scale.apply(to: y)
         return y
     }
+
+    public func cacheLayout(layers: Int) -> CacheLayout { attention.cacheLayout(layers: layers) }
 }
 
 /// A feed-forward whose result is scaled column by column.

@@ -1,4 +1,5 @@
 public import Tensors
+import Weights
 
 /// Learned queries that look at the patches of an image, and become as many features (arXiv 2308.12966): attention
 /// across, with positions on the queries and on the keys but not on the values.
@@ -83,12 +84,13 @@ extension Linear {
     private init(_ weight: HostWeight, _ bias: HostWeight, _ parameters: Parameters) {
         self.weight = parameters.backend.makeWeight([weight])
         self.bias = parameters.backend.makeVector([bias])
+        group = nil
     }
 
     /// `y = x W`, as the checkpoint has the matrix `leaf` the other way round.
     public init(transposing parameters: Parameters, _ leaf: String, inputs: Int, outputs: Int) throws {
         let matrix = try parameters.matrix(leaf, outputs: inputs, inputs: outputs)
         weight = parameters.backend.makeWeight([matrix.transposed(parameters.backend)])
-        bias = nil
+        (bias, group) = (nil, nil)
     }
 }

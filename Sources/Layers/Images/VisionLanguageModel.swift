@@ -15,6 +15,7 @@ public struct VisionLanguageModel: LanguageModel {
     public var output: ModelOutput { text.output }
     public var outputWidth: Int { text.outputWidth }
     public var longestSequence: Int? { text.longestSequence }
+    public var featureWidth: Int? { text.featureWidth }
     public var positionAxes: Int { text.positionAxes }
 
     public func callAsFunction(_ pass: ForwardPass) -> Matrix { text(pass) }

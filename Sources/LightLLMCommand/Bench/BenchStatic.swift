@@ -31,8 +31,7 @@ struct BenchStatic: AsyncParsableCommand {
     @Option(name: .customLong("batch_size"), help: "Sequences that run together, or a list.")
     var batchSizes: IntegerList = [1]
 
-    @Option(name: .customLong("world_size"), help: "Devices that share the model; 1 for now.")
-    var worldSize = 1
+    @OptionGroup var ranks: RankArguments
 
     @OptionGroup var quantization: QuantizationArguments
 
@@ -52,22 +51,28 @@ struct BenchStatic: AsyncParsableCommand {
                     range.contains(value), flag, "between \(range.lowerBound) and \(range.upperBound)", value)
             }
         }
-        try require(worldSize == 1, "world_size", "1 (several ranks are not supported yet)", worldSize)
         try require((1...10_000).contains(repetitions), "repetitions", "between 1 and 10000", repetitions)
     }
 
     func run() async throws {
+        let ranks = try RankProcess.join(self.ranks)
+        ranks?.endWithGroup()
         let start = ContinuousClock.now
+        let (path, batches) = (try await localModel(model.modelDirectory), batches)
+        var options = StaticBatch.options(for: batches)
+        (options.device, options.threads) = (model.device, model.threads ?? ranks?.threads)
+        options.weightFormat = try quantization.format()
+        if let ranks, ranks.isFollower { return try ranks.follow(path, options) }
         let loaded = try LoadedModel(
-            path: await localModel(model.modelDirectory), device: model.device, threads: model.threads,
-            weightFormat: try quantization.format())
-        let batches = batches
-        let engine = try loaded.makeEngine(StaticBatch.options(for: batches))
+            path: path, device: options.device, threads: options.threads, weightFormat: options.weightFormat,
+            group: ranks?.group)
+        let engine = try loaded.makeEngine(options)
         let report = StaticReport(
             model: ModelSource(model.modelDirectory).modelName, backend: loaded.backend.name,
-            threads: model.threads ?? ProcessInfo.processInfo.activeProcessorCount, repetitions: repetitions,
+            threads: options.threads ?? ProcessInfo.processInfo.activeProcessorCount,
+            repetitions: repetitions,
             loadSeconds: (ContinuousClock.now - start) / .seconds(1))
-        let table = StaticTable(mode: quantization.quantType, worldSize: worldSize)
+        let table = StaticTable(mode: quantization.quantType, worldSize: self.ranks.size)
         if !printsJSON { printCapacity(engine) }
         var results: [StaticResult] = []
         for batch in batches {
@@ -75,6 +80,7 @@ struct BenchStatic: AsyncParsableCommand {
             print(printsJSON ? report.json(result, table).serialized : table.log(result))
             results.append(result)
         }
+        try await ranks?.leave(engine)
         guard !printsJSON else { return }
         print("\n" + table.markdown(results) + "\n")
         print(report.heading)

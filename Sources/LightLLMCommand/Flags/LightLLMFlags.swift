@@ -8,7 +8,7 @@ let lightLLMFlags: [FlagRow] = [
     .noted(
         "the server is one process, whose parts need no ports or sockets",
         values: [
-            "zmq_mode", "nccl_port", "nccl_host", "multinode_httpmanager_port", "multinode_router_gloo_port",
+            "zmq_mode", "multinode_httpmanager_port", "multinode_router_gloo_port",
         ]),
     .noted(
         "only servers that compute prompts and answers apart need it",
@@ -22,12 +22,17 @@ let lightLLMFlags: [FlagRow] = [
         ["HF"], because: "folders and files are recognised by what is in them",
         otherwise: "layer files of DeepSpeed are not read; expected HF", "load_way"),
     .accepts(
-        ["1"], because: "one rank computes everything",
+        ["1"], because: "ranks share out every request",
         otherwise: "several data-parallel ranks are not supported",
         "dp"),
-    .accepts(["1"], because: "one machine serves a model", otherwise: "one machine serves a model", "nnodes"),
     .accepts(
-        ["0"], because: "one machine serves a model", otherwise: "one machine serves a model", "node_rank"),
+        ["1"], because: "mpirun says which machines there are",
+        otherwise: "mpirun starts the ranks of all machines: mpirun -host a,b lightllm serve --tp 2", "nnodes"
+    ),
+    .accepts(
+        ["0"], because: "mpirun says which machine is which",
+        otherwise: "mpirun starts the ranks of all machines: mpirun -host a,b lightllm serve --tp 2",
+        "node_rank"),
     .noted(
         "prompts are always computed in parts, in the same steps as answers",
         flags: ["splitfuse_mode"]),

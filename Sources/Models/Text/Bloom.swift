@@ -23,9 +23,8 @@ public enum Bloom: Architecture {
                 )
                 let attention = try attention(index, config, weights["self_attention"])
                 let mlp = try PlainMLP(
-                    up: Linear(weights["mlp.dense_h_to_4h"], inputs: width, outputs: config.inner),
-                    down: Linear(weights["mlp.dense_4h_to_h"], inputs: config.inner, outputs: width),
-                    activation: .geluTanh)
+                    up: weights["mlp.dense_h_to_4h"], down: weights["mlp.dense_4h_to_h"], width: width,
+                    inner: config.inner, activation: .geluTanh)
                 guard config.applyResidualConnectionPostLayernorm != true else {
                     return NormedResidualLayer(
                         attentionNorm: norms.0, attention: attention, feedForwardNorm: norms.1,
@@ -36,8 +35,7 @@ public enum Bloom: Architecture {
             },
             norm: norm(weights["ln_f"]),
             head: OutputHead(weights["word_embeddings"], inputs: width, outputs: config.vocabSize),
-            rotations: [],
-            cache: config.heads.cacheLayout(layers: config.layers))
+            rotations: [])
     }
 
     private static func attention(
@@ -48,11 +46,8 @@ public enum Bloom: Architecture {
         details.slopes = ALiBi.slopes(heads: heads.query)
         let qkv = weights["query_key_value"]
         return try GroupedQueryAttention(
-            qkv: config.qkvIsStacked == true
-                ? Linear(qkv, inputs: width, outputs: 3 * width)
-                : Linear(qkv, inputs: width, outputs: 3 * width, order: heads.grouped),
-            output: Linear(weights["dense"], inputs: width, outputs: width), heads: heads, details,
-            layer: index)
+            config.qkvIsStacked == true ? .stacked(qkv) : .grouped(qkv), output: weights["dense"],
+            width: width, heads: heads, details, layer: index)
     }
 
     public static func ignores(_ tensor: String, _ config: BloomConfig) -> Bool { tensor == "lm_head.weight" }

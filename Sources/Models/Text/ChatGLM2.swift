@@ -19,22 +19,19 @@ public enum ChatGLM2: Architecture {
             head: OutputHead(
                 tree[config.tieWordEmbeddings == true ? "embedding.word_embeddings" : "output_layer"],
                 inputs: width, outputs: config.paddedVocabSize),
-            rotations: [rotation],
-            cache: config.heads.cacheLayout(layers: config.numLayers))
+            rotations: [rotation])
     }
 
     private static func layer(
         _ index: Int, _ config: ChatGLM2Config, _ rotation: Rotation, _ weights: Parameters
     ) throws -> any DecoderLayer {
-        let (own, mlp, heads) = (weights["self_attention"], weights["mlp"], config.heads)
-        let (width, inner) = (config.hiddenSize, config.ffnHiddenSize)
+        let (own, mlp, width) = (weights["self_attention"], weights["mlp"], config.hiddenSize)
         let attention = try GroupedQueryAttention(
-            qkv: Linear(own["query_key_value"], inputs: width, outputs: heads.stackedWidth),
-            output: Linear(own["dense"], inputs: heads.queryWidth, outputs: width), heads: heads,
+            .stacked(own["query_key_value"]), output: own["dense"], width: width, heads: config.heads,
             .init(rotation: rotation), layer: index)
         let gated = try GatedMLP(
-            gateUp: Linear(mlp["dense_h_to_4h"], inputs: width, outputs: 2 * inner),
-            down: Linear(mlp["dense_4h_to_h"], inputs: inner, outputs: width), activation: .silu)
+            gateUp: mlp["dense_h_to_4h"], down: mlp["dense_4h_to_h"], width: width,
+            inner: config.ffnHiddenSize, activation: .silu)
         let norms = (
             try config.norm(weights["input_layernorm"]), try config.norm(weights["post_attention_layernorm"])
         )

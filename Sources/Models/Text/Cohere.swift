@@ -24,7 +24,7 @@ public enum Cohere: Architecture {
             norm: shared.layerNorm(weights["model.norm"]),
             head: shared.head(
                 weights, tied: shared.tieWordEmbeddings ?? true, scale: config.logitScale ?? 0.0625),
-            rotations: [rotation], cache: shared.cacheLayout)
+            rotations: [rotation])
     }
 
     private static func attention(

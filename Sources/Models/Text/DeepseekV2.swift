@@ -26,8 +26,7 @@ public enum DeepseekV2: Architecture {
                         ? shared.mlp(weights["mlp"]) : experts(config, weights["mlp"]))
             },
             norm: shared.rmsNorm(weights["model.norm"]),
-            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation],
-            cache: config.geometry.cacheLayout(layers: shared.numHiddenLayers))
+            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation])
     }
 
     private static func experts(
@@ -37,7 +36,7 @@ public enum DeepseekV2: Architecture {
             config.shared, config.nRoutedExperts ?? 0, config.moeIntermediateSize ?? 0
         )
         return try MixtureOfExperts(
-            router: Linear(weights["gate"], inputs: shared.hiddenSize, outputs: count),
+            weights, router: Linear(weights["gate"], inputs: shared.hiddenSize, outputs: count),
             experts: ExpertWeights(
                 weights["experts"], count: count, width: shared.hiddenSize, inner: inner,
                 activation: shared.activation),

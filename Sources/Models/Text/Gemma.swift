@@ -23,8 +23,7 @@ public enum Gemma: Architecture {
                     feedForward: shared.mlp(weights["mlp"]))
             },
             norm: shared.rmsNorm(weights["model.norm"], offset: offset),
-            head: shared.head(weights, tied: config.tiesHead), rotations: [rotation],
-            cache: shared.cacheLayout)
+            head: shared.head(weights, tied: config.tiesHead), rotations: [rotation])
     }
 
     public static func ignores(_ tensor: String, _ config: ExtendedConfig<GemmaExtras>) -> Bool {
@@ -62,7 +61,7 @@ public enum Gemma2: Architecture {
             head: shared.head(
                 weights, tied: config.tiesHead,
                 softcap: config.cap(config.finalLogitSoftcapping, "finalLogitSoftcapping", usual: 30)),
-            rotations: [rotations.global, rotations.local], cache: shared.cacheLayout)
+            rotations: [rotations.global, rotations.local])
     }
 
     private static func attention(

@@ -23,26 +23,22 @@ public enum InternLM2: Architecture {
             layers: (0..<config.numHiddenLayers).map { index in
                 try layer(index, config, rotation, weights["model.layers.\(index)"])
             },
-            norm: config.rmsNorm(weights["model.norm"]), head: head, rotations: [rotation],
-            cache: config.cacheLayout)
+            norm: config.rmsNorm(weights["model.norm"]), head: head, rotations: [rotation])
     }
 
     private static func layer(
         _ index: Int, _ config: DecoderConfig, _ rotation: Rotation, _ weights: Parameters
     ) throws -> PreNormLayer {
-        let (attention, mlp) = (weights["attention"], weights["feed_forward"])
-        let (hidden, inner, heads) = (config.hiddenSize, config.intermediateSize, config.heads)
+        let attention = weights["attention"]
         return try PreNormLayer(
             attentionNorm: config.rmsNorm(weights["attention_norm"]),
             attention: GroupedQueryAttention(
-                qkv: Linear(
-                    attention["wqkv"], inputs: hidden, outputs: heads.stackedWidth, order: heads.grouped),
-                output: Linear(attention["wo"], inputs: heads.queryWidth, outputs: hidden),
-                heads: heads, .init(rotation: rotation), layer: index),
+                .grouped(attention["wqkv"]), output: attention["wo"], width: config.hiddenSize,
+                heads: config.heads, .init(rotation: rotation), layer: index),
             feedForwardNorm: config.rmsNorm(weights["ffn_norm"]),
             feedForward: GatedMLP(
-                gateUp: Linear(stacking: [(mlp["w1"], inner), (mlp["w3"], inner)], inputs: hidden),
-                down: Linear(mlp["w2"], inputs: inner, outputs: hidden), activation: config.activation))
+                weights["feed_forward"], .init(gate: "w1", up: "w3", down: "w2"), width: config.hiddenSize,
+                inner: config.intermediateSize, activation: config.activation))
     }
 
     public static func ignores(_ tensor: String, _ config: DecoderConfig) -> Bool {

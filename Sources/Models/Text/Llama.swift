@@ -19,8 +19,7 @@ public enum Llama: Architecture {
             layers: (0..<config.numHiddenLayers).map { index in
                 try layer(index, config, rotation, weights["model.layers.\(index)"])
             },
-            norm: config.rmsNorm(weights["model.norm"]), head: head, rotations: [rotation],
-            cache: config.cacheLayout)
+            norm: config.rmsNorm(weights["model.norm"]), head: head, rotations: [rotation])
     }
 
     private static func layer(

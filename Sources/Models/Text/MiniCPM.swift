@@ -26,7 +26,7 @@ public enum MiniCPM: Architecture {
             head: shared.head(
                 weights, tied: shared.tieWordEmbeddings ?? true,
                 scale: (config.dimModelBase ?? 1) / Float(shared.hiddenSize)),
-            rotations: [rotation], cache: shared.cacheLayout)
+            rotations: [rotation])
     }
 
     public static func ignores(_ tensor: String, _ config: ExtendedConfig<MiniCPMExtras>) -> Bool {

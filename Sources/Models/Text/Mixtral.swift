@@ -23,8 +23,7 @@ public enum Mixtral: Architecture {
                     feedForward: experts(config, weights["block_sparse_moe"]))
             },
             norm: shared.rmsNorm(weights["model.norm"]),
-            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation],
-            cache: shared.cacheLayout)
+            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation])
     }
 
     private static func experts(
@@ -32,7 +31,7 @@ public enum Mixtral: Architecture {
     ) throws -> MixtureOfExperts {
         let width = config.shared.hiddenSize
         return try MixtureOfExperts(
-            router: Linear(weights["gate"], inputs: width, outputs: config.numLocalExperts),
+            weights, router: Linear(weights["gate"], inputs: width, outputs: config.numLocalExperts),
             experts: ExpertWeights(
                 weights["experts"], .init(gate: "w1", up: "w3", down: "w2"), count: config.numLocalExperts,
                 width: width, inner: config.shared.intermediateSize, activation: config.shared.activation),

@@ -14,26 +14,23 @@ public enum Phi3: Architecture {
                 try layer(index, config, rotation, weights["model.layers.\(index)"])
             },
             norm: config.rmsNorm(weights["model.norm"]),
-            head: config.head(weights, tied: config.tiesHead), rotations: [rotation],
-            cache: config.cacheLayout)
+            head: config.head(weights, tied: config.tiesHead), rotations: [rotation])
     }
 
     private static func layer(
         _ index: Int, _ config: DecoderConfig, _ rotation: Rotation, _ weights: Parameters
     ) throws -> PreNormLayer {
         let (attention, mlp) = (weights["self_attn"], weights["mlp"])
-        let (hidden, inner, heads) = (config.hiddenSize, config.intermediateSize, config.heads)
         return try PreNormLayer(
             attentionNorm: config.rmsNorm(weights["input_layernorm"]),
             attention: GroupedQueryAttention(
-                qkv: Linear(attention["qkv_proj"], inputs: hidden, outputs: heads.stackedWidth),
-                output: Linear(attention["o_proj"], inputs: heads.queryWidth, outputs: hidden),
-                heads: heads, .init(rotation: rotation, reach: config.reach(layer: index)), layer: index),
+                .stacked(attention["qkv_proj"]), output: attention["o_proj"], width: config.hiddenSize,
+                heads: config.heads, .init(rotation: rotation, reach: config.reach(layer: index)),
+                layer: index),
             feedForwardNorm: config.rmsNorm(weights["post_attention_layernorm"]),
             feedForward: GatedMLP(
-                gateUp: Linear(mlp["gate_up_proj"], inputs: hidden, outputs: 2 * inner),
-                down: Linear(mlp["down_proj"], inputs: inner, outputs: hidden),
-                activation: config.activation))
+                gateUp: mlp["gate_up_proj"], down: mlp["down_proj"], width: config.hiddenSize,
+                inner: config.intermediateSize, activation: config.activation))
     }
 
     public static func ignores(_ tensor: String, _ config: DecoderConfig) -> Bool {

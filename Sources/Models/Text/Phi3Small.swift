@@ -29,33 +29,27 @@ public enum Phi3Small: Architecture {
                 config.tiesHead ? tree["embed_tokens"] : weights["lm_head"], inputs: width,
                 outputs: config.vocabSize, bias: config.logitBias,
                 scale: config.mupWidthMultiplier.map { 1 / $0 }),
-            rotations: [rotation], cache: config.heads.cacheLayout(layers: config.numHiddenLayers))
+            rotations: [rotation])
     }
 
     private static func attention(
         _ index: Int, _ config: Phi3SmallConfig, _ rotation: Rotation, _ weights: Parameters
     ) throws -> GroupedQueryAttention {
-        let (width, heads) = (config.hiddenSize, config.heads)
         var details = GroupedQueryAttention.Details(
             rotation: rotation, reach: config.reach(layer: index))
         if config.mupUseScaling ?? true {
-            details.scale = (config.mupAttnMultiplier ?? 1) / Float(heads.width)
+            details.scale = (config.mupAttnMultiplier ?? 1) / Float(config.heads.width)
         }
         return try GroupedQueryAttention(
-            qkv: Linear(
-                weights["query_key_value"], inputs: width, outputs: heads.stackedWidth, order: heads.grouped),
-            output: Linear(weights["dense"], inputs: heads.queryWidth, outputs: width), heads: heads,
-            details, layer: index)
+            .grouped(weights["query_key_value"]), output: weights["dense"], width: config.hiddenSize,
+            heads: config.heads, details, layer: index)
     }
 
     /// Gate and up projection alternate in the checkpoint.
     private static func mlp(_ config: Phi3SmallConfig, _ weights: Parameters) throws -> LimitedGatedMLP {
-        let (width, inner) = (config.hiddenSize, config.inner)
-        return try LimitedGatedMLP(
-            gateUp: Linear(
-                weights["up_proj"], inputs: width, outputs: 2 * inner,
-                order: [0, 1].flatMap { first in (0..<inner).map { 2 * $0 + first..<2 * $0 + first + 1 } }),
-            down: Linear(weights["down_proj"], inputs: inner, outputs: width), limit: config.gegeluLimit)
+        try LimitedGatedMLP(
+            gateUp: weights["up_proj"], down: weights["down_proj"], width: config.hiddenSize,
+            inner: config.inner, limit: config.gegeluLimit)
     }
 
     public static func ignores(_ tensor: String, _ config: Phi3SmallConfig) -> Bool {

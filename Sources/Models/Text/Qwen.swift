@@ -8,7 +8,7 @@ public enum Qwen: Architecture {
     public static let modelTypes = ["qwen"]
 
     public static func build(_ config: QwenConfig, _ weights: Parameters) throws -> some LanguageModel {
-        let (width, inner, heads) = (config.hiddenSize, config.intermediateSize / 2, config.heads)
+        let width = config.hiddenSize
         let tree = weights["transformer"]
         let rotation = config.rotation
         func norm(_ weights: Parameters) throws -> RMSNorm {
@@ -23,24 +23,18 @@ public enum Qwen: Architecture {
                 return try PreNormLayer(
                     attentionNorm: norm(weights["ln_1"]),
                     attention: GroupedQueryAttention(
-                        qkv: Linear(weights["attn.c_attn"], inputs: width, outputs: heads.stackedWidth),
-                        output: Linear(weights["attn.c_proj"], inputs: heads.queryWidth, outputs: width),
-                        heads: heads, details, layer: index),
+                        .stacked(weights["attn.c_attn"]), output: weights["attn.c_proj"], width: width,
+                        heads: config.heads, details, layer: index),
                     feedForwardNorm: norm(weights["ln_2"]),
                     feedForward: GatedMLP(
-                        // w2 is the gate.
-                        gateUp: Linear(
-                            stacking: [(weights["mlp.w2"], inner), (weights["mlp.w1"], inner)],
-                            inputs: width),
-                        down: Linear(weights["mlp.c_proj"], inputs: inner, outputs: width),
-                        activation: .silu))
+                        weights["mlp"], .init(gate: "w2", up: "w1", down: "c_proj"), width: width,
+                        inner: config.intermediateSize / 2, activation: .silu))
             },
             norm: norm(tree["ln_f"]),
             head: OutputHead(
                 config.tieWordEmbeddings == true ? tree["wte"] : weights["lm_head"], inputs: width,
                 outputs: config.vocabSize),
-            rotations: [rotation],
-            cache: config.heads.cacheLayout(layers: config.numHiddenLayers))
+            rotations: [rotation])
     }
 
     public static func ignores(_ tensor: String, _ config: QwenConfig) -> Bool {

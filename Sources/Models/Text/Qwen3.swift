@@ -19,8 +19,7 @@ public enum Qwen3: Architecture {
                     feedForward: config.mlp(weights["mlp"]))
             },
             norm: config.rmsNorm(weights["model.norm"]),
-            head: config.head(weights, tied: config.tiesHead), rotations: [rotation],
-            cache: config.cacheLayout)
+            head: config.head(weights, tied: config.tiesHead), rotations: [rotation])
     }
 
     static func attention(

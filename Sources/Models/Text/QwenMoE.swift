@@ -61,14 +61,13 @@ extension ExtendedConfig<QwenMoEExtras> {
                         ? shared.mlp(weights["mlp"]) : experts(weights["mlp"]))
             },
             norm: shared.rmsNorm(weights["model.norm"]),
-            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation],
-            cache: shared.cacheLayout)
+            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation])
     }
 
     private func experts(_ weights: Parameters) throws -> MixtureOfExperts {
         let (width, activation) = (shared.hiddenSize, shared.activation)
         return try MixtureOfExperts(
-            router: Linear(weights["gate"], inputs: width, outputs: self.numExperts),
+            weights, router: Linear(weights["gate"], inputs: width, outputs: self.numExperts),
             experts: ExpertWeights(
                 weights["experts"], count: self.numExperts, width: width, inner: self.moeIntermediateSize,
                 activation: activation),

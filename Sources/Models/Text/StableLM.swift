@@ -17,8 +17,7 @@ public enum StableLM: Architecture {
                 try layer(index, config, rotation, weights["model.layers.\(index)"])
             },
             norm: shared.layerNorm(weights["model.norm"]),
-            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation],
-            cache: shared.cacheLayout)
+            head: shared.head(weights, tied: shared.tiesHead), rotations: [rotation])
     }
 
     private static func layer(

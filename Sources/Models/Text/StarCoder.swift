@@ -7,7 +7,7 @@ public enum StarCoder: Architecture {
     public static let modelTypes = ["gpt_bigcode"]
 
     public static func build(_ config: StarCoderConfig, _ weights: Parameters) throws -> some LanguageModel {
-        let (width, inner, heads) = (config.nEmbd, config.inner, config.heads)
+        let width = config.nEmbd
         let tree = weights["transformer"]
         func norm(_ weights: Parameters) throws -> LayerNorm {
             try LayerNorm(weights, width: width, epsilon: config.layerNormEpsilon ?? 1e-5)
@@ -21,23 +21,19 @@ public enum StarCoder: Architecture {
                 return try PreNormLayer(
                     attentionNorm: norm(weights["ln_1"]),
                     attention: GroupedQueryAttention(
-                        qkv: Linear(
-                            weights["attn.c_attn"], inputs: width, outputs: heads.stackedWidth,
-                            order: heads.grouped),
-                        output: Linear(weights["attn.c_proj"], inputs: width, outputs: width),
-                        heads: heads, config.details, layer: index),
+                        .grouped(weights["attn.c_attn"]), output: weights["attn.c_proj"], width: width,
+                        heads: config.heads, config.details, layer: index),
                     feedForwardNorm: norm(weights["ln_2"]),
                     feedForward: PlainMLP(
-                        up: Linear(weights["mlp.c_fc"], inputs: width, outputs: inner),
-                        down: Linear(weights["mlp.c_proj"], inputs: inner, outputs: width),
+                        up: weights["mlp.c_fc"], down: weights["mlp.c_proj"], width: width,
+                        inner: config.inner,
                         activation: config.activationFunction ?? .geluTanh))
             },
             norm: norm(tree["ln_f"]),
             head: OutputHead(
                 config.tieWordEmbeddings ?? true ? tree["wte"] : weights["lm_head"], inputs: width,
                 outputs: config.vocabSize),
-            rotations: [],
-            cache: config.heads.cacheLayout(layers: config.nLayer))
+            rotations: [])
     }
 
     public static func ignores(_ tensor: String, _ config: StarCoderConfig) -> Bool {

@@ -11,7 +11,6 @@ public enum StarCoder2: Architecture {
         var shared = config.shared
         shared.layerNormEps = config.normEpsilon ?? shared.layerNormEps
         let rotation = try shared.rotation(weights)
-        let (hidden, inner) = (shared.hiddenSize, shared.intermediateSize)
         return try CausalDecoder(
             embedding: shared.embedding(weights),
             layers: (0..<shared.numHiddenLayers).map { [shared] index in
@@ -23,13 +22,12 @@ public enum StarCoder2: Architecture {
                         layer: index),
                     feedForwardNorm: shared.layerNorm(weights["post_attention_layernorm"]),
                     feedForward: PlainMLP(
-                        up: Linear(weights["mlp.c_fc"], inputs: hidden, outputs: inner),
-                        down: Linear(weights["mlp.c_proj"], inputs: inner, outputs: hidden),
-                        activation: shared.hiddenAct ?? .geluTanh))
+                        up: weights["mlp.c_fc"], down: weights["mlp.c_proj"], width: shared.hiddenSize,
+                        inner: shared.intermediateSize, activation: shared.hiddenAct ?? .geluTanh))
             },
             norm: shared.layerNorm(weights["model.norm"]),
             head: shared.head(weights, tied: shared.tieWordEmbeddings ?? true),
-            rotations: [rotation], cache: shared.cacheLayout)
+            rotations: [rotation])
     }
 
     public static func ignores(_ tensor: String, _ config: ExtendedConfig<StarCoder2Extras>) -> Bool {

@@ -45,18 +45,16 @@ struct CLIPTower: ImageTower {
         layers = try (0..<depth).map { index in
             let weights = weights["encoder.layers.\(index)"]
             let (attention, mlp) = (weights["self_attn"], weights["mlp"])
-            return PreNormLayer(
-                attentionNorm: try norm(weights["layer_norm1"]),
+            return try PreNormLayer(
+                attentionNorm: norm(weights["layer_norm1"]),
                 attention: GroupedQueryAttention(
-                    qkv: try Linear(
-                        stacking: ["q_proj", "k_proj", "v_proj"].map { (attention[$0], hidden) },
-                        inputs: hidden),
-                    output: try Linear(attention["out_proj"], inputs: hidden, outputs: hidden),
-                    heads: config.heads, .init(reach: .everything), layer: 0),
-                feedForwardNorm: try norm(weights["layer_norm2"]),
+                    .separate(
+                        query: attention["q_proj"], key: attention["k_proj"], value: attention["v_proj"]),
+                    output: attention["out_proj"], width: hidden, heads: config.heads,
+                    .init(reach: .everything), layer: 0),
+                feedForwardNorm: norm(weights["layer_norm2"]),
                 feedForward: PlainMLP(
-                    up: try Linear(mlp["fc1"], inputs: hidden, outputs: config.intermediateSize),
-                    down: try Linear(mlp["fc2"], inputs: config.intermediateSize, outputs: hidden),
+                    up: mlp["fc1"], down: mlp["fc2"], width: hidden, inner: config.intermediateSize,
                     activation: config.hiddenAct ?? .quickGelu))
         }
         cache = try PatchCache(

@@ -71,9 +71,8 @@ struct InternViT: ImageTower {
             embeddings["patch_embedding"], heads: vision.heads, patches: tilesAtOnce * (side * side + 1))
         let mlp = weights["mlp1"], inner = hidden * ratio * ratio
         projectorNorm = try LayerNorm(mlp["0"], width: inner, epsilon: 1e-5)
-        projector = PlainMLP(
-            up: try Linear(mlp["1"], inputs: inner, outputs: width),
-            down: try Linear(mlp["3"], inputs: width, outputs: width), activation: .gelu)
+        projector = try PlainMLP(
+            up: mlp["1"], down: mlp["3"], width: inner, inner: width, outputs: width, activation: .gelu)
     }
 
     func callAsFunction(_ patches: Matrix, tiles: Int) -> Matrix {
@@ -186,16 +185,14 @@ struct InternViTConfig: Decodable, Sendable, ValidatedConfig {
             attentionNorm: norm(weights["norm1"]),
             attention: ScaledAttention(
                 GroupedQueryAttention(
-                    qkv: Linear(attention["qkv"], inputs: hiddenSize, outputs: 3 * hiddenSize),
-                    output: Linear(attention["proj"], inputs: hiddenSize, outputs: hiddenSize),
-                    heads: heads, details, layer: 0),
+                    .stacked(attention["qkv"]), output: attention["proj"], width: hiddenSize, heads: heads,
+                    details, layer: 0),
                 by: LayerScale(weights, "ls1", width: hiddenSize)),
             feedForwardNorm: norm(weights["norm2"]),
             feedForward: ScaledFeedForward(
                 PlainMLP(
-                    up: Linear(weights["mlp.fc1"], inputs: hiddenSize, outputs: intermediateSize),
-                    down: Linear(weights["mlp.fc2"], inputs: intermediateSize, outputs: hiddenSize),
-                    activation: hiddenAct ?? .gelu),
+                    up: weights["mlp.fc1"], down: weights["mlp.fc2"], width: hiddenSize,
+                    inner: intermediateSize, activation: hiddenAct ?? .gelu),
                 by: LayerScale(weights, "ls2", width: hiddenSize)))
     }
 

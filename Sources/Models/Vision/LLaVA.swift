@@ -43,8 +43,7 @@ public enum LLaVA: Architecture {
         return try CLIPTower(
             vision, weights, depth: config.depth(of: vision), keepsClassToken: config.keepsClassToken,
             projector: PlainMLP(
-                up: Linear(projector[0], inputs: vision.hiddenSize, outputs: width),
-                down: Linear(projector[1], inputs: width, outputs: width),
+                up: projector[0], down: projector[1], width: vision.hiddenSize, inner: width, outputs: width,
                 activation: config.projectorHiddenAct ?? .gelu),
             width: width, normalization: config.preprocessorConfig.normalization(.clip))
     }

@@ -123,9 +123,8 @@ struct Qwen2VisionConfig: Decodable, Sendable, ValidatedConfig {
                 weights, width: width, inner: intermediateSize ?? 4 * width, activation: hiddenAct ?? .silu)
         }
         let inner = Int(Double(width) * (mlpRatio ?? 4))
-        return PlainMLP(
-            up: try Linear(weights["fc1"], inputs: width, outputs: inner),
-            down: try Linear(weights["fc2"], inputs: inner, outputs: width),
+        return try PlainMLP(
+            up: weights["fc1"], down: weights["fc2"], width: width, inner: inner,
             activation: hiddenAct ?? .quickGelu)
     }
 

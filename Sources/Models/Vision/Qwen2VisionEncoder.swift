@@ -40,8 +40,7 @@ struct Qwen2VisionEncoder: ImageEncoder {
             let layer = try PreNormLayer(
                 attentionNorm: config.norm(weights["norm1"]),
                 attention: GroupedQueryAttention(
-                    qkv: Linear(attention["qkv"], inputs: config.width, outputs: 3 * config.width),
-                    output: Linear(attention["proj"], inputs: config.width, outputs: config.width),
+                    .stacked(attention["qkv"]), output: attention["proj"], width: config.width,
                     heads: config.heads, .init(rotation: rotation, reach: .everything), layer: 0),
                 feedForwardNorm: config.norm(weights["norm2"]),
                 feedForward: config.feedForward(weights["mlp"]))
@@ -51,9 +50,9 @@ struct Qwen2VisionEncoder: ImageEncoder {
             weights["patch_embed.proj"], heads: config.heads, patches: mostTokens * merge * merge)
         let inner = config.width * merge * merge, merger = weights["merger"]
         mergerNorm = try config.norm(merger["ln_q"])
-        self.merger = PlainMLP(
-            up: try Linear(merger["mlp.0"], inputs: inner, outputs: inner),
-            down: try Linear(merger["mlp.2"], inputs: inner, outputs: width), activation: .gelu)
+        self.merger = try PlainMLP(
+            up: merger["mlp.0"], down: merger["mlp.2"], width: inner, inner: inner, outputs: width,
+            activation: .gelu)
     }
 
     var rehearsal: [PixelImage] { [PixelImage(side: Int(Double(mostTokens).squareRoot()) * unit)] }

@@ -93,14 +93,12 @@ struct QwenVisualTower: ImageTower {
         return try PreNormLayer(
             attentionNorm: norm("ln_1"),
             attention: GroupedQueryAttention(
-                qkv: Linear(
-                    weights["attn.in_proj"], inputs: hidden, outputs: 3 * hidden, order: heads.grouped),
-                output: Linear(weights["attn.out_proj"], inputs: hidden, outputs: hidden), heads: heads,
-                .init(reach: .everything), layer: 0),
+                .grouped(weights["attn.in_proj"]), output: weights["attn.out_proj"], width: hidden,
+                heads: heads, .init(reach: .everything), layer: 0),
             feedForwardNorm: norm("ln_2"),
             feedForward: PlainMLP(
-                up: Linear(weights["mlp.c_fc"], inputs: hidden, outputs: inner),
-                down: Linear(weights["mlp.c_proj"], inputs: inner, outputs: hidden), activation: .gelu))
+                up: weights["mlp.c_fc"], down: weights["mlp.c_proj"], width: hidden, inner: inner,
+                activation: .gelu))
     }
 
     func callAsFunction(_ patches: Matrix, tiles: Int) -> Matrix {

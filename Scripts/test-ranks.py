@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Runs the recorded models under mpirun and compares with what was recorded.
+
+    Scripts/test-ranks.py [--tp 2,4] [--binary PATH] [FOLDER ...]
+
+For every checkpoint in the folders (by default those of the tests, and of $LIGHTLLM_GOLDENS): greedy tokens must be the
+recorded ones, and logits within a thousandth of the largest. Needs Open MPI; ranks may be more than processors.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def folders():
+    yield ROOT / "Tests/Fixtures/goldens/models"
+    if os.environ.get("LIGHTLLM_GOLDENS"):
+        yield pathlib.Path(os.environ["LIGHTLLM_GOLDENS"]) / "models"
+
+
+def command(ranks, binary, folder, prompts, tokens):
+    root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+    words = ["mpirun", *root, "--oversubscribe", "--bind-to", "none", "-np", str(ranks), binary, "score"]
+    words += ["--tp", str(ranks), "--threads", "1", "--device", "cpu", "--model_dir", str(folder), "--logits"]
+    words += ["--max_new_tokens", str(tokens)]
+    for ids in prompts:
+        words += ["--prompt_ids", ",".join(map(str, ids))]
+    return words
+
+
+def compare(entry, result):
+    """What is wrong with the result, or None; and the relative difference of logits."""
+    expected, found = entry["last_logits"], result["logits"]
+    if len(expected) != len(found):
+        return f"{len(found)} logits, expected {len(expected)}", 0
+    # What is impossible is null, or so low that it makes no difference.
+    pairs = [(-1e30 if a is None else a, -1e30 if b is None else b) for a, b in zip(expected, found)]
+    possible = [(a, b) for a, b in pairs if max(a, b) > -1e29]
+    scale = max(abs(a) for a, _ in possible) or 1
+    difference = max(abs(a - b) for a, b in possible) / scale
+    if difference > 1e-3:
+        return f"logits are off by {difference:.2e}", difference
+    greedy = entry.get("greedy", [])
+    if result["token_ids"][: len(greedy)] != greedy:
+        return f"tokens {result['token_ids'][:len(greedy)]}, expected {greedy}", difference
+    return None, difference
+
+
+def check(folder, ranks, binary):
+    golden = json.loads((folder / "golden.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
+    # Reward models say one number, and no tokens.
+    if any("Reward" in name for name in config.get("architectures", [])):
+        return None, 0, 0
+    prompts = golden["prompts"]
+    tokens = max(max(len(entry.get("greedy", [])) for entry in prompts), 1)
+    run = subprocess.run(
+        command(ranks, binary, folder, [entry["ids"] for entry in prompts], tokens),
+        capture_output=True, text=True, timeout=300)
+    if run.returncode:
+        return f"ended with {run.returncode}: {run.stderr[-400:]}", 0, 0
+    results = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    if len(results) != len(prompts):
+        return f"{len(results)} results of {len(prompts)} prompts", 0, 0
+    worst = 0
+    for entry, result in zip(prompts, results):
+        fault, difference = compare(entry, result)
+        if fault:
+            return f"{len(entry['ids'])} tokens: {fault}", difference, 0
+        worst = max(worst, difference)
+    return None, worst, len(prompts)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tp", default="2,4")
+    parser.add_argument("--binary", default=str(ROOT / ".build/release/lightllm"))
+    parser.add_argument("folders", nargs="*", type=pathlib.Path)
+    arguments = parser.parse_args()
+    faults, worst, prompts, models = 0, 0, 0, 0
+    for parent in arguments.folders or folders():
+        for folder in sorted(path.parent for path in parent.glob("*/golden.json")):
+            for ranks in map(int, arguments.tp.split(",")):
+                fault, difference, count = check(folder, ranks, arguments.binary)
+                if fault:
+                    print(f"{folder.name}, {ranks} ranks: {fault}", file=sys.stderr, flush=True)
+                    faults += 1
+                worst, prompts, models = max(worst, difference), prompts + count, models + 1
+    print(f"{models} runs, {prompts} prompts: {faults} faults; logits differ by {worst:.1e} of the largest at most")
+    sys.exit(1 if faults or not prompts else 0)
+
+
+main()
