@@ -4,6 +4,7 @@ import Layers
 import Models
 import OrderedCollections
 import ReferenceBackend
+import Tensors
 import Testing
 import Weights
 
