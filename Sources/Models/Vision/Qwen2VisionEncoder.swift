@@ -67,7 +67,8 @@ struct Qwen2VisionEncoder: ImageEncoder {
     /// Multiples of a token's side that keep the aspect and are within the number of pixels.
     private func size(width: Int, height: Int) -> (width: Int, height: Int) {
         let (w, h, unit) = (Double(width), Double(height), Double(unit))
-        var sides = [w, h].map { max(unit, ($0 / unit).rounded(.toNearestOrEven) * unit) }
+        // A side of less than half a unit is none, which makes the image one that is too small.
+        var sides = [w, h].map { ($0 / unit).rounded(.toNearestOrEven) * unit }
         if sides[0] * sides[1] > Double(pixels.upperBound) {
             let shrink = (w * h / Double(pixels.upperBound)).squareRoot()
             sides = [w, h].map { max(unit, ($0 / shrink / unit).rounded(.down) * unit) }
