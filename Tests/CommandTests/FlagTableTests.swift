@@ -73,7 +73,7 @@ import Testing
         #expect(options.engine.cacheElement == .float16)
         #expect((serve.arguments.host, serve.arguments.port) == ("0.0.0.0", 31234))
         #expect(serve.startup.truncation == PromptTruncation(mode: .head, maxInputTokens: 4096))
-        #expect(notes == ["--nccl_port: the server is one process, whose parts need no ports or sockets"])
+        #expect(notes.isEmpty)
     }
 
     @Test func readmesCommandLineStarts() throws {
@@ -141,7 +141,7 @@ import Testing
     @Test(arguments: [
         (["--enable-expert-parallel"], "--enable-expert-parallel is a flag of vLLM"),
         (["--run_mode", "prefill"], "--run_mode is a flag of LightLLM"),
-        (["--load_way", "DS"], "DeepSpeed"), (["--dp", "2"], "ranks"), (["--nnodes", "2"], "one machine"),
+        (["--load_way", "DS"], "DeepSpeed"), (["--dp", "2"], "ranks"), (["--nnodes", "2"], "mpirun"),
         (["--static_quant"], "vllm-w8a8"), (["--context-shift"], "llama.cpp"),
         (["-ctk", "q8_0", "-ctv", "f16"], "-ctv and -ctk both set --kv_cache_dtype"),
         (["--tp", "1", "--tensor-parallel-size", "2"], "both set --tp"),

@@ -16,6 +16,8 @@ struct SplitModel: Sendable {
     let size: Int
     var weightFormat: WeightFormat?
     var groups: [RankGroup]?
+    /// Rank 0 looks at images; the others are given what it makes of them.
+    var images: ImageOptions?
 
     /// Calls `body` with rank 0's engine, and ends the others in order.
     func run<Result: Sendable>(
@@ -34,6 +36,7 @@ struct SplitModel: Sendable {
         do {
             let model = try LoadedModel(
                 checkpoint: checkpoint, backend: CPUBackend(threads: 1), weightFormat: format,
+                images: images, imageBackend: images.map { _ in CPUBackend(threads: 1) },
                 group: groups[0])
             let engine = try model.makeEngine(options)
             let result = try await body(engine)
@@ -97,6 +100,37 @@ private final class OtherRank: Sendable {
                 if !engine.scoresTexts { #expect(scored.ids == greedy, "\(name), \(ids.count) tokens") }
                 #expect(engine.statistics.freeSlots == engine.statistics.totalSlots)
             }
+        }
+    }
+}
+
+/// Models that see, shared out.
+@Suite struct SplitVisionTests {
+    /// Some have no more than three heads.
+    @Test(arguments: VisionGoldenTests.names, [2, 3])
+    func answersAsRecorded(_ name: String, ranks: Int) async throws {
+        let golden = try VisionGolden(name)
+        var requests: [GenerationRequest] = []
+        for item in golden.cases {
+            let prompt = try await golden.prompt(item)
+            var request = GenerationRequest(prompt: prompt.tokens, maxNewTokens: item.greedy.count)
+            (request.images, request.reportsLogits, request.ignoresEndTokens) = (prompt.images, true, true)
+            requests.append(request)
+        }
+        var options = EngineOptions()
+        (options.cacheElement, options.threads) = (.float32, 1)
+        options.maxRequestTokens = requests.map { $0.prompt.count + $0.maxNewTokens }.max()
+        options.maxTotalTokens = options.maxRequestTokens
+        let split = SplitModel(
+            checkpoint: try openCheckpoint(Goldens.path("vision", name)), size: ranks, images: ImageOptions())
+        let results = try await split.run(options) { [requests] engine in
+            var results: [Scored] = []
+            for request in requests { results.append(try await Scored(engine, request)) }
+            return results
+        }
+        for (item, scored) in zip(golden.cases, results) {
+            #expect(relativeDifference(scored.logits, item.logits) <= 1e-3, "\(name), \(item.images)")
+            #expect(scored.ids == item.greedy, "\(name), \(item.images)")
         }
     }
 }

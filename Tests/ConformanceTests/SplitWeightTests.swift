@@ -138,16 +138,17 @@ import Weights
             try await split.run(options(tokensPerStep: 64)) { engine in
                 var request = GenerationRequest(prompt: [1, 2, 3], maxNewTokens: 400)
                 request.ignoresEndTokens = true
-                var failure: RequestError?
-                for await event in try engine.submit(request) {
-                    if case .token = event { groups[0].health.fail(.lost(rank: 1, "a test")) }
-                    if case .failed(let error) = event { failure = error }
+                // More than is done before the next line.
+                let streams = try engine.submit(Array(repeating: request, count: 20))
+                groups[0].health.fail(.lost(rank: 1, "a test"))
+                let expected = RequestError.engineFailed("rank 1 is gone: a test")
+                for stream in streams {
+                    var failure: RequestError?
+                    for await case .failed(let error) in stream { failure = error }
+                    #expect(failure == expected)
                 }
-                #expect(failure == .engineFailed("rank 1 is gone: a test"))
-                #expect(engine.statistics.failure == failure)
-                #expect(throws: RequestError.engineFailed("rank 1 is gone: a test")) {
-                    try engine.submit(request)
-                }
+                #expect(engine.statistics.failure == expected)
+                #expect(throws: expected) { try engine.submit(request) }
             }
         }
     }
