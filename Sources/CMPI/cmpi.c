@@ -76,6 +76,18 @@ int llm_mpi_begin(float *parts, size_t floats, int to_everybody) {
     return MPI_SUCCESS;
 }
 
+int llm_mpi_begin_settling(void) {
+    group.count = 0;
+    if (group.rank > 0) {
+        return MPI_Irecv(NULL, 0, MPI_BYTE, 0, 1, MPI_COMM_WORLD, &group.requests[group.count++]);
+    }
+    for (int other = 1; other < group.size; other++) {
+        int code = MPI_Isend(NULL, 0, MPI_BYTE, other, 1, MPI_COMM_WORLD, &group.requests[group.count++]);
+        if (code != MPI_SUCCESS) return code;
+    }
+    return MPI_SUCCESS;
+}
+
 int llm_mpi_share(size_t bytes, void **areas) {
     void *own;
     int code = MPI_Win_allocate_shared((MPI_Aint)bytes, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &own, &group.window);

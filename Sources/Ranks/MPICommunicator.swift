@@ -1,6 +1,7 @@
 #if MPI
     import CMPI
     import Foundation
+    import Synchronization
     public import Tensors
 
     /// The processes that `mpirun`, or a scheduler that speaks its protocol, started together.
@@ -11,6 +12,8 @@
         public let ranksOfHost: Int
         private let health: GroupHealth
         private let shared: SharedAreas?
+        /// Whether anything was sent since all was settled; the same on all ranks.
+        private let isUnsettled = Atomic<Bool>(false)
 
         /// Joins the others. Once a process; calls of one come from one thread at a time.
         public init(_ health: GroupHealth) throws(GroupFailure) {
@@ -74,12 +77,22 @@
         /// Waits by asking, so that a rank that is gone ends the wait.
         private func exchange(_ parts: Matrix, everybody: Bool) {
             guard !health.hasFailed else { return }
+            isUnsettled.store(true, ordering: .relaxed)
             let start = (parts.buffer.address + 4 * parts.offset).assumingMemoryBound(to: Float.self)
-            var code = llm_mpi_begin(start, parts.rows / size * parts.columns, everybody ? 1 : 0)
-            var done: Int32 = 0
+            wait(llm_mpi_begin(start, parts.rows / size * parts.columns, everybody ? 1 : 0))
+            withExtendedLifetime(parts) {}
+        }
+
+        public func settle() {
+            guard isUnsettled.exchange(false, ordering: .relaxed), !health.hasFailed else { return }
+            wait(llm_mpi_begin_settling())
+        }
+
+        /// Waits for what has begun with `code`.
+        private func wait(_ code: Int32) {
+            var (code, done): (Int32, Int32) = (code, 0)
             while code == 0, done == 0, !health.hasFailed { code = llm_mpi_poll(&done) }
             if code != 0 { health.fail(.exchange(Self.text(code))) }
-            withExtendedLifetime(parts) {}
         }
 
         fileprivate static func text(_ code: Int32) -> String {

@@ -157,6 +157,7 @@ struct EngineLoop: ~Copyable {
         clock?.end(.build, rows: step.tokenCount)
         group?.channel.send(StepMessage.encode(pass))
         let logits = model(pass)
+        group?.communicator.settle()
         clock?.end(.forward, rows: step.tokenCount)
         return logits
     }

@@ -26,6 +26,7 @@ public struct RankFollower {
         while let message = group.channel.receive(from: 0) {
             do throws(StepMessageError) {
                 _ = model(try StepMessage.decode(message, limits, cache: cache, backend: backend))
+                group.communicator.settle()
             } catch {
                 group.health.fail(.misunderstood(rank: 0, "\(error)"))
             }

@@ -17,6 +17,8 @@ public protocol Communicator: AnyObject, Sendable {
     func allGather(_ parts: Matrix)
     /// The same, for rank 0 alone.
     func gather(_ parts: Matrix)
+    /// Called after the last exchange of a step: a rank that has nothing to do afterwards has nothing left to bring away.
+    func settle()
 
     // With a shorter way where ranks share memory.
 
@@ -29,6 +31,8 @@ public protocol Communicator: AnyObject, Sendable {
 
 extension Communicator {
     public var exchanges: Bool { true }
+
+    public func settle() {}
 
     /// Which part of the weights this one holds.
     public var shard: Shard { Shard(index: rank, of: size) }

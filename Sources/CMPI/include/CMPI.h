@@ -23,6 +23,10 @@ int llm_mpi_broadcast(char *text, size_t bytes);
 /// only to rank 0. One exchange at a time.
 int llm_mpi_begin(float *parts, size_t floats, int to_everybody);
 
+/// Begins to let rank 0 tell the others that it has all that they sent. A send counts as done once the library has the
+/// numbers; to bring them away it may need the sender to call it again.
+int llm_mpi_begin_settling(void);
+
 /// Memory of this machine that all ranks see, when all are on it: `areas[r]` becomes that of rank `r`, `bytes` long;
 /// its first page is zero.
 int llm_mpi_share(size_t bytes, void **areas);
