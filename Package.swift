@@ -174,7 +174,8 @@ let package = Package(
             [
                 "CUDABackend", "CUDARuntime", "CCUDAHost", "CCUDA", "CPUBackend", "ReferenceBackend",
                 "Tensors",
-                "LightLLM", "GPUCheck", "Serving", "Scheduling", "Weights", "JSON", "HTTPAPI", "Images", "Layers",
+                "LightLLM", "GPUCheck", "Serving", "Scheduling", "Weights", "JSON", "HTTPAPI", "Images",
+                "Layers",
                 "TextGeneration", collections, hummingbird, httpTypes, logging, nio,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]),

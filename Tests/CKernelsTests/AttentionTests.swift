@@ -134,7 +134,8 @@ struct AttentionCall {
                             has_softcap: softcap != nil, softcap: softcap ?? 0,
                             slopes: biases.map { UnsafePointer($0.pointer) },
                             block_positions: pattern?.positions ?? 0, near_blocks: pattern?.near ?? 0,
-                            block_stride: pattern?.stride ?? 1, head_step: pattern?.headStep ?? 0, first_head: 0,
+                            block_stride: pattern?.stride ?? 1, head_step: pattern?.headStep ?? 0,
+                            first_head: 0,
                             scratch: scratch.baseAddress!,
                             state: nil, y: y.baseAddress!, y_stride: 2 * group * valueWidth)
                         if splits.isEmpty {

@@ -122,6 +122,27 @@ import Weights
         }
     }
 
+    /// No size of an image has more tokens than there is room for, and strips of every kind are looked at or refused.
+    @Test(arguments: names)
+    func noImageHasMoreTokensThanThereIsRoomFor(_ name: String) throws {
+        let encoder = try VisionGolden(name).encoder
+        for width in [1, 2, 7, 13, 14, 15, 29, 64, 90, 100, 333, 1000, 2799] {
+            for height in [1, 2, 9, 14, 27, 56, 112, 200, 577, 1400, 2800] {
+                guard let plan = try? encoder.plan(width: width, height: height) else {
+                    let (short, long) = (min(width, height), max(width, height))
+                    #expect(long > 200 * short, "\(name): \(width)x\(height)")
+                    continue
+                }
+                #expect((1...encoder.mostTokens).contains(plan.tokens), "\(name): \(width)x\(height)")
+                guard width * height < 4000 else { continue }
+                let image = PixelImage(
+                    width: width, height: height,
+                    pixels: (0..<3 * width * height).map { UInt8($0 % 251) })
+                #expect(encoder.encode([image])[0].rows == plan.tokens)
+            }
+        }
+    }
+
     /// Memory is planned for images as it is for texts.
     @Test(arguments: names)
     func plansMemoryForImages(_ name: String) throws {

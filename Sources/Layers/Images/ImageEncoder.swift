@@ -34,7 +34,7 @@ public enum ImageRefusal: Error, Equatable, CustomStringConvertible {
     }
 
     /// How many times its shorter side an image's longer one may be.
-    static let mostRatio = 200
+    public static let mostRatio = 200
 
     /// Refuses strips, which would become huge where their shorter side is brought to a size.
     public static func check(width: Int, height: Int, longestSide: Int = .max) throws(ImageRefusal) {

@@ -28,7 +28,7 @@ struct Qwen2VisionEncoder: ImageEncoder {
         unit = config.patchSize * merge
         (self.marks, self.pixels, width) = (marks, pixels, config.outputs)
         (window, backend) = (config.window, weights.backend)
-        mostTokens = pixels.upperBound / (unit * unit)
+        mostTokens = Self.mostTokens(pixels, unit: unit)
         patches = PatchLayout(size: config.patchSize, frames: config.temporalPatchSize, normalization)
         embedding = try Linear(
             weights["patch_embed.proj"],
@@ -61,13 +61,29 @@ struct Qwen2VisionEncoder: ImageEncoder {
         try ImageRefusal.check(width: width, height: height)
         let size = size(width: width, height: height)
         let grid = ImageGrid(rows: size.height / unit, columns: size.width / unit)
+        guard grid.rows * grid.columns <= mostTokens else {
+            throw .tooNarrow(width: width, height: height, mostRatio: ImageRefusal.mostRatio)
+        }
         return ImagePlan(tokens: grid.rows * grid.columns, grid: grid)
+    }
+
+    /// As many as there is room for; more where small images grow to whole tokens a side, or a strip keeps one token's
+    /// height.
+    private static func mostTokens(_ pixels: ClosedRange<Int>, unit: Int) -> Int {
+        let (least, most) = (
+            Double(pixels.lowerBound) / Double(unit * unit), Double(pixels.upperBound) / Double(unit * unit)
+        )
+        let ratio = Double(ImageRefusal.mostRatio)
+        // Of (a + 1)(b + 1) with a · b tokens, a and b being furthest apart.
+        let grown = least + least.squareRoot() * (ratio.squareRoot() + 1 / ratio.squareRoot()) + 1
+        return Int(max(most, grown, (most * ratio).squareRoot() + 1).rounded(.up))
     }
 
     /// Multiples of a token's side that keep the aspect and are within the number of pixels.
     private func size(width: Int, height: Int) -> (width: Int, height: Int) {
         let (w, h, unit) = (Double(width), Double(height), Double(unit))
-        var sides = [w, h].map { max(unit, ($0 / unit).rounded(.toNearestOrEven) * unit) }
+        // A side of less than half a unit is none, which makes the image one that is too small.
+        var sides = [w, h].map { ($0 / unit).rounded(.toNearestOrEven) * unit }
         if sides[0] * sides[1] > Double(pixels.upperBound) {
             let shrink = (w * h / Double(pixels.upperBound)).squareRoot()
             sides = [w, h].map { max(unit, ($0 / shrink / unit).rounded(.down) * unit) }
