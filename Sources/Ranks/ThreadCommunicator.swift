@@ -59,6 +59,7 @@ private final class ThreadHub: @unchecked Sendable {
     func meet(_ rank: Int, _ address: UnsafeMutableRawPointer) -> Bool {
         condition.lock()
         defer { condition.unlock() }
+        guard !health.hasFailed else { return false }
         addresses[rank] = address
         arrived += 1
         let meeting = meetings
@@ -67,7 +68,8 @@ private final class ThreadHub: @unchecked Sendable {
             condition.broadcast()
         }
         while meetings == meeting, !health.hasFailed { condition.wait() }
-        return meetings != meeting
+        // Whoever left before counts as one who came.
+        return meetings != meeting && !health.hasFailed
     }
 
     func address(of rank: Int) -> UnsafeRawPointer {

@@ -82,7 +82,12 @@ extension Server {
             tasks.addTask {
                 var isDraining = false
                 for try await _ in stops {
-                    guard !isDraining else { throw ServerFailure.interrupted }
+                    guard !isDraining else {
+                        // mpirun asks twice when a rank is gone. Those who wait for answers are to hear of that.
+                        try await Task.sleep(for: .milliseconds(200))
+                        if generator.engine.statistics.failure != nil { continue }
+                        throw ServerFailure.interrupted
+                    }
                     isDraining = true
                     await group.triggerGracefulShutdown()
                 }
