@@ -29,7 +29,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ["--tp", "2"], ["--port", "99999"], ["--mem_fraction", "1.5"], ["--data_type", "int8"],
+        ["--tp", "0"], ["--port", "99999"], ["--mem_fraction", "1.5"], ["--data_type", "int8"],
         ["--max_total_token_num", "0"],
         ["--running_max_req_size", "0"], ["--tokenizer_mode", "odd"], ["--port"],
         ["--batch_max_tokens", "x"],

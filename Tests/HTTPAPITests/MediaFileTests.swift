@@ -106,6 +106,7 @@ import Testing
         let folders = try Folders()
         let (base, open) = (folders.base.path, folders.open.path)
         let folder = try #require(MediaFolder(path: open))
+        try Data("open/inner/a.png".utf8).write(to: folders.open.appendingPathComponent("inner/a.png"))
         let exchange = Task.detached {
             for _ in 0..<3000 {
                 rename("\(open)/inner", "\(base)/away")
@@ -114,7 +115,6 @@ import Testing
                 rename("\(base)/away", "\(open)/inner")
             }
         }
-        try Data("open/inner/a.png".utf8).write(to: folders.open.appendingPathComponent("inner/a.png"))
         var reads = 0
         for _ in 0..<3000 {
             guard let bytes = try? folder.bytes(of: "\(open)/inner/a.png", most: 100) else { continue }
