@@ -13,7 +13,7 @@ import Testing
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<1000 {
                 group.addTask {
-                    let images = [number % 50, (number * 7 + 1) % 50].map { testImage($0) }
+                    let images = try [number % 50, (number * 7 + 1) % 50].map { try testImage($0) }
                     let ready = try await stage.ready(images)
                     #expect(ready.map(\.tokens.count) == images.map { $0.width * $0.height })
                     let same = ready[0].tokens == ready[1].tokens
@@ -78,7 +78,7 @@ import Testing
     @Test func refusesWhatCanNeverFit() async throws {
         let stage = makeStage(CountingEncoder(), images: 2, tokens: 10)
         await #expect(throws: ImageStageError.tooManyImages(3, most: 2)) {
-            try await stage.ready((1...3).map { testImage($0) })
+            try await stage.ready((1...3).map { try testImage($0) })
         }
         await #expect(throws: ImageStageError.tooManyTokens(12, most: 10)) {
             try await stage.ready([testImage(1, width: 4, height: 3)])
@@ -92,7 +92,7 @@ import Testing
     @Test func whatCannotBeDecodedFailsAndIsForgotten() async throws {
         let encoder = CountingEncoder()
         let stage = makeStage(encoder, images: 2, tokens: 100)
-        let whole = testImage(1)
+        let whole = try testImage(1)
         let broken = try EncodedImage(Array(whole.bytes.prefix(whole.bytes.count - 20)))
         for _ in 0..<3 {
             await #expect(throws: ImageError.self) { try await stage.ready([testImage(2), broken]) }
@@ -164,7 +164,7 @@ private final class CountingEncoder: ImageEncoder {
 }
 
 /// A PNG file whose pixels depend on `number`.
-private func testImage(_ number: Int, width: Int = 2, height: Int = 2) -> EncodedImage {
+private func testImage(_ number: Int, width: Int = 2, height: Int = 2) throws -> EncodedImage {
     func bigEndian(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(value >> (24 - 8 * $0) & 255) } }
     func checksum(_ bytes: [UInt8]) -> UInt32 {
         ~bytes.reduce(~UInt32(0)) { crc, byte in
@@ -192,5 +192,5 @@ private func testImage(_ number: Int, width: Int = 2, height: Int = 2) -> Encode
     let file =
         [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A] + chunk("IHDR", header) + chunk("IDAT", stored)
         + chunk("IEND", [])
-    do { return try EncodedImage(file) } catch { fatalError("\(error)") }
+    return try EncodedImage(file)
 }
