@@ -35,6 +35,7 @@ import Weights
     }
 
     private static let strange: [JSONValue] = [
+        1e-30,
         .integer(-1), .integer(0), .integer(3), .integer(1 << 31), .integer(.max), .number(0.3),
         .number(1e300),
         .string("x"), .null,

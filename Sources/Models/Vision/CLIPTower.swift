@@ -71,7 +71,7 @@ struct CLIPTower: ImageTower {
 }
 
 /// The `vision_config` of a CLIP model.
-struct CLIPVisionConfig: Decodable, Sendable, ValidatedConfig {
+struct CLIPVisionConfig: Decodable, Sendable, PatchTransformerConfig {
     var hiddenSize: Int
     var imageSize: Int
     var intermediateSize: Int
@@ -81,19 +81,6 @@ struct CLIPVisionConfig: Decodable, Sendable, ValidatedConfig {
     var hiddenAct: Activation?
     var layerNormEps: Float?
 
-    var heads: Heads {
-        Heads(query: numAttentionHeads, keyValue: numAttentionHeads, width: hiddenSize / numAttentionHeads)
-    }
-
     /// Patches of a side.
     var patches: Int { imageSize / patchSize }
-
-    func validate() throws(ConfigError) {
-        try requirePositive(
-            ("hidden_size", hiddenSize), ("image_size", imageSize), ("intermediate_size", intermediateSize),
-            ("num_hidden_layers", numHiddenLayers), ("patch_size", patchSize))
-        try requireHeads(("num_attention_heads", numAttentionHeads))
-        try requireMultiple("hidden_size", hiddenSize, of: "num_attention_heads", numAttentionHeads)
-        try requireTile(imageSize, patch: patchSize)
-    }
 }

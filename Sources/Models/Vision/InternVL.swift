@@ -130,8 +130,8 @@ public struct InternVLConfig: Decodable, Sendable, ValidatedConfig {
         try visionConfig.validate()
         try requireTile(tileSize, patch: visionConfig.patchSize)
         let scale = downsampleRatio ?? 0.5
-        guard scale > 0, scale <= 1 else {
-            throw .malformed("downsample_ratio must be in (0, 1], found \(scale)")
+        guard scale >= 1 / 64, scale <= 1 else {
+            throw .malformed("downsample_ratio must be from 1/64 to 1, found \(scale)")
         }
         try requireMultiple(
             "patches of a tile's side", tileSize / visionConfig.patchSize, of: "downsample_ratio", ratio)
@@ -146,7 +146,7 @@ public struct InternVLConfig: Decodable, Sendable, ValidatedConfig {
     }
 }
 
-struct InternViTConfig: Decodable, Sendable, ValidatedConfig {
+struct InternViTConfig: Decodable, Sendable, PatchTransformerConfig {
     var hiddenSize: Int
     var imageSize: Int
     var intermediateSize: Int
@@ -157,10 +157,6 @@ struct InternViTConfig: Decodable, Sendable, ValidatedConfig {
     var layerNormEps: Float?
     var normType: String?
     var qkNormalization: Bool?
-
-    var heads: Heads {
-        Heads(query: numAttentionHeads, keyValue: numAttentionHeads, width: hiddenSize / numAttentionHeads)
-    }
 
     private func norm(_ weights: Parameters) throws -> any Normalization {
         let epsilon = layerNormEps ?? 1e-6
@@ -204,15 +200,6 @@ struct InternViTConfig: Decodable, Sendable, ValidatedConfig {
         let grid = PositionGrid(
             side: trained, width: hiddenSize, values: Array(values.dropFirst(hiddenSize)))
         return values.prefix(hiddenSize) + grid.interpolated(side: side)
-    }
-
-    func validate() throws(ConfigError) {
-        try requirePositive(
-            ("hidden_size", hiddenSize), ("image_size", imageSize), ("intermediate_size", intermediateSize),
-            ("num_hidden_layers", numHiddenLayers), ("patch_size", patchSize))
-        try requireHeads(("num_attention_heads", numAttentionHeads))
-        try requireMultiple("hidden_size", hiddenSize, of: "num_attention_heads", numAttentionHeads)
-        try requireTile(imageSize, patch: patchSize)
     }
 }
 
