@@ -16,6 +16,12 @@ static const char groups[] = {
 static const char gemm_groups[] = {
 #embed "cu/gemm_groups.cu" suffix(, 0)
 };
+static const char blocks[] = {
+#embed "cu/blocks.cuh" suffix(, 0)
+};
+static const char gemm_blocks[] = {
+#embed "cu/gemm_blocks.cu" suffix(, 0)
+};
 static const char cache[] = {
 #embed "cu/cache.cu" suffix(, 0)
 };
@@ -35,7 +41,8 @@ static const char sampling[] = {
 #define SOURCE(name, text) {name, text, sizeof text - 1}
 static const ccudakernels_source all[] = {
     SOURCE("common.cuh", common), SOURCE("rows.cu", rows), SOURCE("gemm.cu", gemm), SOURCE("groups.cuh", groups),
-    SOURCE("gemm_groups.cu", gemm_groups), SOURCE("cache.cu", cache),
+    SOURCE("gemm_groups.cu", gemm_groups), SOURCE("blocks.cuh", blocks), SOURCE("gemm_blocks.cu", gemm_blocks),
+    SOURCE("cache.cu", cache),
     SOURCE("attention.cuh", attention_header), SOURCE("attention.cu", attention),
     SOURCE("attention_tiles.cu", attention_tiles), SOURCE("sampling.cu", sampling),
 };

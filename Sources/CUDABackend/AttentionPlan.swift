@@ -13,11 +13,12 @@ struct TileKernel: Sendable {
 
     var name: String { "attend_tiles_\(element.kernel)_\(warps)" }
 
-    /// As attention_tiles.cu lays it out: blocks of 64 keys and values, and for bytes their 16-bit form and scales.
+    /// As attention_tiles.cu lays it out: keys and values of 64 positions, rows 16 bytes apart; twice where several warps
+    /// share them; for bytes the scales of two blocks.
     func sharedBytes(width: Int) -> Int {
-        let wide = 2 * 64 * (width + 8) * 2
-        guard element == .int8 else { return 2 * wide }
-        return 3 * 2 * 64 * (width + 16) + wide + 3 * 2 * 64 * 4
+        let stages = warps == 1 ? 1 : 2
+        let scales = element == .int8 ? 2 * 2 * 64 * 4 : 0
+        return stages * 2 * 64 * (width * element.bytes + 16) + scales
     }
 
     /// Whether there are kernels for such a cache and such heads on the device.
@@ -61,7 +62,7 @@ final class AttentionPlan: @unchecked Sendable {
         lists.build()
         groups = lists.tasks.sorted { $0.key < $1.key }.map { warps, tasks in
             Group(
-                warps: warps, tasks: backend.upload(tasks), count: tasks.count,
+                warps: warps, tasks: backend.upload(longestFirst(tasks)), count: tasks.count,
                 mostQueries: Int(tasks.map(\.queries).max() ?? 0))
         }
         slots = backend.upload(lists.slots)
@@ -71,6 +72,11 @@ final class AttentionPlan: @unchecked Sendable {
         joints = lists.joints.isEmpty ? nil : backend.upload(lists.joints)
         stateCount = lists.stateCount
     }
+}
+
+/// Blocks of threads start in this order, so that none of the last ones works for long when the others are done.
+private func longestFirst(_ tasks: [AttentionTask]) -> [AttentionTask] {
+    tasks.sorted { $0.lastPart - $0.firstPart > $1.lastPart - $1.firstPart }
 }
 
 /// As attention.cuh has it.

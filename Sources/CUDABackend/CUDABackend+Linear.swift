@@ -11,9 +11,16 @@ extension CUDABackend {
         for part in weight.parts {
             let outputs = y.columns(first..<first + part.outputs)
             let partBias = bias?.columns(first..<first + part.outputs)
-            switch ProductElement(part.encoding) {
-            case .float32: multiplyFloats(x, part, bias: partBias, into: outputs)
-            case let element: multiply(packed(x, element), part, bias: partBias, into: outputs)
+            let element = ProductElement(part.encoding)
+            if element == .float32 {
+                multiplyFloats(x, part, bias: partBias, into: outputs)
+            } else if let layout = BlockLayout(part.encoding) {
+                multiply(packed(x, element), part, layout, bias: partBias, into: outputs)
+            } else {
+                let rows = packed(x, element)
+                if !multiplyByLibrary(rows, part, bias: partBias, into: outputs) {
+                    multiply(rows, part, bias: partBias, into: outputs)
+                }
             }
             first += part.outputs
         }
@@ -47,18 +54,44 @@ extension CUDABackend {
     func multiply(
         _ x: PackedRows, _ part: WeightMatrix.Part, bias: Matrix?, into y: Matrix, _ shape: GEMMShape
     ) {
+        multiply(
+            x, part, kernels[shape.kernel(x.element)], shape, shared: shape.sharedBytes, bases: nil,
+            bias: bias,
+            into: y)
+    }
+
+    /// The product with a weight of few bits.
+    private func multiply(
+        _ x: PackedRows, _ part: WeightMatrix.Part, _ layout: BlockLayout, bias: Matrix?, into y: Matrix
+    ) {
+        let shape = GEMMShape.best(
+            layout.shapes(on: device), rows: x.rows, outputs: part.outputs,
+            multiprocessors: device.multiprocessors)
+        let kernel = attempt { () throws(CUDAError) in try kernels.blocks(layout.kernel(shape), layout) }
+        guard let kernel else { return }
+        multiply(
+            x, part, kernel, shape, shared: layout.sharedBytes(shape),
+            bases: part.buffer.address + layout.recordBytes(outputs: part.outputs, inputs: x.columns),
+            bias: bias, into: y)
+    }
+
+    /// Segment by segment: blocks of their own compute them where there would be too few, or one after the other.
+    private func multiply(
+        _ x: PackedRows, _ part: WeightMatrix.Part, _ kernel: Kernel, _ shape: GEMMShape, shared: Int,
+        bases: DeviceAddress?, bias: Matrix?, into y: Matrix
+    ) {
         let segments = GEMMSegments(inputs: x.stride, outputs: part.outputs)
         let blocks = shape.blocks(rows: x.rows, outputs: part.outputs)
         let isSplit = segments.count > 1 && 4 * blocks.rows * blocks.columns < 3 * device.multiprocessors
         let partial = isSplit ? buffer(bytes: 4 * segments.count * x.rows * part.outputs) : nil
+        let arguments: [KernelArgument] = [
+            .address(x.buffer.address), .address(part.buffer.address), .long(x.stride), .address(y.start),
+            .long(y.rowStride), .address(partial?.address), .address(isSplit ? nil : bias?.start),
+            .int(x.rows), .int(part.outputs), .int(segments.tiles), .int(segments.tilesEach),
+        ]
         launch(
-            shape.kernel(x.element), Extent(blocks.rows, blocks.columns, isSplit ? segments.count : 1),
-            Extent(shape.threads), shared: shape.sharedBytes,
-            [
-                .address(x.buffer.address), .address(part.buffer.address), .long(x.stride), .address(y.start),
-                .long(y.rowStride), .address(partial?.address), .address(isSplit ? nil : bias?.start),
-                .int(x.rows), .int(part.outputs), .int(segments.tiles), .int(segments.tilesEach),
-            ])
+            kernel, Extent(blocks.rows, blocks.columns, isSplit ? segments.count : 1), Extent(shape.threads),
+            shared: shared, arguments + (bases.map { [.address($0)] } ?? []))
         guard let partial else { return }
         launch(
             "gemm_reduce", Extent((part.outputs + 255) / 256, x.rows), Extent(256),

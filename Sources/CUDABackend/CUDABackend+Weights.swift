@@ -3,47 +3,63 @@ import Foundation
 public import Tensors
 
 extension CUDABackend {
-    /// Copies the parts to the device, rows padded with zeros to whole tiles. Numbers of 16 bits stay as they are;
-    /// blocks become float16. Neighbouring parts of one element make one matrix.
+    /// Copies the parts to the device: plain numbers as they are, rows padded with zeros to whole tiles; blocks in the
+    /// order in which products read them, as large as in the file. Neighbouring parts of one encoding make one matrix.
     public func makeWeight(_ parts: [HostWeight]) -> WeightMatrix {
-        var groups: [(element: ProductElement, parts: [HostWeight])] = []
+        var groups: [[HostWeight]] = []
         for part in parts {
-            let element = ProductElement(part.encoding)
-            if groups.last?.element == element {
-                groups[groups.count - 1].parts.append(part)
+            if groups.last?.last?.encoding == part.encoding {
+                groups[groups.count - 1].append(part)
             } else {
-                groups.append((element, [part]))
+                groups.append([part])
             }
         }
         let inputs = parts.first?.inputs ?? 0
         return WeightMatrix(
             inputs: inputs,
             parts: groups.map { group in
-                noteWeight(of: group.element)
-                let stride = group.element.padded(inputs)
+                let encoding = group[0].encoding, element = ProductElement(encoding)
+                noteWeight(of: element)
                 return WeightMatrix.Part(
-                    outputs: group.parts.reduce(0) { $0 + $1.outputs }, encoding: group.element.encoding,
-                    buffer: stored(group.parts, group.element, stride: stride))
+                    outputs: group.reduce(0) { $0 + $1.outputs }, encoding: encoding,
+                    buffer: BlockLayout(encoding).map { packed(group, $0) }
+                        ?? stored(group, element, stride: element.padded(inputs)))
             })
     }
 
+    /// The rows as they are in the file.
     public func makeTable(_ weight: HostWeight) -> EmbeddingTable {
-        let element = ProductElement(weight.encoding)
-        return EmbeddingTable(
-            rows: weight.outputs, columns: weight.inputs, encoding: element.encoding,
-            buffer: stored([weight], element, stride: weight.inputs))
+        EmbeddingTable(
+            rows: weight.outputs, columns: weight.inputs, encoding: weight.encoding, buffer: copied(weight))
     }
 
     public func embed(_ tokens: [Int32], _ table: EmbeddingTable, into y: Matrix) {
         precondition(y.rows == tokens.count && y.columns == table.columns, "embedding shapes")
         precondition(tokens.allSatisfy { $0 >= 0 && Int($0) < table.rows }, "a row that the table lacks")
         let indices = upload(tokens)
-        launch(
-            "embed_\(ProductElement(table.encoding).name)", Extent(y.rows), Extent(256),
-            [
-                .address(indices.address), .address(table.buffer.address), .long(table.columns),
-                .address(target(y)), .long(y.rowStride), .int(y.columns),
-            ])
+        let layout = BlockLayout(table.encoding)
+        let stride = layout == nil ? table.columns : table.encoding.rowBytes(table.columns) ?? 0
+        let arguments: [KernelArgument] = [
+            .address(indices.address), .address(table.buffer.address), .long(stride), .address(target(y)),
+            .long(y.rowStride), .int(y.columns),
+        ]
+        if let layout {
+            launch("embed", layout, Extent(y.rows), Extent(256), arguments)
+        } else {
+            launch(
+                "embed_\(ProductElement(table.encoding).name)", Extent(y.rows), Extent(256), arguments)
+        }
+    }
+
+    private func copied(_ weight: HostWeight) -> Buffer {
+        let device = device
+        guard let memory = allocateWeight(bytes: weight.bytes.count) else { return arena.placeholder }
+        attempt { () throws(CUDAError) in
+            try device.makeCurrent()
+            try stream.copy(weight.bytes.count, from: weight.bytes.start, to: memory)
+        }
+        weight.bytes.evict()
+        return OwnedBuffer(address: memory) { device.free($0) }
     }
 
     /// The rows of all parts, one after the other, `stride` numbers apart.
@@ -51,8 +67,7 @@ extension CUDABackend {
         let rows = parts.reduce(0) { $0 + $1.outputs }
         let rowBytes = stride * element.bytes
         let device = device
-        let memory = attempt { () throws(CUDAError) in try device.allocate(bytes: rows * rowBytes) }
-        guard let memory else { return arena.placeholder }
+        guard let memory = allocateWeight(bytes: rows * rowBytes) else { return arena.placeholder }
         var end = memory
         for part in parts {
             attempt { () throws(CUDAError) in try store(part, element, stride: stride, at: end) }

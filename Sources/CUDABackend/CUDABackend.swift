@@ -16,6 +16,8 @@ public final class CUDABackend: Backend {
     public let stream: DeviceStream
     public let products: ProductKernels
     let productShapes: [GEMMShape]
+    /// Nil where our own kernels compute all products.
+    let library: LibraryProducts?
     let kernels: KernelLibrary
     let arena: DeviceArena
     let staging: StagingMemory
@@ -24,11 +26,12 @@ public final class CUDABackend: Backend {
     /// The element that packed copies of activations have: that of the weights, as soon as there are some.
     private let element = Mutex<ProductElement?>(nil)
     private let firstError = Mutex<CUDAError?>(nil)
+    let weightBytes = Atomic<Int>(0)
     /// Whether there is a first error; asked before each call.
     private let isLost = Atomic<Bool>(false)
 
     /// Takes device `index` of what `finder` finds. `activationBytes` of memory are taken for activations at once;
-    /// `products` are by default the fastest kernels that the device has.
+    /// `products` are by default those that `LIGHTLLM_CUDA_PRODUCTS` names, or our fastest that the device has.
     public convenience init(
         index: Int = 0, finder: LibraryFinder = LibraryFinder(), activationBytes: Int = 256 << 20,
         products: ProductKernels? = nil
@@ -41,7 +44,11 @@ public final class CUDABackend: Backend {
         } else {
             compiler = CachingCompiler(try RuntimeCompiler(architecture: device.architecture, finder))
         }
-        try self.init(device, compiler, activationBytes: activationBytes, products: products)
+        var products = products
+        if products == nil { products = try ProductKernels.ofEnvironment() }
+        try self.init(
+            device, compiler, activationBytes: activationBytes, products: products
+        ) { stream throws(CUDAError) in try CublasLt(stream, finder) }
     }
 
     /// Compiles the kernels for `architecture` into a folder, for machines whose `LIGHTLLM_CUDA_KERNELS` names it.
@@ -56,18 +63,24 @@ public final class CUDABackend: Backend {
         }
     }
 
+    /// `library` is opened where its products are wanted.
     public init(
         _ device: Device, _ compiler: any KernelCompiler, activationBytes: Int = 256 << 20,
-        products: ProductKernels? = nil
+        products: ProductKernels? = nil,
+        library: (DeviceStream) throws(CUDAError) -> CublasLt = { stream throws(CUDAError) in
+            try CublasLt(stream)
+        }
     ) throws(CUDAError) {
         guard device.capability.major >= 8 else {
             throw .noDevice("\(device.name) is \(device.architecture); sm_80 or later is needed")
         }
         self.device = device
         stream = try DeviceStream(device)
-        self.products = products ?? (device.capability == (9, 0) ? .groups : .warps)
-        productShapes = GEMMShape.all(self.products, on: device)
-        kernels = try KernelLibrary(device, compiler, self.products)
+        let tiles = products?.tiles(on: device) ?? TileProducts(on: device)
+        self.products = products ?? (tiles == .groups ? .groups : .warps)
+        productShapes = GEMMShape.all(tiles, on: device)
+        kernels = try KernelLibrary(device, compiler, tiles)
+        self.library = products == .library ? LibraryProducts(try library(stream)) : nil
         arena = try DeviceArena(device, bytes: activationBytes)
         staging = try StagingMemory(stream)
         name = "cuda (\(device.name), \(device.architecture))"

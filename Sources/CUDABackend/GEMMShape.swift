@@ -6,11 +6,31 @@ public enum ProductKernels: String, Sendable, CaseIterable {
     case warps
     /// Four warps together multiply from shared memory; for compute capability 9.0.
     case groups
+    /// cuBLASLt's, for weights of 16 bits in shapes for which it has algorithms that add up in one order; else the device's
+    /// best of ours.
+    case library
+
+    /// Our own kernels among them.
+    func tiles(on device: Device) -> TileProducts {
+        switch self {
+        case .warps: .warps
+        case .groups: .groups
+        case .library: TileProducts(on: device)
+        }
+    }
+}
+
+/// Our own kernels for products.
+enum TileProducts: Sendable {
+    case warps, groups
+
+    /// The fastest that the device has.
+    init(on device: Device) { self = device.capability == (9, 0) ? .groups : .warps }
 }
 
 /// How a block of threads shares a product. It does not show in results.
 struct GEMMShape: Sendable {
-    let kernels: ProductKernels
+    let kernels: TileProducts
     /// Rows and outputs of a block.
     let rows: Int
     let columns: Int
@@ -19,7 +39,7 @@ struct GEMMShape: Sendable {
     let stages: Int
 
     /// As gemm.cu and gemm_groups.cu have them, by rows and outputs.
-    static func all(_ kernels: ProductKernels) -> [GEMMShape] {
+    static func all(_ kernels: TileProducts) -> [GEMMShape] {
         let shapes: [(rows: Int, columns: Int, threads: Int, stages: Int)] =
             switch kernels {
             case .warps:
@@ -35,6 +55,13 @@ struct GEMMShape: Sendable {
         }
     }
 
+    /// As gemm_blocks.cu has them.
+    static let blocks = [
+        GEMMShape(kernels: .warps, rows: 16, columns: 64, threads: 128, stages: 6),
+        GEMMShape(kernels: .warps, rows: 64, columns: 64, threads: 128, stages: 5),
+        GEMMShape(kernels: .warps, rows: 128, columns: 128, threads: 256, stages: 4),
+    ]
+
     /// Groups of warps need tiles at multiples of 1024 bytes.
     var sharedBytes: Int { stages * (rows + columns) * 64 * 2 + (kernels == .groups ? 1024 : 0) }
 
@@ -47,7 +74,7 @@ struct GEMMShape: Sendable {
     }
 
     /// The shapes that fit a device.
-    static func all(_ kernels: ProductKernels, on device: Device) -> [GEMMShape] {
+    static func all(_ kernels: TileProducts, on device: Device) -> [GEMMShape] {
         all(kernels).filter { $0.sharedBytes <= device.sharedMemory }
     }
 

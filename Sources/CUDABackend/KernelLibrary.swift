@@ -9,9 +9,11 @@ final class KernelLibrary: Sendable {
     private let kernels: [String: Kernel]
     /// Kernels for heads of one width, by the definitions that they were compiled with.
     private let tiles = Mutex<[[String]: [String: Kernel]]>([:])
+    /// Kernels for weights of few bits, by name.
+    private let blocks = Mutex<[String: Kernel]>([:])
 
     init(
-        _ device: Device, _ compiler: any KernelCompiler, _ products: ProductKernels
+        _ device: Device, _ compiler: any KernelCompiler, _ products: TileProducts
     ) throws(CUDAError) {
         (self.device, self.compiler) = (device, compiler)
         var kernels: [String: Kernel] = [:]
@@ -39,7 +41,7 @@ final class KernelLibrary: Sendable {
             [
                 "embed_float", "embed_bf16", "embed_f16", "gather_rows", "add_rows", "pack_rows", "rms_norm",
                 "gated", "layer_norm", "normalize_heads", "map_rows", "add_scaled_rows", "rotation_table",
-                "fill_random", "copy_words",
+                "fill_random", "copy_words", "add_bias", "hash_rows",
             ]
         ),
         (
@@ -57,12 +59,28 @@ final class KernelLibrary: Sendable {
         let tiles = [64, 80, 96, 128, 192, 256].flatMap { width in
             [["WIDTH=\(width)"], ["WIDTH=\(width)", "SCORES=1"]].map { ("attention_tiles.cu", $0) }
         }
-        return plain + (architecture == "sm_90a" ? [("gemm_groups.cu", [])] : []) + tiles
+        let blocks = BlockLayout.all.map { ("gemm_blocks.cu", $0.definitions) }
+        return plain + (architecture == "sm_90a" ? [("gemm_groups.cu", [])] : []) + tiles + blocks
     }
 
     subscript(name: String) -> Kernel {
         guard let kernel = kernels[name] else { preconditionFailure("no kernel \(name)") }
         return kernel
+    }
+
+    /// A kernel for weights of few bits. Those of one encoding are compiled together, when the first is wanted.
+    func blocks(_ name: String, _ layout: BlockLayout) throws(CUDAError) -> Kernel {
+        if let known = blocks.withLock({ $0[name] }) { return known }
+        let image = try compiler.image(of: "gemm_blocks.cu", definitions: layout.definitions)
+        let module = try Module(image, on: device)
+        var made: [String: Kernel] = [:]
+        for (other, shared) in layout.kernels(on: device) {
+            made[other] = try module.kernel(other, shared: shared)
+        }
+        guard let found = made[name] else { throw .unknownKernel(name) }
+        let all = made
+        blocks.withLock { $0.merge(all) { $1 } }
+        return found
     }
 
     /// A kernel of the attention with tensor cores.

@@ -1,10 +1,21 @@
+import CUDARuntime
+import Foundation
 import Tensors
 
-/// How the device stores the numbers of a weight.
+extension ProductKernels {
+    /// Those that the environment names; nil where it names none.
+    static func ofEnvironment() throws(CUDAError) -> ProductKernels? {
+        guard let name = ProcessInfo.processInfo.environment["LIGHTLLM_CUDA_PRODUCTS"] else { return nil }
+        guard let products = ProductKernels(rawValue: name) else { throw .unknownProducts(name) }
+        return products
+    }
+}
+
+/// What products with a weight take their rows as; weights of plain numbers are stored so too.
 enum ProductElement: Sendable {
     case float32, bfloat16, float16
 
-    /// The type that holds an encoding. Blocks are unpacked to float16, which has the digits of their scales.
+    /// Blocks are unpacked to float16, which has the digits of their scales.
     init(_ encoding: Encoding) {
         switch encoding {
         case .float32: self = .float32

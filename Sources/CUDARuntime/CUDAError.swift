@@ -10,6 +10,7 @@ public enum CUDAError: Error, Sendable, CustomStringConvertible {
     case unknownSource(String)
     case notExported(String, definitions: [String], path: String)
     case unknownKernel(String)
+    case unknownProducts(String)
 
     public var description: String {
         switch self {
@@ -24,6 +25,8 @@ public enum CUDAError: Error, Sendable, CustomStringConvertible {
         case .notExported(let source, let definitions, let path):
             "CUDA: \(source) (\(definitions.joined(separator: " "))) was not exported: \(path) is missing"
         case .unknownSource(let name): "CUDA: there is no kernel source \(name)"
+        case .unknownProducts(let name):
+            "CUDA: LIGHTLLM_CUDA_PRODUCTS must be warps, groups or library, not \(name)"
         case .unknownKernel(let name): "CUDA: no module has a kernel \(name)"
         }
     }

@@ -1,93 +1,179 @@
-import CCUDA
+public import CCUDA
 
-/// NVIDIA's matrix products, `y = x Wᵀ` of bfloat16 rows with float32 results.
+/// NVIDIA's matrix products, `y = x Wᵀ` of 16-bit rows with float32 results.
 public final class CublasLt: @unchecked Sendable {
     // Unsafe: handles of the library, used by one thread at a time.
     private let api: ccuda_cublaslt_api
     private let stream: DeviceStream
     private let handle: cublasLtHandle_t?
+    private let operation: cublasLtMatmulDesc_t?
+    private let preference: cublasLtMatmulPreference_t?
     private let workspace: DeviceAddress
+    /// Bytes of memory that algorithms share, taken at once.
     private static let workspaceBytes = 32 << 20
 
     // Constants of its interface: types of numbers, of sums, and attributes.
     private enum Constant {
         static let float32: Int32 = 0
+        static let float16: Int32 = 2
         static let bfloat16: Int32 = 14
         static let computeFloat32: Int32 = 68
         static let transposeA: Int32 = 3
         static let transposed: Int32 = 1
         static let workspaceLimit: Int32 = 1
+        /// Ways to add up the parts of a sum that several blocks computed.
+        static let reductions: Int32 = 3
+        /// What addresses of the four matrices are multiples of.
+        static let alignments: [Int32] = [5, 6, 7, 8]
+        static let notSupported: Int32 = 15
     }
 
-    public init(_ stream: DeviceStream, _ finder: LibraryFinder = LibraryFinder()) throws(CUDAError) {
-        (api, _) = try finder.load("libcublasLt.so", versions: [13, 12], ccuda_resolve_cublaslt)
-        self.stream = stream
+    public enum Element: Sendable {
+        case bfloat16, float16
+
+        fileprivate var type: Int32 { self == .bfloat16 ? Constant.bfloat16 : Constant.float16 }
+    }
+
+    /// Sizes of a product. Rows of both operands are `inputs` numbers apart, results `stride`.
+    public struct Size: Sendable {
+        public var rows: Int
+        public var inputs: Int
+        public var outputs: Int
+        public var stride: Int
+        public var element: Element
+
+        public init(rows: Int, inputs: Int, outputs: Int, stride: Int, element: Element) {
+            (self.rows, self.inputs, self.outputs) = (rows, inputs, outputs)
+            (self.stride, self.element) = (stride, element)
+        }
+    }
+
+    /// One of the library's ways to compute a product.
+    public struct Algorithm: @unchecked Sendable, Equatable {
+        // Unsafe: plain words that only the library reads.
+        fileprivate let value: cublasLtMatmulAlgo_t
+
+        public static func == (a: Algorithm, b: Algorithm) -> Bool { a.words == b.words }
+
+        /// What the library tells it by.
+        public var words: [UInt64] {
+            withUnsafeBytes(of: value) { Array($0.bindMemory(to: UInt64.self)) }
+        }
+    }
+
+    public convenience init(
+        _ stream: DeviceStream, _ finder: LibraryFinder = LibraryFinder()
+    ) throws(CUDAError) {
+        let (api, _) = try finder.load("libcublasLt.so", versions: [13, 12], ccuda_resolve_cublaslt)
+        try self.init(table: api, stream)
+    }
+
+    /// A library that is already there, as that of tests.
+    public init(table api: ccuda_cublaslt_api, _ stream: DeviceStream) throws(CUDAError) {
+        (self.api, self.stream) = (api, stream)
         workspace = try stream.device.allocate(bytes: Self.workspaceBytes)
-        var handle: cublasLtHandle_t?
-        let status = api.create(&handle)
-        self.handle = handle
+        var (handle, operation): (cublasLtHandle_t?, cublasLtMatmulDesc_t?)
+        var preference: cublasLtMatmulPreference_t?
+        var status = api.create(&handle)
+        if status == 0 {
+            status = api.matmulDescCreate(&operation, Constant.computeFloat32, Constant.float32)
+        }
+        if status == 0 { status = api.prefCreate(&preference) }
+        (self.handle, self.operation, self.preference) = (handle, operation, preference)
         guard status == 0 else { throw .blas(call: "cublasLtCreate", code: status) }
-    }
-
-    deinit {
-        _ = api.destroy(handle)
-        stream.device.free(workspace)
-    }
-
-    /// Milliseconds of one product with the algorithm that the library proposes first. `weights` take turns.
-    public func time(
-        x: DeviceAddress, rows: Int, weights: [DeviceAddress], inputs: Int, outputs: Int,
-        into y: DeviceAddress,
-        turns: Int
-    ) throws -> Double {
-        var (operation, preference): (cublasLtMatmulDesc_t?, cublasLtMatmulPreference_t?)
-        try check(
-            api.matmulDescCreate(&operation, Constant.computeFloat32, Constant.float32),
-            "cublasLtMatmulDescCreate")
-        defer { _ = api.matmulDescDestroy(operation) }
         // Columns come first there: what is row by row for us is transposed.
         var transposed = Constant.transposed
         try check(
             api.matmulDescSet(operation, Constant.transposeA, &transposed, 4),
             "cublasLtMatmulDescSetAttribute")
-        let (w, input, output) = (
-            try layout(Constant.bfloat16, inputs, outputs), try layout(Constant.bfloat16, inputs, rows),
-            try layout(Constant.float32, outputs, rows)
-        )
-        defer { for layout in [w, input, output] { _ = api.layoutDestroy(layout) } }
-        try check(api.prefCreate(&preference), "cublasLtMatmulPreferenceCreate")
-        defer { _ = api.prefDestroy(preference) }
         var limit = Self.workspaceBytes
         try check(
             api.prefSet(preference, Constant.workspaceLimit, &limit, 8),
             "cublasLtMatmulPreferenceSetAttribute")
-        var (found, count) = (cublasLtMatmulHeuristicResult_t(), Int32(0))
+        // Parts of a sum would be added in an order that depends on how many there are.
+        try prefer(Constant.reductions, 0)
+        for alignment in Constant.alignments { try prefer(alignment, 16) }
+    }
+
+    deinit {
+        if let preference { _ = api.prefDestroy(preference) }
+        if let operation { _ = api.matmulDescDestroy(operation) }
+        if let handle { _ = api.destroy(handle) }
+        stream.device.free(workspace)
+    }
+
+    private func prefer(_ attribute: Int32, _ value: UInt32) throws(CUDAError) {
+        var value = value
         try check(
-            api.heuristic(handle, operation, w, input, output, output, preference, 1, &found, &count),
-            "cublasLtMatmulAlgoGetHeuristic")
-        guard count > 0 else { throw CUDAError.blas(call: "cublasLtMatmulAlgoGetHeuristic", code: 15) }
-        var (alpha, beta) = (Float(1), Float(0))
+            api.prefSet(preference, attribute, &value, 4), "cublasLtMatmulPreferenceSetAttribute")
+    }
+
+    /// The algorithms that the library proposes for a size, the likeliest to be fast first; none where it has none.
+    public func candidates(_ size: Size, most: Int) throws(CUDAError) -> [Algorithm] {
+        let layouts = try Layouts(size, api)
+        var found = [cublasLtMatmulHeuristicResult_t](
+            repeating: cublasLtMatmulHeuristicResult_t(), count: most)
+        var count: Int32 = 0
+        let status = api.heuristic(
+            handle, operation, layouts.w, layouts.x, layouts.y, layouts.y, preference, Int32(most), &found,
+            &count)
+        if status == Constant.notSupported { return [] }
+        try check(status, "cublasLtMatmulAlgoGetHeuristic")
+        return found.prefix(Int(count)).filter { $0.state == 0 }.map { Algorithm(value: $0.algo) }
+    }
+
+    /// Enqueues a product. False where the algorithm does not take the size: then nothing was enqueued.
+    public func multiply(
+        x: DeviceAddress, weight: DeviceAddress, into y: DeviceAddress, _ size: Size, _ algorithm: Algorithm
+    ) throws(CUDAError) -> Bool {
+        let layouts = try Layouts(size, api)
+        var (alpha, beta, algorithm) = (Float(1), Float(0), algorithm.value)
+        let status = api.matmul(
+            handle, operation, &alpha, weight, layouts.w, x, layouts.x, &beta, y, layouts.y, y, layouts.y,
+            &algorithm, workspace, Self.workspaceBytes, stream.handle)
+        if status == Constant.notSupported { return false }
+        try check(status, "cublasLtMatmul")
+        return true
+    }
+
+    /// Milliseconds of one product with the algorithm that the library proposes first. `weights` take turns.
+    public func time(
+        x: DeviceAddress, weights: [DeviceAddress], into y: DeviceAddress, _ size: Size, turns: Int
+    ) throws -> Double {
+        guard let algorithm = try candidates(size, most: 1).first else {
+            throw CUDAError.blas(call: "cublasLtMatmulAlgoGetHeuristic", code: Constant.notSupported)
+        }
         func turn(_ count: Int) throws {
             for index in 0..<count {
-                try check(
-                    api.matmul(
-                        handle, operation, &alpha, weights[index % weights.count], w, x, input, &beta, y,
-                        output, y,
-                        output, &found.algo, workspace, Self.workspaceBytes, stream.handle), "cublasLtMatmul")
+                _ = try multiply(x: x, weight: weights[index % weights.count], into: y, size, algorithm)
             }
         }
         try turn(weights.count)
         return try stream.time { try turn(turns) } / Double(turns)
     }
 
-    private func layout(_ type: Int32, _ rows: Int, _ columns: Int) throws(CUDAError)
-        -> cublasLtMatrixLayout_t?
-    {
-        var layout: cublasLtMatrixLayout_t?
-        try check(
-            api.layoutCreate(&layout, type, UInt64(rows), UInt64(columns), Int64(rows)),
-            "cublasLtMatrixLayoutCreate")
-        return layout
+    /// Descriptions of the three matrices of a product.
+    private final class Layouts {
+        private(set) var w, x, y: cublasLtMatrixLayout_t?
+        private let api: ccuda_cublaslt_api
+
+        init(_ size: Size, _ api: ccuda_cublaslt_api) throws(CUDAError) {
+            self.api = api
+            w = try make(size.element.type, size.inputs, size.outputs, size.inputs)
+            x = try make(size.element.type, size.inputs, size.rows, size.inputs)
+            y = try make(Constant.float32, size.outputs, size.rows, size.stride)
+        }
+
+        deinit { for layout in [w, x, y] where layout != nil { _ = api.layoutDestroy(layout) } }
+
+        private func make(
+            _ type: Int32, _ rows: Int, _ columns: Int, _ stride: Int
+        ) throws(CUDAError) -> cublasLtMatrixLayout_t? {
+            var layout: cublasLtMatrixLayout_t?
+            let status = api.layoutCreate(&layout, type, UInt64(rows), UInt64(columns), Int64(stride))
+            guard status == 0 else { throw .blas(call: "cublasLtMatrixLayoutCreate", code: status) }
+            return layout
+        }
     }
 
     private func check(_ status: cublasStatus_t, _ call: String) throws(CUDAError) {

@@ -16,6 +16,17 @@ public final class Driver: Sendable {
     /// A driver that is already there, as that of tests.
     public init(table: ccuda_driver_api, path: String) { (api, self.path) = (table, path) }
 
+    /// One that does nothing, to find out what memory a device would need.
+    public static var idle: Driver {
+        var table: ccuda_driver_api?
+        withUnsafeMutablePointer(to: &table) { table in
+            // Unsafe: the table has no value of its own to begin with, as its entries are never null.
+            table.withMemoryRebound(to: ccuda_driver_api.self, capacity: 1) { ccuda_idle_driver($0) }
+        }
+        guard let table else { preconditionFailure("a table without entries") }
+        return Driver(table: table, path: "none")
+    }
+
     public var deviceCount: Int {
         var count: Int32 = 0
         return api.deviceGetCount(&count) == 0 ? Int(count) : 0

@@ -16,6 +16,8 @@ public enum GPUCheck {
         case attention
         /// Products, and those of cuBLASLt.
         case products
+        /// Products with weights of few bits.
+        case blocks
         /// A step of LLaMA-7B with weights that mean nothing.
         case step
         /// Requests through the engine, on the same model.
@@ -42,6 +44,7 @@ public enum GPUCheck {
         case .goldens: try await checkGoldens(backend, goldens, recorder)
         case .attention: try measureAttention(backend, recorder)
         case .products: try measureProducts(backend, recorder)
+        case .blocks: try measureBlockProducts(backend, recorder)
         case .step: try measureStep(backend, recorder)
         case .service: try await measureService(backend, seconds: seconds, recorder)
         }

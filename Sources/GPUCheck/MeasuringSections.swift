@@ -93,11 +93,12 @@ extension GPUCheck {
                 turn(copies.count)
                 let milliseconds = try backend.stream.time { turn(turns) } / Double(turns)
                 let operations = 2 * Double(rows * inputs) * Double(outputs)
+                let size = CublasLt.Size(
+                    rows: rows, inputs: inputs, outputs: outputs, stride: outputs, element: .bfloat16)
                 let theirs = try blas.map { blas in
                     try blas.time(
-                        x: packed.address, rows: rows, weights: copies.map(\.parts[0].buffer.address),
-                        inputs: inputs,
-                        outputs: outputs, into: y.buffer.address, turns: turns)
+                        x: packed.address, weights: copies.map(\.parts[0].buffer.address),
+                        into: y.buffer.address, size, turns: turns)
                 }
                 recorder.record(
                     "\(name) \(rows)x\(inputs)x\(outputs)",
@@ -107,6 +108,66 @@ extension GPUCheck {
                         "GB/s": .number(2 * Double(inputs * outputs) / milliseconds / 1e6),
                         "cuBLASLt us": theirs.map { .number($0 * 1000) } ?? .null,
                     ])
+            }
+            record(backend.libraryChoice(inputs: inputs, outputs: outputs), of: name, recorder)
+        }
+    }
+
+    /// The algorithms of cuBLASLt that serve a weight's shape.
+    private static func record(
+        _ choice: (steps: [(rows: Int, algorithm: [UInt64], milliseconds: Double)], found: Int, whole: Int)?,
+        of name: String, _ recorder: Recorder
+    ) {
+        guard let choice else { return }
+        recorder.record(
+            "\(name): classes of algorithms",
+            ["found": .integer(choice.found), "for all numbers of rows": .integer(choice.whole)])
+        for step in choice.steps {
+            recorder.record(
+                "\(name): algorithm up to \(step.rows) rows",
+                [
+                    "us": .number(step.milliseconds * 1000),
+                    "algorithm": .string(
+                        step.algorithm.map { String($0, radix: 16) }.joined(separator: " ")),
+                ])
+        }
+    }
+
+    /// Products with weights of few bits: bytes of weights per second.
+    static func measureBlockProducts(_ backend: CUDABackend, _ recorder: Recorder) throws {
+        let encodings = Encoding.allCases.filter { $0.blockElements > 1 }
+        for (name, inputs, outputs) in [("gate and up", 4096, 22016), ("output", 4096, 4096)] {
+            for encoding in encodings {
+                let bytes = CUDABackend.weightBytes(encoding, outputs: outputs, inputs: inputs)
+                let copies = try (0..<max(2, min(12, (300 << 20) / bytes))).map { index in
+                    WeightMatrix(
+                        inputs: inputs,
+                        parts: [
+                            WeightMatrix.Part(
+                                outputs: outputs, encoding: encoding,
+                                buffer: try backend.randomNumbers(count: bytes / 2, scale: 1, seed: index))
+                        ])
+                }
+                for rows in [1, 16, 64, 512] {
+                    var noise = Noise(rows)
+                    let x = backend.matrix(noise.floats(rows * inputs), columns: inputs)
+                    let y = backend.makeMatrix(rows: rows, columns: outputs)
+                    func turn(_ count: Int) {
+                        for index in 0..<count {
+                            backend.linear(x, copies[index % copies.count], bias: nil, into: y)
+                        }
+                    }
+                    turn(copies.count)
+                    let milliseconds = try backend.stream.time { turn(30) } / 30
+                    recorder.record(
+                        "\(name) \(encoding) \(rows)x\(inputs)x\(outputs)",
+                        [
+                            "us": .number(milliseconds * 1000),
+                            "GB/s": .number(Double(bytes) / milliseconds / 1e6),
+                            "TFLOP/s": .number(
+                                2 * Double(rows * inputs) * Double(outputs) / milliseconds / 1e9),
+                        ])
+                }
             }
         }
     }

@@ -28,7 +28,10 @@ public struct OperationCheck {
                 (2, 4, 256, .causal), (3, 1, 40, .causal),
             ], contexts: [1, 77, 300, 1100])
         public static let small = Shapes(
-            rows: [(3, 100)], products: [(1, 600, 70), (20, 128, 130), (70, 64, 33), (130, 64, 260)],
+            rows: [(3, 100)],
+            products: [
+                (1, 600, 70), (20, 128, 130), (70, 64, 33), (130, 64, 260), (18, 512, 40),
+            ],
             vocabularies: [1500],
             heads: [(2, 3, 64, .causal), (1, 2, 16, .causalWindow(40)), (2, 1, 20, .causal)],
             contexts: [1, 30, 270])
@@ -126,16 +129,27 @@ public struct OperationCheck {
                         bias: backend.matrix(bias, columns: outputs), into: y)
                     return backend.values(y)
                 }
-                checkRowsAlone(x, inputs, weights, outputs, encoding)
+                checkRowsAlone(x, hostWeight(weights, columns: inputs, encoding))
+            }
+            for encoding in Encoding.allCases
+            where encoding.blockElements > 1 && encoding.rowBytes(inputs) != nil {
+                let weight = HostWeight.random(
+                    encoding, outputs: outputs, inputs: inputs, scale: scale, seed: rows)
+                // The processor rounds rows to 8 bits.
+                compare("product \(encoding) \(rows)x\(inputs)x\(outputs)", 5e-2) { backend in
+                    let y = backend.makeMatrix(rows: rows, columns: outputs)
+                    backend.linear(
+                        backend.matrix(x, columns: inputs), backend.makeWeight([weight]), bias: nil, into: y)
+                    return backend.values(y)
+                }
+                checkRowsAlone(x, weight)
             }
         }
     }
 
     /// A row has the same bits whatever rows are beside it.
-    private func checkRowsAlone(
-        _ x: [Float], _ inputs: Int, _ weights: [Float], _ outputs: Int, _ encoding: Encoding
-    ) {
-        let weight = ours.makeWeight([hostWeight(weights, columns: inputs, encoding)])
+    private func checkRowsAlone(_ x: [Float], _ host: HostWeight) {
+        let (inputs, outputs, weight) = (host.inputs, host.outputs, ours.makeWeight([host]))
         func product(_ rows: Range<Int>) -> [Float] {
             let y = ours.makeMatrix(rows: rows.count, columns: outputs)
             let part = Array(x[rows.lowerBound * inputs..<rows.upperBound * inputs])
@@ -147,7 +161,7 @@ public struct OperationCheck {
         for part in [0..<1, rows / 2..<rows, max(0, rows - 17)..<rows] where !part.isEmpty {
             let expected = Array(all[part.lowerBound * outputs..<part.upperBound * outputs])
             recorder.check(
-                "product \(encoding) \(inputs)x\(outputs), rows \(part) of \(rows) alone",
+                "product \(host.encoding) \(inputs)x\(outputs), rows \(part) of \(rows) alone",
                 product(part) == expected)
         }
     }

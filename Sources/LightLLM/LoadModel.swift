@@ -1,3 +1,4 @@
+import CPUBackend
 import JSON
 public import Layers
 import Models
@@ -121,11 +122,12 @@ public struct LoadedModel: Sendable {
             if let encoder = network.imageEncoder { _ = encoder.encode(encoder.rehearsal) }
             if let failure = backend.failure ?? network.imageEncoder?.failure { throw failure }
         }
-        // A device stores weights in forms of its own, so what they and the activations have left is counted.
+        // What a device has taken by now is counted, and what is left.
         let left = backend.freeMemory
         let plan = try MemoryPlan(
-            checkpoint, options, available: left ?? memory.available, program: memory.program,
-            holdsWeights: left != nil)
+            checkpoint, options, on: CPUBackend(threads: options.threads, kernels: .idle),
+            available: left ?? memory.available, program: memory.program,
+            loaded: left == nil ? nil : backend as? any MeasuredBackend)
         try plan.requireFit()
         return (plan, options.cacheElement ?? checkpoint.defaultCacheElement)
     }

@@ -19,7 +19,7 @@ public struct MemoryPlan: Sendable, Equatable {
     public let images: Int
     /// Bytes of one token in the key-value cache.
     public let bytesPerToken: Int
-    /// Bytes that this process takes beside: code's data, vocabulary, threads.
+    /// Bytes that this process takes beside: code's data, vocabulary, threads. None of a GPU's memory.
     public let program: Int
     /// Bytes that can be had beside `program`; nil where the system does not say.
     public let available: Int?
@@ -51,17 +51,18 @@ public struct MemoryPlan: Sendable, Equatable {
     public init(
         _ checkpoint: any Checkpoint, _ options: EngineOptions, available: Int? = nil
     ) throws {
+        let memory = options.device.memory
         try self.init(
-            checkpoint, options, available: available ?? MachineMemory.available,
-            program: MachineMemory.ofProcess ?? 0)
+            checkpoint, options, on: try options.device.idleBackend(threads: options.threads),
+            available: available ?? memory.available, program: memory.program)
     }
 
-    /// `holdsWeights`: whether `available` is what the weights have left.
+    /// `backend` computes nothing. With `loaded`, on which the model is and has made its largest steps, `available` is what
+    /// it and the images' backend have left.
     init(
-        _ checkpoint: any Checkpoint, _ options: EngineOptions, available: Int?, program: Int,
-        holdsWeights: Bool = false
+        _ checkpoint: any Checkpoint, _ options: EngineOptions, on backend: any MeasuredBackend,
+        available: Int?, program: Int, loaded: (any MeasuredBackend)? = nil
     ) throws {
-        let backend = CPUBackend(threads: options.threads, kernels: .idle)
         let imageBackend = CPUBackend(threads: options.threads, kernels: .idle)
         let network = try Self.rehearsed(
             checkpoint, options.weightFormat, options.head, options.shard, on: backend,
@@ -73,11 +74,12 @@ public struct MemoryPlan: Sendable, Equatable {
             options.maxRequestTokens ?? min(checkpoint.contextLength ?? 2048, 16_384),
             network.longestSequence ?? .max)
         try Rehearsal(network: network, backend: backend, longest: longest).run(options.limits)
-        let weights = backend.memoryUse.weights
-        (self.weights, activations) = (weights, backend.memoryUse.activations)
+        let measured = loaded ?? backend
+        (weights, activations) = (measured.weightsInUse, measured.activationsInUse)
         bytesPerToken = network.cacheLayout.bytesPerToken(element)
         images = Self.imageBytes(network, options.images, imageBackend, available: available)
-        self.available = available.map { $0 + (holdsWeights ? weights + imageBackend.memoryUse.weights : 0) }
+        let taken = loaded.map { $0.weightsInUse + $0.activationsInUse + imageBackend.weightsInUse } ?? 0
+        self.available = available.map { $0 + taken }
         (self.program, fraction) = (program, options.memoryFraction)
         let (most, overflow) = longest.multipliedReportingOverflow(by: options.limits.runningSequences)
         mostTokens = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
@@ -89,7 +91,7 @@ public struct MemoryPlan: Sendable, Equatable {
     /// The model with weights of the right sizes and no values.
     private static func rehearsed(
         _ checkpoint: any Checkpoint, _ format: WeightFormat?, _ head: ModelHead, _ shard: Shard,
-        on backend: CPUBackend, images: ImageUse? = nil
+        on backend: any Backend, images: ImageUse? = nil
     ) throws -> any LanguageModel {
         try buildModel(
             checkpoint.layout, on: backend, storage: format.map { WeightStorage($0, work: .none) },

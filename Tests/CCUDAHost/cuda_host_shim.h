@@ -135,10 +135,33 @@ template <class T> static inline u32 pack(float a, float b, T) {
     return first.bits | (u32)second.bits << 16;
 }
 static inline float exp2_fast(float x) { return exp2f(x); }
+static inline u32 __byte_perm(u32 a, u32 b, u32 selector) {
+    const u64 bytes = a | (u64)b << 32;
+    u32 r = 0;
+    for (int i = 0; i < 4; ++i) r |= (u32)(bytes >> (selector >> 4 * i & 7) * 8 & 255) << 8 * i;
+    return r;
+}
 
 template <class T> static inline float half_of(u32 word, int index) {
     const T v = {(u16)(index & 1 ? word >> 16 : word)};
     return widen(v);
+}
+// Products of two halves are exact in float64, and so is a sum with a third but for numbers that are far apart.
+template <class F> static inline u32 each_half(F function) {
+    const _Float16 first = (_Float16)function(0), second = (_Float16)function(1);
+    u16 bits[2];
+    memcpy(bits, &first, 2);
+    memcpy(bits + 1, &second, 2);
+    return bits[0] | (u32)bits[1] << 16;
+}
+static inline u32 subtract_halves(u32 a, u32 b) {
+    return each_half([=](int i) { return half_of<f16>(a, i) - half_of<f16>(b, i); });
+}
+static inline u32 multiply_halves(u32 a, u32 b) {
+    return each_half([=](int i) { return half_of<f16>(a, i) * half_of<f16>(b, i); });
+}
+static inline u32 fuse_halves(u32 a, u32 b, u32 c) {
+    return each_half([=](int i) { return (double)half_of<f16>(a, i) * half_of<f16>(b, i) + half_of<f16>(c, i); });
 }
 // Sums in float64, as the tensor cores' order is not known.
 template <class T> static inline void mma(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, T) {

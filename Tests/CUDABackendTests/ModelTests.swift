@@ -88,6 +88,22 @@ import Weights
         #expect(recorder.failureCount == 0)
     }
 
+    /// A plan for a GPU counts what one takes.
+    @Test func thePlanIsTheDevices() async throws {
+        let checkpoint = try openCheckpoint(Self.folder)
+        var options = EngineOptions()
+        (options.device, options.cacheElement, options.maxTotalTokens) = (.cuda, .float16, 64)
+        (options.maxRequestTokens, options.memoryFraction) = (40, 1)
+        options.limits = SchedulerLimits(runningSequences: 2, tokensPerStep: 16)
+        let plan = try MemoryPlan(checkpoint, options, available: 1 << 40)
+        let backend = try makeHostBackend()
+        let engine = try LoadedModel(checkpoint: checkpoint, backend: backend).makeEngine(options)
+        #expect(plan.weights == backend.memoryUse.weights && plan.weights > 0)
+        #expect(plan.program == 0 && engine.statistics.totalSlots == 64)
+        // The arena of tests begins smaller.
+        #expect(plan.activations >= backend.memoryUse.activations)
+    }
+
     @Test func whatIsMissingIsNamed() throws {
         let nowhere = LibraryFinder(environment: ["LIGHTLLM_CUDA_LIB": "/nowhere", "PATH": "/nowhere"])
         #expect {
@@ -112,7 +128,7 @@ import Weights
 
     @Test func sourcesAreEmbedded() {
         let texts = KernelSources().texts
-        #expect(texts.count == 10)
+        #expect(texts.count == 12)
         #expect(texts.values.allSatisfy { $0.contains("#include") || $0.contains("#pragma once") })
     }
 }

@@ -22,7 +22,16 @@ func makeHostBackend(
         table.withMemoryRebound(to: ccuda_driver_api.self, capacity: 1) { fill($0) }
     }
     let driver = Driver(table: try #require(table), path: "host")
-    return try CUDABackend(try Device(driver), NamingCompiler(), activationBytes: 1 << 20, products: products)
+    return try CUDABackend(
+        try Device(driver), NamingCompiler(), activationBytes: 1 << 20, products: products
+    ) { stream throws(CUDAError) in
+        var table: ccuda_cublaslt_api?
+        withUnsafeMutablePointer(to: &table) { table in
+            table.withMemoryRebound(to: ccuda_cublaslt_api.self, capacity: 1) { cuda_host_cublaslt($0) }
+        }
+        guard let table else { throw .noDevice("a table without entries") }
+        return try CublasLt(table: table, stream)
+    }
 }
 
 /// Values that look random and are the same every time.

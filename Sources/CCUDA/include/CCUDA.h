@@ -171,6 +171,8 @@ const char *ccuda_symbol_file(const void *symbol);
 // Opens a library, or looks up all of its entry points. Null on success, else a message for the caller to free.
 char *ccuda_open(const char *path, void **handle);
 char *ccuda_resolve_driver(void *handle, ccuda_driver_api *out);
+// Fills a table whose device does nothing; work is neither captured nor timed.
+void ccuda_idle_driver(ccuda_driver_api *out);
 char *ccuda_resolve_nvrtc(void *handle, ccuda_nvrtc_api *out);
 char *ccuda_resolve_cublaslt(void *handle, ccuda_cublaslt_api *out);
 char *ccuda_resolve_nccl(void *handle, ccuda_nccl_api *out);

@@ -5,7 +5,6 @@
 // capped, sloped or seen in a pattern.
 
 enum {
-    CHUNKS = WIDTH / 8,         // of 16 bytes, in a row of 16-bit numbers
     ROW = WIDTH + 8,            // a row in shared memory: no bank twice for eight rows
     TILE = BLOCK_KEYS * ROW,
     BYTE_ROW = WIDTH + 16,
@@ -36,7 +35,8 @@ static __device__ __forceinline__ void load_block(
     unsigned char *tile, const void *numbers, const SlotRow<WARPS> &slots, int key, int end, int heads, int head, int warp,
     int lane) {
     constexpr int ROWS = BLOCK_KEYS / WARPS, PIECES = BYTES / 16;
-#pragma unroll
+    // Not all at once, as their addresses would take the registers of sums.
+#pragma unroll 2
     for (int i = 0; i < (ROWS * PIECES + 31) / 32; ++i) {
         const int index = i * 32 + lane, row = index / PIECES, piece = index % PIECES;
         const i64 slot = slots.of(row);
@@ -47,24 +47,77 @@ static __device__ __forceinline__ void load_block(
     }
 }
 
-// Turns a tile of bytes into one of 16-bit numbers.
-template <class T, int WARPS> static __device__ __forceinline__ void widen_tile(T *to, const i8 *from) {
-    for (int i = threadIdx.x; i < BLOCK_KEYS * (WIDTH / 8); i += WARPS * 32) {
-        const int row = i / (WIDTH / 8), column = i % (WIDTH / 8) * 8;
-        const i8 *b = from + row * BYTE_ROW + column;
-        Words w;
+// Four bytes as numbers of 16 bits: 1024 + a byte has the byte as its last bits.
+static __device__ __forceinline__ u32 widen_bytes(u32 bytes, u32 selector) {
+    return subtract_halves(__byte_perm(bytes ^ 0x80808080u, 0x64646464u, selector), 0x64806480u);
+}
+
+// Which of a query's columns are the numbers `2 * half` and the next of step i of the first product, for this lane. Keys
+// of bytes are read four columns at a time, so that a lane has those at hand; a sum does not mind.
+template <bool BYTES> static __device__ __forceinline__ int query_column(int i, int half, int lane) {
+    return i * 16 + (BYTES ? (lane & 3) * 4 + half * 2 : (lane & 3) * 2 + half * 8);
+}
+// The column of sum e of tile j. Two columns of bytes are transposed together; one goes to either of two tiles.
+template <bool BYTES> static __device__ __forceinline__ int value_column(int j, int e, int lane) {
+    return BYTES ? j / 2 * 16 + ((lane & 3) * 2 + e) * 2 + j % 2 : j * 8 + (lane & 3) * 2 + e;
+}
+
+// Scores of a block of keys: products of `QT` steps of 16 columns, for `KT` tiles of 8 keys.
+template <class T, bool BYTES, int QT, int KT>
+static __device__ __forceinline__ void multiply_keys(
+    float (&s)[KT][4], const u32 (&q)[QT][4], const unsigned char *keys, int lane) {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) w.w[j] = pack((float)b[2 * j], (float)b[2 * j + 1], T());
-        *(Words *)(to + row * ROW + column) = w;
+    for (int k = 0; k < QT; ++k)
+#pragma unroll
+        for (int j = 0; j < KT / 2; ++j) {
+            u32 b[4];
+            if (BYTES) {
+#pragma unroll
+                for (int h = 0; h < 2; ++h) {
+                    const u32 bytes =
+                        *(const u32 *)(keys + (j * 16 + h * 8 + (lane >> 2)) * BYTE_ROW + k * 16 + (lane & 3) * 4);
+                    b[2 * h] = widen_bytes(bytes, 0x4140);
+                    b[2 * h + 1] = widen_bytes(bytes, 0x4342);
+                }
+            } else {
+                load_matrices(
+                    b, (const T *)keys + (j * 16 + (lane & 7) + (lane >> 4 << 3)) * ROW + k * 16 + (lane >> 3 & 1) * 8);
+            }
+            mma(s[2 * j], q[k], b[0], b[1], T());
+            mma(s[2 * j + 1], q[k], b[2], b[3], T());
+        }
+}
+
+// Adds 16 or 32 keys' values times their probabilities, from the k-th 16 or 32 on.
+template <class T, bool BYTES, int NT>
+static __device__ __forceinline__ void multiply_values(
+    float (&out)[NT][4], const u32 (&p)[BYTES ? 2 : 1][4], const unsigned char *values, int k, int lane) {
+#pragma unroll
+    for (int j = 0; j < NT / 2; ++j) {
+        u32 b[4];
+        if (BYTES) {
+            load_matrices_transposed(b, values + (k * 32 + lane) * BYTE_ROW + j * 16);
+#pragma unroll
+            for (int h = 0; h < 2; ++h) {
+                // Either column of this lane's pair, of eight keys and eight more.
+                mma(out[2 * j], p[BYTES ? h : 0], widen_bytes(b[2 * h], 0x4240), widen_bytes(b[2 * h + 1], 0x4240), T());
+                mma(out[2 * j + 1], p[BYTES ? h : 0], widen_bytes(b[2 * h], 0x4341), widen_bytes(b[2 * h + 1], 0x4341), T());
+            }
+        } else {
+            load_matrices_transposed(b, (const T *)values + (k * 16 + (lane & 15)) * ROW + j * 16 + (lane >> 4) * 8);
+            mma(out[2 * j], p[0], b[0], b[1], T());
+            mma(out[2 * j + 1], p[0], b[2], b[3], T());
+        }
     }
 }
 
+// With one stage the next keys are copied over those that scores were made of, and the next values over those that were
+// added: a warp has less under way, but more warps fit a multiprocessor, and each of them works little while it waits.
 template <class T, int WARPS, bool BYTES, int STAGES>
 static __device__ __forceinline__ void attend_tiles(const Attention &a) {
-    constexpr int STAGE = BYTES ? 2 * BYTE_TILE : 2 * TILE * 2, QT = WIDTH / 16, NT = WIDTH / 8, KT = BLOCK_KEYS / 8;
+    constexpr int HALF = BYTES ? BYTE_TILE : TILE * 2, QT = WIDTH / 16, NT = WIDTH / 8, KT = BLOCK_KEYS / 8;
     DYNAMIC_SHARED(shared);
-    T *wide = (T *)(shared + STAGES * STAGE);
-    float *scales = (float *)(shared + STAGES * STAGE + (BYTES ? 2 * TILE * 2 : 0));
+    float *scales = (float *)(shared + STAGES * 2 * HALF);
     const Task t = a.tasks[blockIdx.y];
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, head = blockIdx.x, group = a.query_heads / a.heads;
     const i32 *slots = a.slots + t.slots;
@@ -85,8 +138,8 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
             const int h = e & 1;
-            const float *from = a.q + (t.first_row + row[h]) * a.q_stride + (i64)query_head[h] * WIDTH + i * 16 +
-                                (lane & 3) * 2 + (e >> 1) * 8;
+            const float *from = a.q + (t.first_row + row[h]) * a.q_stride + (i64)query_head[h] * WIDTH +
+                                query_column<BYTES>(i, e >> 1, lane);
             q[i][e] = pack(from[0], from[1], T());
         }
 
@@ -109,27 +162,29 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
             }
         }
     };
-    // Two groups of copies a block: keys, then values.
-    auto load = [&](int block) {
-        const int index = (block - first_block) % STAGES;
-        unsigned char *stage = shared + index * STAGE;
-        constexpr int ROW_BYTES = BYTES ? WIDTH : 2 * WIDTH, STRIDE = BYTES ? BYTE_ROW : 2 * ROW;
-        const bool exists = block < last_block;
-        if (exists) {
+    // A group of copies each; there is one even where there is no block. The scales of a block come with its keys.
+    constexpr int ROW_BYTES = BYTES ? WIDTH : 2 * WIDTH, STRIDE = BYTES ? BYTE_ROW : 2 * ROW;
+    auto load_keys = [&](int block) {
+        if (block < last_block) {
             load_block<WARPS, ROW_BYTES, STRIDE>(
-                stage, a.keys, next, block * BLOCK_KEYS, end, a.heads, head, warp, lane);
+                shared + (block - first_block) % STAGES * 2 * HALF, a.keys, next, block * BLOCK_KEYS, end, a.heads, head,
+                warp, lane);
             if (BYTES && warp == 0) {
+                float *to = scales + (block & 1) * 2 * BLOCK_KEYS + lane;
 #pragma unroll
                 for (int i = 0; i < 2; ++i) {
-                    scales[index * 2 * BLOCK_KEYS + i * 32 + lane] = next_scale[0][i];
-                    scales[(index * 2 + 1) * BLOCK_KEYS + i * 32 + lane] = next_scale[1][i];
+                    to[i * 32] = next_scale[0][i];
+                    to[BLOCK_KEYS + i * 32] = next_scale[1][i];
                 }
             }
         }
         commit_copies();
-        if (exists)
+    };
+    auto load_values = [&](int block) {
+        if (block < last_block)
             load_block<WARPS, ROW_BYTES, STRIDE>(
-                stage + STAGE / 2, a.values, next, block * BLOCK_KEYS, end, a.heads, head, warp, lane);
+                shared + ((block - first_block) % STAGES * 2 + 1) * HALF, a.values, next, block * BLOCK_KEYS, end, a.heads,
+                head, warp, lane);
         commit_copies();
         if (block + 1 < last_block) read_ahead(block + 1);
     };
@@ -137,36 +192,24 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
     float m[2] = {-INFINITY, -INFINITY}, sum[2] = {}, out[NT][4] = {};
     float total_m[2] = {-INFINITY, -INFINITY}, total_sum[2] = {}, total[MERGES ? NT : 1][4] = {};
     read_ahead(first_block);
-#pragma unroll
-    for (int s = 0; s < STAGES - 1; ++s) load(first_block + s);
+    load_keys(first_block);
+    load_values(first_block);
 #ifndef SCORES
     const float scale = a.scale * 1.4426950408889634f;
 #endif
 
     for (int block = first_block; block < last_block; ++block) {
-        const int index = (block - first_block) % STAGES;
-        unsigned char *stage = shared + index * STAGE;
-        wait_copies<2 * (STAGES - 2) + 1>();
+        const unsigned char *keys = shared + (block - first_block) % STAGES * 2 * HALF, *values = keys + HALF;
+        const float *block_scales = scales + (block & 1) * 2 * BLOCK_KEYS;
+        wait_copies<1>();
         __syncthreads();
-        load(block + STAGES - 1);
-        const T *keys = (const T *)stage, *values = (const T *)(stage + STAGE / 2);
-        if (BYTES) {
-            widen_tile<T, WARPS>(wide, (const i8 *)stage);
-            keys = wide;
-            values = wide + TILE;
-            __syncthreads();
-        }
+        if (STAGES > 1) load_keys(block + 1);
         float s[KT][4] = {};
-#pragma unroll
-        for (int k = 0; k < QT; ++k)
-#pragma unroll
-            for (int j = 0; j < KT / 2; ++j) {
-                u32 b[4];
-                load_matrices(
-                    b, keys + (j * 16 + (lane & 7) + (lane >> 4 << 3)) * ROW + k * 16 + (lane >> 3 & 1) * 8);
-                mma(s[2 * j], q[k], b[0], b[1], T());
-                mma(s[2 * j + 1], q[k], b[2], b[3], T());
-            }
+        multiply_keys<T, BYTES>(s, q, keys, lane);
+        if (STAGES == 1) {
+            __syncthreads();
+            load_keys(block + 1);
+        }
         float top[2] = {m[0], m[1]};
 #pragma unroll
         for (int j = 0; j < KT; ++j)
@@ -174,7 +217,7 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
             for (int e = 0; e < 4; ++e) {
                 const int h = e >> 1, column = j * 8 + (lane & 3) * 2 + (e & 1), key = block * BLOCK_KEYS + column;
                 float v = s[j][e];
-                if (BYTES) v *= scales[index * 2 * BLOCK_KEYS + column];
+                if (BYTES) v *= block_scales[column];
 #ifdef SCORES
                 v = score_of(a, v, query_head[h], position[h], key);
                 const bool is_seen = sees(a, query_head[h], position[h], key);
@@ -202,29 +245,29 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
             for (int e = 0; e < 4; ++e) {
                 const float p = exp2_fast(s[j][e] - shift[e >> 1]);
                 sum[e >> 1] += p;
-                s[j][e] = BYTES ? p * scales[(index * 2 + 1) * BLOCK_KEYS + j * 8 + (lane & 3) * 2 + (e & 1)] : p;
+                s[j][e] = BYTES ? p * block_scales[BLOCK_KEYS + j * 8 + (lane & 3) * 2 + (e & 1)] : p;
             }
 #pragma unroll
         for (int j = 0; j < NT; ++j)
 #pragma unroll
             for (int e = 0; e < 4; ++e) out[j][e] *= keep[e >> 1];
-        wait_copies<2 * (STAGES - 1)>();
+        wait_copies<1>();
         __syncthreads();
-        if (BYTES) {
-            widen_tile<T, WARPS>(wide + TILE, (const i8 *)(stage + STAGE / 2));
-            __syncthreads();
+        if (STAGES > 1) load_values(block + 1);
+        constexpr int TOGETHER = BYTES ? 2 : 1;
+#pragma unroll
+        for (int k = 0; k < BLOCK_KEYS / 16; k += TOGETHER) {
+            u32 p[TOGETHER][4];
+#pragma unroll
+            for (int h = 0; h < TOGETHER; ++h)
+#pragma unroll
+                for (int e = 0; e < 4; ++e)
+                    p[h][e] = pack(s[2 * (k + h) + e / 2][e % 2 * 2], s[2 * (k + h) + e / 2][e % 2 * 2 + 1], T());
+            multiply_values<T, BYTES>(out, p, values, k / TOGETHER, lane);
         }
-#pragma unroll
-        for (int k = 0; k < BLOCK_KEYS / 16; ++k) {
-            const u32 p[4] = {pack(s[2 * k][0], s[2 * k][1], T()), pack(s[2 * k][2], s[2 * k][3], T()),
-                              pack(s[2 * k + 1][0], s[2 * k + 1][1], T()), pack(s[2 * k + 1][2], s[2 * k + 1][3], T())};
-#pragma unroll
-            for (int j = 0; j < NT / 2; ++j) {
-                u32 b[4];
-                load_matrices_transposed(b, values + (k * 16 + (lane & 15)) * ROW + j * 16 + (lane >> 4) * 8);
-                mma(out[2 * j], p, b[0], b[1], T());
-                mma(out[2 * j + 1], p, b[2], b[3], T());
-            }
+        if (STAGES == 1) {
+            __syncthreads();
+            load_values(block + 1);
         }
         const bool ends = block + 1 == last_block || (block + 1) * BLOCK_KEYS % PART_KEYS == 0;
         if (!MERGES || !ends || t.state >= 0) continue;
@@ -265,7 +308,7 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
 #pragma unroll
             for (int j = 0; j < NT; ++j)
 #pragma unroll
-                for (int e = 0; e < 2; ++e) state[2 + j * 8 + (lane & 3) * 2 + e] = out[j][2 * h + e];
+                for (int e = 0; e < 2; ++e) state[2 + value_column<BYTES>(j, e, lane)] = out[j][2 * h + e];
             continue;
         }
         const i64 r = t.first_row + row[h];
@@ -273,7 +316,7 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
         for (int j = 0; j < NT; ++j)
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
-                const int column = query_head[h] * WIDTH + j * 8 + (lane & 3) * 2 + e;
+                const int column = query_head[h] * WIDTH + value_column<BYTES>(j, e, lane);
                 const float v = total[MERGES ? j : 0][2 * h + e] / total_sum[h];
                 a.y[r * a.y_stride + column] = v;
                 store_packed(a.packed, a.packed_type, r * a.packed_stride + column, v);
@@ -281,15 +324,15 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
     }
 }
 
-// gridDim: key-value heads, whose keys lie side by side, and tasks. The backend's AttentionKernel computes the shared memory.
+// gridDim: key-value heads, whose keys lie side by side, and tasks. The backend's TileKernel computes the shared memory.
 #define ATTEND(NAME, T, WARPS, BYTES, STAGES) \
     extern "C" __global__ void __launch_bounds__(WARPS * 32) attend_##NAME##_##WARPS(ATTENTION_PARAMETERS) { \
         const Attention a = ATTENTION_ARGUMENTS; \
         attend_tiles<T, WARPS, BYTES, STAGES>(a); \
     }
-ATTEND(tiles_bf16, bf16, 1, false, 2)
+ATTEND(tiles_bf16, bf16, 1, false, 1)
 ATTEND(tiles_bf16, bf16, 4, false, 2)
-ATTEND(tiles_f16, f16, 1, false, 2)
+ATTEND(tiles_f16, f16, 1, false, 1)
 ATTEND(tiles_f16, f16, 4, false, 2)
-ATTEND(tiles_i8, f16, 1, true, 3)
-ATTEND(tiles_i8, f16, 4, true, 3)
+ATTEND(tiles_i8, f16, 1, true, 1)
+ATTEND(tiles_i8, f16, 4, true, 2)

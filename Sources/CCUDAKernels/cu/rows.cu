@@ -189,6 +189,23 @@ extern "C" __global__ void fill_random(void *out, i64 count, int type, float sca
         else store_packed(out, type, i, v);
     }
 }
+// Adds one row to all.
+extern "C" __global__ void add_bias(float *y, i64 y_stride, const float *bias, int columns) {
+    const int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c < columns) y[blockIdx.y * y_stride + c] += bias[c];
+}
+// A number for the bits of each row.
+extern "C" __global__ void hash_rows(const float *x, i64 x_stride, u64 *hashes, int columns) {
+    __shared__ u64 scratch[33];
+    u64 sum = 0;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) {
+        u64 h = ((u64)__float_as_uint(x[blockIdx.x * x_stride + c]) << 32 | (u32)c) * 0x9E3779B97F4A7C15ull;
+        h = (h ^ h >> 29) * 0xBF58476D1CE4E5B9ull;
+        sum += h ^ h >> 32;
+    }
+    const u64 all = block_sum(sum, scratch);
+    if (threadIdx.x == 0) hashes[blockIdx.x] = all;
+}
 extern "C" __global__ void copy_words(const Words *from, Words *to, i64 count) {
     for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) to[i] = from[i];
 }

@@ -19,6 +19,11 @@ void cuda_host_set_backwards(bool backwards);
 /// of a source file and its definitions, and what is captured is kept and run again.
 void cuda_host_driver(ccuda_driver_api *out);
 
+/// Fills a table of a cuBLASLt that computes on this processor, with algorithms of several orders of sums.
+void cuda_host_cublaslt(ccuda_cublaslt_api *out);
+/// How many products it has computed.
+int cuda_host_cublaslt_calls(void);
+
 /// Fills a table of an NCCL whose ranks are threads of this process; one group at a time.
 void cuda_host_nccl(ccuda_nccl_api *out);
 /// Calls that may fail.
