@@ -13,10 +13,10 @@ struct TileKernel: Sendable {
 
     var name: String { "attend_tiles_\(element.kernel)_\(warps)" }
 
-    /// As attention_tiles.cu lays it out: keys and values of 64 positions, rows 16 bytes apart; twice where several warps
-    /// share them; for bytes the scales of two blocks.
+    /// As attention_tiles.cu lays it out: keys and values of 64 positions, 16 bytes between rows; twice where several warps
+    /// share them, and for wide rows of bytes; for bytes the scales of two blocks.
     func sharedBytes(width: Int) -> Int {
-        let stages = warps == 1 ? 1 : 2
+        let stages = warps == 1 && (element != .int8 || width <= 128) ? 1 : 2
         let scales = element == .int8 ? 2 * 2 * 64 * 4 : 0
         return stages * 2 * 64 * (width * element.bytes + 16) + scales
     }

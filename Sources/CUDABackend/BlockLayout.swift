@@ -86,7 +86,8 @@ extension CUDABackend {
         let rowBytes = layout.encoding.rowBytes(inputs) ?? 0
         let records = layout.recordBytes(outputs: 16, inputs: inputs)
         let bases = layout.bytes(outputs: 16, inputs: inputs) - records
-        let together = max(1, (32 << 20) / max(16 * rowBytes, 1))
+        // A grid has at most 65535 blocks in its second dimension.
+        let together = min(65_535, max(1, (32 << 20) / max(16 * rowBytes, 1)))
         for first in stride(from: 0, to: layout.strips(outputs), by: together) {
             let strips = min(together, layout.strips(outputs) - first)
             let rows = first * 16..<min((first + strips) * 16, outputs)

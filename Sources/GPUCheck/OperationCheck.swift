@@ -132,7 +132,9 @@ public struct OperationCheck {
                 checkRowsAlone(x, hostWeight(weights, columns: inputs, encoding))
             }
             for encoding in Encoding.allCases
-            where encoding.blockElements > 1 && encoding.rowBytes(inputs) != nil {
+            where encoding.blockElements > 1 && encoding.rowBytes(inputs) != nil
+                && inputs * outputs <= 1 << 24
+            {
                 let weight = HostWeight.random(
                     encoding, outputs: outputs, inputs: inputs, scale: scale, seed: rows)
                 // The processor rounds rows to 8 bits.

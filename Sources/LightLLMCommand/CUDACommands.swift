@@ -45,7 +45,7 @@ struct GPUCheckCommand: AsyncParsableCommand {
     @Option(name: .customLong("section"), help: "What is done.")
     var section: GPUCheck.Section
 
-    @Option(name: .customLong("products"), help: "Which kernels multiply: warps or groups.")
+    @Option(name: .customLong("products"), help: "Which kernels multiply: warps, groups or library.")
     var products: ProductKernels?
 
     @Option(name: .customLong("json"), help: "A file to add findings to, a JSON object a line.")

@@ -334,5 +334,6 @@ ATTEND(tiles_bf16, bf16, 1, false, 1)
 ATTEND(tiles_bf16, bf16, 4, false, 2)
 ATTEND(tiles_f16, f16, 1, false, 1)
 ATTEND(tiles_f16, f16, 4, false, 2)
-ATTEND(tiles_i8, f16, 1, true, 1)
+// Wide rows of bytes leave no registers for copies between the products.
+ATTEND(tiles_i8, f16, 1, true, (WIDTH > 128 ? 2 : 1))
 ATTEND(tiles_i8, f16, 4, true, 2)
