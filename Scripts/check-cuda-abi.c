@@ -9,6 +9,12 @@ void check_compiler(ccuda_nvrtc_api *table) { CCUDA_NVRTC(ASSIGN) }
 #ifdef CCUDA_HAS_CUBLASLT
 void check_products(ccuda_cublaslt_api *table) { CCUDA_CUBLASLT(ASSIGN) }
 _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuristicResult_t) == 96, "sizes");
+// As CublasLt.swift has them.
+_Static_assert(
+    CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES == 1 && CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK == 3 &&
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES == 5 && CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES == 8 &&
+        CUBLASLT_REDUCTION_SCHEME_NONE == 0 && CUBLASLT_MATMUL_DESC_TRANSA == 3,
+    "attributes");
 #endif
 
 #if __has_include(<nccl.h>)

@@ -37,6 +37,9 @@ struct GEMMShape: Sendable {
     let threads: Int
     /// Tiles of both matrices that are under way.
     let stages: Int
+    /// The most rows of a product that it is meant for. Few rows wait for their weights alone: more blocks, each with fewer
+    /// outputs, leave less of the device idle at the end, and have no rows to read again.
+    var mostRows: Int { columns == 32 ? 16 : rows }
 
     /// As gemm.cu and gemm_groups.cu have them, by rows and outputs.
     static func all(_ kernels: TileProducts) -> [GEMMShape] {
@@ -47,7 +50,7 @@ struct GEMMShape: Sendable {
                     (16, 64, 128, 6), (32, 64, 128, 5), (64, 64, 128, 5), (128, 128, 256, 4),
                     (128, 256, 256, 4),
                 ]
-            case .groups: [(64, 64, 128, 6), (128, 128, 256, 6), (128, 256, 256, 4)]
+            case .groups: [(64, 32, 128, 6), (64, 64, 128, 6), (128, 128, 256, 6), (128, 256, 256, 4)]
             }
         return shapes.map {
             GEMMShape(
@@ -80,7 +83,7 @@ struct GEMMShape: Sendable {
 
     /// The best of `shapes`, which are sorted, for `m` rows on a device with that many multiprocessors.
     static func best(_ shapes: [GEMMShape], rows m: Int, outputs n: Int, multiprocessors: Int) -> GEMMShape {
-        if let small = shapes.first(where: { $0.rows < 128 && $0.rows >= m }) { return small }
+        if let small = shapes.first(where: { $0.rows < 128 && $0.mostRows >= m }) { return small }
         // The largest that leaves nobody idle, or the smallest that is left.
         let large = shapes.filter { $0.rows >= min(m, 128) }
         let busy = large.last { shape in

@@ -88,6 +88,7 @@ static __device__ __forceinline__ void gemm(
     }
 // The backend's GEMMShape lists the same shapes.
 #define GEMMS(T) \
+    GEMM(T, 64, 32, 6) \
     GEMM(T, 64, 64, 6) \
     GEMM(T, 128, 128, 6) \
     GEMM(T, 128, 256, 4)

@@ -19,6 +19,28 @@ template <int N> static __device__ __forceinline__ void wait_products() {
 static __device__ __forceinline__ void publish_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 template <int N> struct GroupProduct;
+template <> struct GroupProduct<32> {
+    static __device__ __forceinline__ void multiply(float *d, u64 a, u64 b, int adds, bf16) {
+        asm volatile(
+            "{ .reg .pred p; setp.ne.b32 p, %18, 0; wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {"
+            "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15},"
+            "%16,%17,p,1,1,0,0; }"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]),
+              "+f"(d[6]), "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]),
+              "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15])
+            : "l"(a), "l"(b), "r"(adds));
+    }
+    static __device__ __forceinline__ void multiply(float *d, u64 a, u64 b, int adds, f16) {
+        asm volatile(
+            "{ .reg .pred p; setp.ne.b32 p, %18, 0; wgmma.mma_async.sync.aligned.m64n32k16.f32.f16.f16 {"
+            "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15},"
+            "%16,%17,p,1,1,0,0; }"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]),
+              "+f"(d[6]), "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]),
+              "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15])
+            : "l"(a), "l"(b), "r"(adds));
+    }
+};
 template <> struct GroupProduct<64> {
     static __device__ __forceinline__ void multiply(float *d, u64 a, u64 b, int adds, bf16) {
         asm volatile(
