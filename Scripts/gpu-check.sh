@@ -66,6 +66,7 @@ section operations 110
 section products 50
 products=$best
 section goldens 30
+section graphs 40
 section step 80
 section service 100
 if command -v compute-sanitizer > /dev/null; then

@@ -23,7 +23,8 @@ extension CUDABackend {
             ])
         let factBytes = questions.count * MemoryLayout<RowFacts>.stride
         let bytes = attempt { () throws(CUDAError) in
-            try staging.receive([
+            try startDirectWork()
+            return try staging.receive([
                 (results.address, factBytes), (values.address, 4 * questions.count * most),
                 (columns.address, 4 * questions.count * most),
             ])

@@ -66,7 +66,7 @@ extension CUDABackend {
         _ part: HostWeight, _ element: ProductElement, stride: Int, at address: DeviceAddress
     ) throws(CUDAError) {
         if part.encoding == element.encoding, part.inputs == stride {
-            try device.makeCurrent()
+            try startDirectWork()
             return try stream.copy(part.bytes.count, from: part.bytes.start, to: address)
         }
         // A few rows at a time, by way of float32.
@@ -78,7 +78,7 @@ extension CUDABackend {
                 try store(floats: values, rows: rows, inputs: part.inputs, stride: stride, at: address)
                 continue
             }
-            let floats = upload(values)
+            let floats = keep(values)
             launch(
                 "pack_rows", Extent(rows.count), Extent(256),
                 [

@@ -11,6 +11,11 @@ public enum CUDAError: Error, Sendable, CustomStringConvertible {
     case notExported(String, definitions: [String], path: String)
     case unknownKernel(String)
 
+    /// Whether the driver answers every call with it from now on.
+    public var isLasting: Bool {
+        if case .driver(_, let code, _) = self { (700..<800).contains(code) } else { false }
+    }
+
     public var description: String {
         switch self {
         case .libraryNotFound(let library, let attempts):

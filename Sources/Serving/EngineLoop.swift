@@ -156,7 +156,7 @@ struct EngineLoop: ~Copyable {
         let pass = builder.build(step, cache: cache, backend: backend) { requests[$0] }
         clock?.end(.build, rows: step.tokenCount)
         group?.channel.send(StepMessage.encode(pass))
-        let logits = model(pass)
+        let logits = backend.perform(pass) { model(pass) }
         group?.communicator.settle()
         clock?.end(.forward, rows: step.tokenCount)
         return logits

@@ -75,6 +75,10 @@ public protocol Backend: AnyObject, Sendable {
 
     // Fusable.
 
+    /// The result of `operations`, which are a model's on a step. A backend may put them off until all are known, or one
+    /// of them hands numbers to the host; nothing of it shows in results.
+    func perform(_ pass: ForwardPass, _ operations: () -> Matrix) -> Matrix
+
     /// Rotates the heads of `q` and `k` in place, then does what `attend` does.
     func attend(
         _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy table: RotationTable, _ shape: AttentionShape,
@@ -90,6 +94,8 @@ extension Backend {
     public var freeMemory: Int? { nil }
 
     public var failure: BackendFailure? { nil }
+
+    public func perform(_ pass: ForwardPass, _ operations: () -> Matrix) -> Matrix { operations() }
 
     public func attend(
         _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy table: RotationTable, _ shape: AttentionShape,

@@ -83,6 +83,24 @@ import Weights
         cuda_host_fail(CUDA_HOST_LAUNCH, -1)
     }
 
+    /// A graph that cannot be made because the device is lost is no reason to go on without.
+    @Test func losingTheDeviceWithAGraphFails() async throws {
+        let engine = try Self.engine(try Self.backend())
+        cuda_host_fail(CUDA_HOST_GRAPH, 0)
+        defer { cuda_host_fail(CUDA_HOST_LAUNCH, -1) }
+        for stream in try engine.submit((0..<2).map(Self.request)) {
+            var last: GenerationEvent?
+            for await event in stream { last = event }
+            guard case .failed(let error)? = last else {
+                Issue.record("\(String(describing: last))")
+                continue
+            }
+            #expect("\(error)".contains("cuGraphInstantiate failed with 700"))
+        }
+        #expect(cuda_host_calls_after_failure() == 0)
+        #expect(engine.statistics.freeSlots == engine.statistics.totalSlots)
+    }
+
     /// What is asked of a backend that has failed does nothing, and does not bring it back.
     @Test func operationsAfterAFailureDoNothing() throws {
         let backend = try Self.backend()
@@ -154,12 +172,12 @@ import Weights
                 #expect(try await answer(path).status == .ok)
             }
             // Some of the answer is out when the device fails.
-            cuda_host_fail(CUDA_HOST_LAUNCH, 200)
+            cuda_host_fail(CUDA_HOST_LAUNCH, 60)
             var streamed = long.object ?? [:]
             streamed["stream"] = true
             let stream = try await answer("/v1/completions", .post, .object(streamed))
             #expect(
-                stream.status == .ok && stream.text.contains("the engine has failed: CUDA: cuLaunchKernel"))
+                stream.status == .ok && stream.text.contains("the engine has failed: CUDA: cu"))
             for (path, method, body) in [
                 ("/readiness", .get, [:]), ("/health", .get, [:]), ("/v1/completions", .post, long),
                 ("/generate", .post, ["inputs": [1, 2], "parameters": [:]]),
@@ -167,7 +185,7 @@ import Weights
                 let (status, text) = try await answer(path, method, body)
                 #expect(status == .serviceUnavailable, "\(path)")
                 #expect(
-                    path == "/health" || text.contains("the engine has failed: CUDA: cuLaunchKernel"),
+                    path == "/health" || text.contains("the engine has failed: CUDA: cu"),
                     "\(text)")
             }
             #expect(try await answer("/liveness").status == .ok)
@@ -182,7 +200,7 @@ import Weights
         await #expect {
             try await monitor.run()
         } throws: {
-            "\($0)".hasPrefix("the engine has failed: CUDA: cuLaunchKernel failed with 700")
+            "\($0)".hasPrefix("the engine has failed: CUDA: cu")
         }
     }
 }

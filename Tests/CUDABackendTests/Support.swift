@@ -14,7 +14,8 @@ struct NamingCompiler: KernelCompiler {
 
 /// A backend whose device is this computer's processor.
 func makeHostBackend(
-    products: ProductKernels? = nil,
+    products: ProductKernels? = nil, graphs: GraphLimits? = GraphLimits(),
+    note: @escaping @Sendable (String) -> Void = writeNote,
     _ fill: (UnsafeMutablePointer<ccuda_driver_api>) -> Void = { cuda_host_driver($0) }
 ) throws -> CUDABackend {
     var table: ccuda_driver_api?
@@ -22,7 +23,9 @@ func makeHostBackend(
         table.withMemoryRebound(to: ccuda_driver_api.self, capacity: 1) { fill($0) }
     }
     let driver = Driver(table: try #require(table), path: "host")
-    return try CUDABackend(try Device(driver), NamingCompiler(), activationBytes: 1 << 20, products: products)
+    return try CUDABackend(
+        try Device(driver), NamingCompiler(), activationBytes: 1 << 20, products: products, graphs: graphs,
+        note: note)
 }
 
 /// Values that look random and are the same every time.
