@@ -22,6 +22,7 @@ public final class Engine: Sendable {
     private let isStopped = Atomic<Bool>(false)
     private let thread = ThreadState()
     private let published: PublishedStatistics
+    private let streams = LiveStreams()
 
     /// Allocates the cache and starts the thread. The other ranks of `group` are told every step.
     public init(
@@ -50,7 +51,13 @@ public final class Engine: Sendable {
         thread.name = "lightllm-engine"
         thread.stackSize = 8 << 20
         thread.start()
-        group?.health.onFailure { mailbox.post(.fail(.engineFailed("\($0)"))) }
+        // The thread may wait for the rank that is gone. Those who wait for it are told at once.
+        group?.health.onFailure { [streams] in
+            let failure = RequestError.engineFailed("\($0)")
+            mailbox.post(.fail(failure))
+            published.fail(failure)
+            streams.fail(failure)
+        }
     }
 
     /// Whether the model says how good a text is, and not how it goes on.
@@ -91,7 +98,11 @@ public final class Engine: Sendable {
         let id = nextID.add(1, ordering: .relaxed).newValue
         let (stream, continuation) = AsyncStream.makeStream(of: GenerationEvent.self)
         // Whoever ends the stream; the engine ignores requests that it has finished itself.
-        continuation.onTermination = { [mailbox] _ in mailbox.post(.cancel(id)) }
+        continuation.onTermination = { [mailbox, streams] _ in
+            streams.remove(id)
+            mailbox.post(.cancel(id))
+        }
+        streams.add(id, continuation)
         return (
             SequenceTicket(id: id, request: request, events: continuation),
             GenerationStream(events: stream) { continuation.finish() }
@@ -101,6 +112,7 @@ public final class Engine: Sendable {
     /// Whether `submit` would take the request.
     public func validate(_ request: GenerationRequest) throws(RequestError) {
         guard !isStopped.load(ordering: .relaxed) else { throw .engineStopped }
+        if let failure = published.failure { throw failure }
         guard !request.prompt.isEmpty else { throw .emptyPrompt }
         switch output {
         case .logits: guard request.pooling == nil else { throw .wrongKind(generates: true) }
@@ -141,7 +153,7 @@ public final class Engine: Sendable {
         }
     }
 
-    public var statistics: EngineStatistics { published.current.withLock { $0 } }
+    public var statistics: EngineStatistics { published.current }
 
     /// Whether the thread has come to its end, and with it every exchange with other ranks.
     public var hasEnded: Bool { thread.hasEnded.load(ordering: .acquiring) }
@@ -156,15 +168,4 @@ public final class Engine: Sendable {
 /// What is known of an engine's thread.
 private final class ThreadState: Sendable {
     let hasEnded = Atomic<Bool>(false)
-}
-
-/// Statistics as the engine's thread last published them.
-final class PublishedStatistics: Sendable {
-    let current: Mutex<EngineStatistics>
-
-    init(slots: Int) {
-        var statistics = EngineStatistics()
-        (statistics.totalSlots, statistics.freeSlots) = (slots, slots)
-        current = Mutex(statistics)
-    }
 }

@@ -108,7 +108,10 @@ struct EngineLoop: ~Copyable {
                 outbox.fail([request.events], .queueFull(limit: error.limit))
             }
         case .cancel(let id):
-            guard requests.removeValue(forKey: SequenceID(id)) != nil else { return }
+            // After a failure nobody cancels: streams have ended with it.
+            guard statistics.failure == nil, requests.removeValue(forKey: SequenceID(id)) != nil else {
+                return
+            }
             scheduler.remove(SequenceID(id))
             statistics.cancelledRequests += 1
         case .stop:
@@ -225,7 +228,6 @@ struct EngineLoop: ~Copyable {
         statistics.waiting = scheduler.waitingCount
         statistics.paused = scheduler.pausedCount
         statistics.peakSlots = scheduler.peak()
-        let current = statistics
-        published.current.withLock { $0 = current }
+        published.publish(statistics)
     }
 }

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// What an engine has done and is doing.
 public struct EngineStatistics: Sendable, Equatable {
     public var totalSlots = 0
@@ -43,6 +45,31 @@ public struct EngineStatistics: Sendable, Equatable {
     public func stall(at now: ContinuousClock.Instant) -> Duration? {
         running + waiting > 0 ? now - lastProgress : nil
     }
+}
+
+/// Statistics as the engine's thread last published them. A failure, whoever notes it, is final.
+final class PublishedStatistics: Sendable {
+    private let state: Mutex<EngineStatistics>
+
+    init(slots: Int) {
+        var statistics = EngineStatistics()
+        (statistics.totalSlots, statistics.freeSlots) = (slots, slots)
+        state = Mutex(statistics)
+    }
+
+    var current: EngineStatistics { state.withLock { $0 } }
+
+    var failure: RequestError? { state.withLock { $0.failure } }
+
+    func publish(_ statistics: EngineStatistics) {
+        state.withLock { state in
+            let failure = state.failure
+            state = statistics
+            state.failure = failure ?? state.failure
+        }
+    }
+
+    func fail(_ failure: RequestError) { state.withLock { $0.failure = $0.failure ?? failure } }
 }
 
 /// How often a quantity of steps fell at or below each bound.
