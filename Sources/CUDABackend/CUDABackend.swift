@@ -112,6 +112,8 @@ public final class CUDABackend: Backend {
         return result
     }
 
+    public var worksBehind: Bool { true }
+
     /// What became of the launches of recorded steps.
     public var graphCounts: GraphCounts { recorder?.counts ?? GraphCounts() }
 

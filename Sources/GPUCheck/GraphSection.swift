@@ -1,4 +1,4 @@
-public import CUDABackend
+import CUDABackend
 import CUDARuntime
 import Foundation
 import JSON

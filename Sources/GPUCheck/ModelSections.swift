@@ -75,9 +75,9 @@ extension GPUCheck {
                 model.network.cacheLayout, slots: 128 * context, element: element)
             for batch in [1, 8, 32, 64, 128] {
                 let scene = StepScene(model, cache, batch: batch, context: context)
-                let seconds = scene.seconds(of: 20) { backend.perform($0) { model.network($0) } }
+                let seconds = scene.seconds(of: 20) { pass in backend.perform(pass) { model.network(pass) } }
                 // How long the device is at it when nobody waits between steps.
-                let busy = try backend.stream.time { for _ in 0..<5 { scene.forward(model.network) } } / 5
+                let busy = try backend.stream.time { for _ in 0..<5 { scene.forward { model.network($0) } } } / 5
                 let bytes =
                     Double(model.checkpoint.byteCount)
                     + Double(batch * context * model.network.cacheLayout.bytesPerToken(element))

@@ -95,7 +95,7 @@ import Weights
     @Test func withoutGraphsKernelsAreLaunched() throws {
         let notes = Mutex<[String]>([])
         let backend = try makeHostBackend(
-            note: { note in notes.withLock { $0.append(note) } }, { cuda_host_driver_without_graphs($0) })
+            { cuda_host_driver_without_graphs($0) }, note: { note in notes.withLock { $0.append(note) } })
         #expect(try logits(run(backend)) == expected())
         #expect(backend.failure == nil && backend.graphCounts.replays == 0)
         let texts = notes.withLock { $0 }

@@ -15,8 +15,8 @@ struct NamingCompiler: KernelCompiler {
 /// A backend whose device is this computer's processor.
 func makeHostBackend(
     products: ProductKernels? = nil, graphs: GraphLimits? = GraphLimits(),
-    note: @escaping @Sendable (String) -> Void = writeNote,
-    _ fill: (UnsafeMutablePointer<ccuda_driver_api>) -> Void = { cuda_host_driver($0) }
+    _ fill: (UnsafeMutablePointer<ccuda_driver_api>) -> Void = { cuda_host_driver($0) },
+    note: @escaping @Sendable (String) -> Void = writeNote
 ) throws -> CUDABackend {
     var table: ccuda_driver_api?
     withUnsafeMutablePointer(to: &table) { table in
