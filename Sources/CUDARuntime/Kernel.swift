@@ -68,10 +68,12 @@ extension ArraySlice<KernelArgument> {
     ) -> Result {
         // Unsafe: the driver reads the arguments through pointers before it returns, and changes nothing.
         withUnsafeBufferPointer { words in
-            withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: count + 1) { pointers in
+            withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: count + 1) {
+                pointers in
                 for index in words.indices {
                     pointers.initializeElement(
-                        at: index, to: words.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + index) })
+                        at: index, to: words.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + index) }
+                    )
                 }
                 pointers.initializeElement(at: words.count, to: nil)
                 return body(pointers.baseAddress)

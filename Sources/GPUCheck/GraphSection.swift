@@ -147,7 +147,8 @@ public final class TokenByToken {
             rows += range.map { (member, $0) }
         }
         return ForwardPass(
-            tokens: rows.map { sequences[$0.sequence][$0.position] }, positions: rows.map { Int32($0.position) },
+            tokens: rows.map { sequences[$0.sequence][$0.position] },
+            positions: rows.map { Int32($0.position) },
             lengths: rows.map { Int32(sequences[$0.sequence].count) },
             newSlots: rows.map { slot($0.sequence, $0.position) }, sequences: parts,
             sampledRows: parts.map { Int32($0.rows.upperBound - 1) }, cache: cache, backend: model.backend)

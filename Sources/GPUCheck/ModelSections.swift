@@ -77,7 +77,8 @@ extension GPUCheck {
                 let scene = StepScene(model, cache, batch: batch, context: context)
                 let seconds = scene.seconds(of: 20) { pass in backend.perform(pass) { model.network(pass) } }
                 // How long the device is at it when nobody waits between steps.
-                let busy = try backend.stream.time { for _ in 0..<5 { scene.forward { model.network($0) } } } / 5
+                let busy =
+                    try backend.stream.time { for _ in 0..<5 { scene.forward { model.network($0) } } } / 5
                 let bytes =
                     Double(model.checkpoint.byteCount)
                     + Double(batch * context * model.network.cacheLayout.bytesPerToken(element))

@@ -46,7 +46,8 @@ public struct LoadedModel: Sendable {
             backend: makeBackend(
                 device, threads: threads, index: group?.rankOfHost ?? 0, graphs: graphs),
             weightFormat: weightFormat, head: head, images: images,
-            imageBackend: images == nil ? nil : makeBackend(device, threads: threads, graphs: nil), group: group)
+            imageBackend: images == nil ? nil : makeBackend(device, threads: threads, graphs: nil),
+            group: group)
     }
 
     public init(

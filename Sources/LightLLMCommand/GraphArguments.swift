@@ -5,7 +5,9 @@ import CUDABackend
 struct GraphArguments: ParsableArguments {
     @Flag(
         name: .customLong("disable_cudagraph"),
-        help: "Launch kernels one by one; by default a GPU replays steps that only go on with answers as graphs.")
+        help:
+            "Launch kernels one by one; by default a GPU replays steps that only go on with answers as graphs."
+    )
     var disablesGraphs = false
 
     @Option(
