@@ -54,21 +54,36 @@ import Weights
         return reason.contains("failed with 700: CUDA_ERROR_ILLEGAL_ADDRESS")
     }
 
+    /// Does something when the first token was chosen, before the next step.
+    private struct Trigger: TokenConstraint {
+        let action: @Sendable () -> Void
+        private var isPulled = false
+
+        init(_ action: @escaping @Sendable () -> Void) { self.action = action }
+
+        func allowedTokens() -> [UInt64]? { nil }
+
+        mutating func advance(with token: Int32) {
+            if !isPulled { action() }
+            isPulled = true
+        }
+
+        var mustEnd: Bool { false }
+    }
+
     /// Early and late in a step, whatever is asked for then.
     @Test(arguments: calls.map(\.rawValue), [0, 7])
     func runningAndWaitingRequestsFail(call: UInt32, after: Int) async throws {
         let engine = try Self.engine(try Self.backend())
-        let streams = try engine.submit((0..<5).map(Self.request))
-        var (errors, isArmed) = ([RequestError?](), false)
-        for stream in streams {
+        var requests = (0..<5).map(Self.request)
+        // Two run by then, and three wait.
+        requests[1].constraint = Trigger {
+            cuda_host_fail(cuda_host_call(rawValue: call), Int32(after))
+        }
+        var errors: [RequestError?] = []
+        for stream in try engine.submit(requests) {
             var last: GenerationEvent?
-            for await event in stream {
-                last = event
-                guard case .token = event, !isArmed else { continue }
-                // Two run by now, and three wait.
-                isArmed = true
-                cuda_host_fail(cuda_host_call(rawValue: call), Int32(after))
-            }
+            for await event in stream { last = event }
             if case .failed(let error)? = last { errors.append(error) } else { errors.append(nil) }
         }
         #expect(errors.count == 5 && errors.allSatisfy(Self.isFailure), "\(errors)")
