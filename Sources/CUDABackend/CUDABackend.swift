@@ -104,7 +104,7 @@ public final class CUDABackend: Backend {
     }
 
     public func perform(_ pass: ForwardPass, _ operations: () -> Matrix) -> Matrix {
-        guard let recorder else { return operations() }
+        guard let recorder, !recorder.isRecording else { return operations() }
         attempt { () throws(CUDAError) in try recorder.begin(pass) }
         defer { recorder.discard() }
         let result = operations()

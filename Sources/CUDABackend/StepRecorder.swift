@@ -82,7 +82,7 @@ final class StepRecorder: @unchecked Sendable {
 
     /// Starts to record, if the step is one that is recorded.
     func begin(_ pass: ForwardPass) throws(CUDAError) {
-        guard !isRefused, !isRecording, pass.images.isEmpty, pass.tokens.count <= limits.rows,
+        guard !isRefused, pass.images.isEmpty, pass.tokens.count <= limits.rows,
             pass.sequences.allSatisfy({ $0.rows.count == 1 }),
             limits.length.map({ length in pass.lengths.allSatisfy { $0 <= length } }) ?? true
         else { return }

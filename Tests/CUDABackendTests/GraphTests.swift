@@ -13,7 +13,7 @@ import Weights
 /// Steps that are replayed as graphs.
 @Suite(.serialized) struct GraphTests {
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .deletingLastPathComponent().appendingPathComponent("Fixtures/goldens/models/tiny_llama").path
+        .deletingLastPathComponent().appendingPathComponent("Fixtures/goldens/models").path
 
     /// The third comes to have more slots than fit the place of its list, so that what follows moves.
     private static let prompts: [[Int32]] = [
@@ -21,9 +21,11 @@ import Weights
     ]
 
     private func run(
-        _ backend: CUDABackend, _ prompts: [[Int32]] = prompts, isRecorded: Bool = true
+        _ backend: CUDABackend, _ prompts: [[Int32]] = prompts, of name: String = "tiny_llama",
+        isRecorded: Bool = true
     ) throws -> TokenByToken {
-        let model = try LoadedModel(checkpoint: openCheckpoint(Self.folder), backend: backend)
+        let model = try LoadedModel(
+            checkpoint: openCheckpoint("\(Self.folder)/\(name)"), backend: backend)
         return try TokenByToken(
             model, prompts: prompts, most: 31 + prompts.reduce(0) { max($0, $1.count) },
             isRecorded: isRecorded)
@@ -54,6 +56,25 @@ import Weights
             #expect(counts.made == 3 && counts.replays > counts.made && counts.changes > 0, "\(counts)")
             #expect(backend.failure == nil)
         }
+    }
+
+    /// Models that upload more, that read in the middle of a step, and whose layers are not alike.
+    @Test(
+        arguments: [
+            "tiny_bloom", "tiny_deepseek_v2", "tiny_gemma3", "tiny_mixtral", "tiny_phi3small",
+            "tiny_qwen2_moe",
+        ])
+    func everyModelReplays(_ name: String) throws {
+        func logits(_ isRecorded: Bool) throws -> [[Float]] {
+            let backend = try makeHostBackend { cuda_host_late_driver($0) }
+            let run = try run(
+                backend, [[1, 5, 9, 2], [7, 7, 7, 3, 3], [3]], of: name, isRecorded: isRecorded)
+            defer { #expect((backend.graphCounts.replays > 0) == isRecorded && backend.failure == nil) }
+            return [[0], [0], [0, 1], [0, 1], [0, 1], [0, 1, 2], [0, 1, 2], [1], [1, 2]].flatMap {
+                run.step($0)
+            }
+        }
+        #expect(try logits(true) == logits(false))
     }
 
     /// From the third step of a kind on there is nothing to do but to copy the inputs and launch.
