@@ -1,6 +1,6 @@
 #!/bin/bash
 # Two hosts, made of network namespaces that a cable of two virtual interfaces joins: the ranks of one model on both,
-# by MPI over TCP. The model must answer, and when the second host dies the first must notice within five seconds,
+# by MPI over TCP, and started by themselves (--nnodes). The model must answer, and when the second host dies the first must notice within five seconds,
 # end what runs with an error, say that it is not ready, and end itself with a code that says so.
 #
 #     Scripts/test-hosts.sh [MODEL]          needs root and `ip netns`; ends with 3 where they cannot be had
@@ -44,14 +44,22 @@ END
 chmod +x "$work/agent"
 here() { ip netns exec ${id}a "$@"; }
 now() { date +%s%N; }
-begin() {
+serving=("$binary" serve --tp 2 --nccl_host 10.213.7.1 --model_dir "$model" --threads 1 --device cpu
+    --host 127.0.0.1 --port $port --max_total_token_num 8192 --disable_log_stats)
+by_nodes() {
+    ip netns exec ${id}b "${serving[@]}" --nnodes 2 --node_rank 1 > "$work/second.log" 2>&1 &
+    here "${serving[@]}" --nnodes 2 --node_rank 0 > "$work/$1.log" 2>&1 &
+}
+by_mpi() {
     here unshare --uts bash -c 'hostname host-a; exec "$@"' begin \
         mpirun --allow-run-as-root --host 10.213.7.1,10.213.7.2 -np 2 --bind-to none \
         --mca plm_rsh_agent "$work/agent" --mca btl tcp,self --mca btl_tcp_if_include 10.213.7.0/24 \
         --mca oob_tcp_if_include 10.213.7.0/24 --mca oob_tcp_keepalive_time 1 \
         --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 2 \
-        "$binary" serve --tp 2 --nccl_host 10.213.7.1 --model_dir "$model" --threads 1 --device cpu \
-        --host 127.0.0.1 --port $port --max_total_token_num 8192 --disable_log_stats > "$work/$1.log" 2>&1 &
+        "${serving[@]}" > "$work/$1.log" 2>&1 &
+}
+begin() {
+    by_$2 "$1"
     server=$!
     for _ in $(seq 300); do
         grep -q "Uvicorn running" "$work/$1.log" && return
@@ -61,9 +69,9 @@ begin() {
     echo "the server did not begin" >&2
     return 1
 }
-# Ends the second host as $1 says while an answer is being written.
+# Ends the second host as $1 says while an answer is being written by ranks that were started as $2 says.
 lose() {
-    begin "$1"
+    begin "$1" "$2"
     answer=$(here curl -sf -m 30 127.0.0.1:$port/v1/completions \
         -d '{"prompt":"The capital of France is","max_tokens":4,"temperature":0}')
     echo "$answer" | grep -q Paris || { echo "expected Paris, found $answer" >&2; return 1; }
@@ -96,10 +104,12 @@ lose() {
     grep -q "the engine has failed" "$work/stream" || { echo "$1: the answer did not end with an error" >&2; return 1; }
     unready=${unready:-$ended}
     [ $unready -le 5000 ] || { echo "$1: ready for $unready ms" >&2; return 1; }
-    echo "$1: not ready after $unready ms, ended with $code after $ended ms"
+    echo "$2, $1: not ready after $unready ms, ended with $code after $ended ms"
     ip netns pids ${id}b | xargs -r kill -9 2>/dev/null || true
     ip -n ${id}b link set vb$$ up
 }
-lose killed
-# And it begins again.
-lose unplugged
+for way in mpi nodes; do
+    lose killed $way
+    # And it begins again.
+    lose unplugged $way
+done

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Runs the recorded models under mpirun and compares with what was recorded.
+"""Runs the recorded models in several processes and compares with what was recorded.
 
-    Scripts/test-ranks.py [--tp 2,4] [--binary PATH] [FOLDER ...]
+    Scripts/test-ranks.py [--tp 2,4] [--without-mpi] [--binary PATH] [FOLDER ...]
 
 For every checkpoint in the folders (by default those of the tests, and of $LIGHTLLM_GOLDENS): greedy tokens must be the
-recorded ones, and logits within a thousandth of the largest. Needs Open MPI; ranks may be more than processors.
+recorded ones, and logits within a thousandth of the largest; more ranks than heads must be refused. Ranks may be more than processors. They are started by
+mpirun, which Open MPI brings; or each by itself, as on machines of their own, and then exchange numbers over TCP.
 """
 import argparse
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -17,19 +19,43 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def folders():
-    yield ROOT / "Tests/Fixtures/goldens/models"
+    parents = [ROOT / "Tests/Fixtures/goldens"]
     if os.environ.get("LIGHTLLM_GOLDENS"):
-        yield pathlib.Path(os.environ["LIGHTLLM_GOLDENS"]) / "models"
+        parents.append(pathlib.Path(os.environ["LIGHTLLM_GOLDENS"]))
+    return [parent / kind for parent in parents for kind in ("models", "vision")]
 
 
 def command(ranks, binary, folder, prompts, tokens):
-    root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
-    words = ["mpirun", *root, "--oversubscribe", "--bind-to", "none", "-np", str(ranks), binary, "score"]
-    words += ["--tp", str(ranks), "--threads", "1", "--device", "cpu", "--model_dir", str(folder), "--logits"]
+    words = [binary, "score", "--tp", str(ranks), "--threads", "1", "--device", "cpu", "--model_dir", str(folder), "--logits"]
     words += ["--max_new_tokens", str(tokens)]
-    for ids in prompts:
-        words += ["--prompt_ids", ",".join(map(str, ids))]
+    for entry in prompts:
+        words += ["--prompt_ids", ",".join(map(str, entry["ids"]))]
+        if images(entry):
+            words += ["--images", ",".join(str(folder / name) for name in images(entry))]
     return words
+
+
+def images(entry):
+    return entry.get("images") or ([entry["image"]] if entry.get("image") else [])
+
+
+def run(ranks, words, without_mpi):
+    """What rank 0 prints and says, and whether all ended well."""
+    if not without_mpi:
+        root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+        mpirun = ["mpirun", *root, "--oversubscribe", "--bind-to", "none", "-np", str(ranks)]
+        ended = subprocess.run([*mpirun, *words], capture_output=True, text=True, timeout=120)
+        return ended.stdout, ended.stderr, ended.returncode
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes = ["--nnodes", str(ranks), "--nccl_host", "localhost", "--nccl_port", str(port), "--node_rank"]
+    processes = [
+        subprocess.Popen([*words, *nodes, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for rank in range(ranks)
+    ]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    return *outputs[0], max(abs(process.returncode) for process in processes)
 
 
 def compare(entry, result):
@@ -50,20 +76,33 @@ def compare(entry, result):
     return None, difference
 
 
-def check(folder, ranks, binary):
+def check(folder, ranks, binary, without_mpi):
     golden = json.loads((folder / "golden.json").read_text())
     config = json.loads((folder / "config.json").read_text())
-    # Reward models say one number, and no tokens.
-    if any("Reward" in name for name in config.get("architectures", [])):
-        return None, 0, 0
-    prompts = golden["prompts"]
+    heads = (config.get("text_config") or config.get("llm_config") or config).get("num_attention_heads")
+    prompts = golden.get("prompts") or golden["cases"]
+    # Images are those of all prompts of a command.
+    illustrated = [[entry] for entry in prompts if images(entry)]
+    worst, count = 0, 0
+    for together in [[entry for entry in prompts if not images(entry)], *illustrated]:
+        if together:
+            fault, difference, done = score(folder, ranks, binary, without_mpi, together)
+            worst, count = max(worst, difference), count + done
+            if heads and heads < ranks:
+                is_refused = fault and f"{heads} query heads cannot be shared out among {ranks}" in fault
+                return None if is_refused else f"{heads} heads were shared out: {fault}", worst, count
+            if fault:
+                return fault, worst, count
+    return None, worst, count
+
+
+def score(folder, ranks, binary, without_mpi, prompts):
     tokens = max(max(len(entry.get("greedy", [])) for entry in prompts), 1)
-    run = subprocess.run(
-        command(ranks, binary, folder, [entry["ids"] for entry in prompts], tokens),
-        capture_output=True, text=True, timeout=300)
-    if run.returncode:
-        return f"ended with {run.returncode}: {run.stderr[-400:]}", 0, 0
-    results = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    words = command(ranks, binary, folder, prompts, tokens)
+    printed, said, code = run(ranks, words, without_mpi)
+    if code:
+        return f"ended with {code}: {said}", 0, 0
+    results = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     if len(results) != len(prompts):
         return f"{len(results)} results of {len(prompts)} prompts", 0, 0
     worst = 0
@@ -79,13 +118,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tp", default="2,4")
     parser.add_argument("--binary", default=str(ROOT / ".build/release/lightllm"))
+    parser.add_argument("--without-mpi", action="store_true")
     parser.add_argument("folders", nargs="*", type=pathlib.Path)
     arguments = parser.parse_args()
     faults, worst, prompts, models = 0, 0, 0, 0
     for parent in arguments.folders or folders():
         for folder in sorted(path.parent for path in parent.glob("*/golden.json")):
             for ranks in map(int, arguments.tp.split(",")):
-                fault, difference, count = check(folder, ranks, arguments.binary)
+                fault, difference, count = check(folder, ranks, arguments.binary, arguments.without_mpi)
                 if fault:
                     print(f"{folder.name}, {ranks} ranks: {fault}", file=sys.stderr, flush=True)
                     faults += 1

@@ -55,18 +55,16 @@ static inline float llm_sixteen_sum(float *lanes) {
 }
 
 /// Queries of one key-value head.
-static inline size_t llm_queries_of_head(const llm_attention *a) {
-    return a->rows * (a->query_heads / a->kv_heads);
-}
+static inline size_t llm_queries_of_head(const llm_attention *a) { return a->rows * a->group; }
 
 /// What query number `query` is: the heads come one after the other, then rows, then the query heads of a
 /// group.
-typedef struct { size_t row, query_head; } llm_query_place;
+typedef struct { size_t row, query_head, kv_head; } llm_query_place;
 
 static inline llm_query_place llm_place(const llm_attention *a, size_t query) {
-    const size_t group = a->query_heads / a->kv_heads, rest = query % llm_queries_of_head(a);
-    const size_t head = a->first_kv_head + query / llm_queries_of_head(a);
-    return (llm_query_place){rest / group, head * group + rest % group};
+    const size_t head = query / llm_queries_of_head(a), rest = query % llm_queries_of_head(a);
+    return (llm_query_place){
+        rest / a->group, a->first_query_head + head * a->group + rest % a->group, a->first_kv_head + head};
 }
 
 static inline llm_attention_memory llm_lay_out(const llm_attention *a) {

@@ -98,7 +98,7 @@ void llm_scalar_combine(const llm_attention *a, size_t count, size_t stride) {
 
 static float score(const llm_attention *a, size_t query, size_t position) {
     const float *q = llm_query(a, query);
-    const size_t head = llm_place(a, query).query_head / (a->query_heads / a->kv_heads);
+    const size_t head = llm_place(a, query).kv_head;
     const size_t start = llm_cached(a, position, head, a->key_width);
     float lanes[16] = {0};
     for (size_t i = 0; i < a->key_width; i++) {
@@ -116,7 +116,7 @@ static float score(const llm_attention *a, size_t query, size_t position) {
 static void add_block(const llm_attention *a, const llm_attention_memory *m, size_t query, size_t start) {
     const llm_span span = llm_seen(a, query, start);
     if (span.first >= span.last) { return; }
-    const size_t head = llm_place(a, query).query_head / (a->query_heads / a->kv_heads);
+    const size_t head = llm_place(a, query).kv_head;
     float *scores = m->scores + query * LLM_KEYS, *sums = m->sums + query * m->columns;
     float *lanes = m->lanes + query * LLM_LANES, largest = m->largest[query];
     for (size_t i = span.first; i < span.last; i++) {

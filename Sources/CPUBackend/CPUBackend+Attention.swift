@@ -101,8 +101,8 @@ extension CPUBackend {
             row_step: shape.reach.isCausal ? 1 : 0, window: shape.reach.width ?? .max,
             element: cache.element.kernel, keys: keys.numbers, values: values.numbers,
             key_scales: keys.scales, value_scales: values.scales, key_width: shape.keyWidth,
-            value_width: shape.valueWidth, query_heads: shape.queryHeads,
-            kv_heads: shape.keyValueHeads, first_kv_head: 0, last_kv_head: 0,
+            value_width: shape.valueWidth, group: 0, first_query_head: 0, kv_heads: shape.keyValueHeads,
+            first_kv_head: 0, last_kv_head: 0,
             slots: keys.numbers.assumingMemoryBound(to: Int32.self), first_part: 0, last_part: 0,
             scale: shape.scale, has_softcap: shape.softcap != nil, softcap: shape.softcap ?? 0,
             slopes: plan.slopes?.baseAddress, block_positions: pattern?.positions ?? 0,
@@ -120,6 +120,8 @@ private struct AttentionTask: BitwiseCopyable {
     let rows: Int
     let firstPosition: Int
     let (firstHead, lastHead): (Int, Int)
+    /// Query heads of the task to each key-value head, and the first of them.
+    let (group, firstQueryHead): (Int, Int)
     // Unsafe: the plan keeps the array alive.
     let slots: UnsafePointer<Int32>
     let (firstPart, lastPart): (Int, Int)
@@ -127,9 +129,10 @@ private struct AttentionTask: BitwiseCopyable {
     let state: Int?
 
     init(
-        firstRow: Int, rows: Int, firstPosition: Int, heads: Range<Int>, slots: UnsafePointer<Int32>,
-        parts: Range<Int>, state: Int?
+        firstRow: Int, rows: Int, firstPosition: Int, heads: Range<Int>, queryHeads: Range<Int>,
+        slots: UnsafePointer<Int32>, parts: Range<Int>, state: Int?
     ) {
+        (group, firstQueryHead) = (queryHeads.count / heads.count, queryHeads.lowerBound)
         (self.firstRow, self.rows, self.firstPosition) = (firstRow, rows, firstPosition)
         (self.slots, self.state) = (slots, state)
         (firstHead, lastHead) = (heads.lowerBound, heads.upperBound)
@@ -142,15 +145,20 @@ private struct AttentionTask: BitwiseCopyable {
         (call.rows, call.first_position) = (rows, firstPosition)
         (call.first_kv_head, call.last_kv_head, call.slots) = (firstHead, lastHead, slots)
         (call.first_part, call.last_part) = (firstPart, lastPart)
+        (call.group, call.first_query_head) = (group, firstQueryHead)
         call.state = state.flatMap { offset in states.map { $0 + offset } }
         return call
     }
+
+    /// How many query heads it has.
+    var queryHeads: Int { group * (lastHead - firstHead) }
 
     /// The same for one part, whose state goes to `state`.
     func part(_ part: Int, state: Int) -> AttentionTask {
         AttentionTask(
             firstRow: firstRow, rows: rows, firstPosition: firstPosition, heads: firstHead..<lastHead,
-            slots: slots, parts: part..<part + 1, state: state)
+            queryHeads: firstQueryHead..<firstQueryHead + queryHeads, slots: slots, parts: part..<part + 1,
+            state: state)
     }
 }
 
@@ -182,12 +190,12 @@ private final class AttentionPlan: @unchecked Sendable {
     init(_ shape: AttentionShape, _ pass: ForwardPass, workers: Int) {
         slots = pass.sequences.map(\.contextSlots)
         slopes = shape.slopes?.copied()
-        let group = shape.queryHeads / shape.keyValueHeads
-        let rowsTogether = max(1, Self.queries / group)
+        let rowsTogether = max(1, Self.queries / shape.group)
         // Few rows leave workers idle unless their contexts are cut.
         let cuts = pass.positions.count * shape.keyValueHeads < 4 * workers * rowsTogether
         // The heads of a position lie side by side. Where there are sequences enough, few rows read them so.
-        let headsTogether = pass.sequences.count >= 2 * workers ? max(1, 16 / group) : 1
+        let readsTogether = pass.sequences.count >= 2 * workers && shape.isEven
+        let headsTogether = readsTogether ? max(1, 16 / shape.group) : 1
         var lists = Lists()
         for sequence in pass.sequences {
             guard let slots = sequence.contextSlots.withUnsafeBufferPointer({ $0.baseAddress }) else {
@@ -202,11 +210,13 @@ private final class AttentionPlan: @unchecked Sendable {
                 let parts = first..<seen.upperBound / Self.partPositions + 1
                 let heads = rows == 1 ? headsTogether : 1
                 for head in stride(from: 0, to: shape.keyValueHeads, by: heads) {
+                    let last = min(head + heads, shape.keyValueHeads)
+                    let queryHeads =
+                        shape.queryHeads(of: head).lowerBound..<shape.queryHeads(of: last - 1).upperBound
                     let task = AttentionTask(
-                        firstRow: start, rows: rows, firstPosition: seen.lowerBound,
-                        heads: head..<min(head + heads, shape.keyValueHeads), slots: slots, parts: parts,
-                        state: nil)
-                    lists.append(task, cut: cuts, group: group, width: shape.valueWidth)
+                        firstRow: start, rows: rows, firstPosition: seen.lowerBound, heads: head..<last,
+                        queryHeads: queryHeads, slots: slots, parts: parts, state: nil)
+                    lists.append(task, cut: cuts, width: shape.valueWidth)
                 }
             }
         }
@@ -227,8 +237,8 @@ private final class AttentionPlan: @unchecked Sendable {
         var mostQueries = 0
 
         /// Adds the task, or one for each of its parts.
-        mutating func append(_ task: AttentionTask, cut: Bool, group: Int, width: Int) {
-            let queries = task.rows * group * (task.lastHead - task.firstHead)
+        mutating func append(_ task: AttentionTask, cut: Bool, width: Int) {
+            let queries = task.rows * task.queryHeads
             mostQueries = max(mostQueries, queries)
             guard cut, task.lastPart - task.firstPart > 1 else {
                 tasks.append(task)

@@ -26,6 +26,11 @@ extension CUDABackend {
         _ q: Matrix, _ k: Matrix, _ v: Matrix, rotation: RotationTable?, _ shape: AttentionShape,
         in pass: ForwardPass, layer: Int, into y: Matrix
     ) {
+        guard shape.isEven else {
+            return attendEvened(q, shape, into: y) {
+                attend($0, k, v, rotation: rotation, $1, in: pass, layer: layer, into: $2)
+            }
+        }
         guard let cache = pass.cache as? DeviceCache else {
             preconditionFailure("a cache of another backend")
         }

@@ -35,9 +35,9 @@ struct OwnHeads {
     let all: Heads
     let query: Range<Int>
     let keyValue: Range<Int>
-    /// Query heads to each key-value head, where some may be there for nothing but to make them as many.
-    let together: Int
-    /// How many of those come before the first query head.
+    /// Query heads to each key-value head, of which the first and the last may lack some.
+    let group: Int
+    /// How many the first lacks.
     let lead: Int
 
     /// Shares are cut at multiples of `grain` query heads.
@@ -49,22 +49,11 @@ struct OwnHeads {
         let first = query.clamped(to: keyValue.lowerBound * group..<(keyValue.lowerBound + 1) * group)
         let last = query.clamped(to: (keyValue.upperBound - 1) * group..<keyValue.upperBound * group)
         // Those between are whole.
-        together = keyValue.count > 2 ? group : max(first.count, last.count)
-        lead = together - first.count
+        self.group = keyValue.count > 2 ? group : max(first.count, last.count)
+        lead = self.group - first.count
     }
 
-    /// The heads as attention sees them.
-    var seen: Heads {
-        Heads(query: keyValue.count * together, keyValue: keyValue.count, width: all.width)
-    }
-
-    /// Whether all that it sees are there.
-    var areEven: Bool { query.count == keyValue.count * together }
-
-    /// What one of those it sees is in the model; for one that is not there, another one.
-    func number(ofSeen head: Int) -> Int {
-        min(max(query.lowerBound + head - lead, 0), all.query - 1)
-    }
+    var computed: Heads { Heads(query: query.count, keyValue: keyValue.count, width: all.width) }
 
     /// The columns of these of all heads, when those lie side by side.
     var queryColumns: Range<Int> { query.lowerBound * all.width..<query.upperBound * all.width }
@@ -159,17 +148,15 @@ public struct GroupedQueryAttention: Attention {
             output, inputs: heads.queryWidth, outputs: width, split: .inputs([own.queryColumns]))
         self.layer = layer
         self.details = details.narrowed(to: own)
-        let (own, seen) = (own, own.seen)
+        let own = own
         shape = AttentionShape(
-            queryHeads: seen.query, keyValueHeads: seen.keyValue, keyWidth: heads.width,
+            queryHeads: own.query.count, keyValueHeads: own.keyValue.count, keyWidth: heads.width,
             valueWidth: heads.width, scale: details.scale ?? 1 / Float(heads.width).squareRoot(),
-            reach: details.reach.from(head: own.query.lowerBound - own.lead), softcap: details.softcap,
-            slopes: details.slopes.map { slopes in
-                (0..<seen.query).map { slopes[own.number(ofSeen: $0)] }
-            })
+            reach: details.reach.from(head: own.query.lowerBound), softcap: details.softcap,
+            slopes: details.slopes.map { Array($0[own.query]) }, group: own.group, lead: own.lead)
     }
 
-    public func cacheLayout(layers: Int) -> CacheLayout { own.seen.cacheLayout(layers: layers) }
+    public func cacheLayout(layers: Int) -> CacheLayout { own.computed.cacheLayout(layers: layers) }
 
     public func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix {
         let width = own.all.width, keyValueWidth = own.keyValue.count * width
@@ -182,25 +169,10 @@ public struct GroupedQueryAttention: Attention {
         if let factor = details.queryFactor {
             pass.backend.scale(q, by: pass.positions.map { factor(Int($0)) })
         }
-        let seen = own.areEven ? q : evened(q)
         let attended =
-            details.rotation.map { pass.attend(seen, k, v, rotatedBy: $0, shape, layer: layer) }
-            ?? pass.attend(seen, k, v, shape, layer: layer)
-        return output(attended.columns(own.lead * width..<(own.lead + own.query.count) * width))
-    }
-
-    /// The same queries, with copies of the first for those that are not there.
-    private func evened(_ q: Matrix) -> Matrix {
-        let width = own.all.width
-        let all = q.backend.makeMatrix(rows: q.rows, columns: shape.queryHeads * width)
-        func copy(_ x: Matrix, to head: Int) {
-            all.columns(head * width..<head * width + x.columns).copy(x)
-        }
-        copy(q, to: own.lead)
-        for head in 0..<shape.queryHeads where !(own.lead..<own.lead + own.query.count).contains(head) {
-            copy(q.columns(0..<width), to: head)
-        }
-        return all
+            details.rotation.map { pass.attend(q, k, v, rotatedBy: $0, shape, layer: layer) }
+            ?? pass.attend(q, k, v, shape, layer: layer)
+        return output(attended)
     }
 }
 

@@ -9,20 +9,27 @@ public struct Parameters: Sendable {
     /// Whether the model that is built of them has a head.
     let head: ModelHead
     private let imageBackend: (any Backend)?
-    /// Those that share out the model.
+    /// Those that share out the model, and what each has of the feed-forward.
     let group: any Communicator
+    private let feedForward: FeedForwardShares
 
-    /// - Parameter imageBackend: Where images are looked at; nil for a model that only reads.
+    /// - Parameters:
+    ///   - imageBackend: Where images are looked at; nil for a model that only reads.
+    ///   - feedForward: Shares of the group's members; alike unless given.
     public init(
         _ scope: WeightScope, backend: any Backend, head: ModelHead = .ofCheckpoint,
-        imageBackend: (any Backend)? = nil, group: any Communicator = SingleCommunicator()
+        imageBackend: (any Backend)? = nil, group: any Communicator = SingleCommunicator(),
+        feedForward: FeedForwardShares? = nil
     ) {
         (self.scope, self.backend, self.head, self.group) = (scope, backend, head, group)
         self.imageBackend = imageBackend
+        self.feedForward = feedForward ?? FeedForwardShares(members: group.size)
     }
 
     public subscript(_ name: String) -> Parameters {
-        Parameters(scope[name], backend: backend, head: head, imageBackend: imageBackend, group: group)
+        Parameters(
+            scope[name], backend: backend, head: head, imageBackend: imageBackend, group: group,
+            feedForward: feedForward)
     }
 
     /// The same for what looks at images, whose projections stay as the checkpoint has them, and which is not shared
@@ -98,11 +105,11 @@ public struct Parameters: Sendable {
 extension Parameters {
     var shard: Shard { group.shard }
 
-    /// Which inputs of the projection here belong to this shard.
-    func ownInputs(of inputs: Int) throws -> Range<Int> {
-        guard !shard.isWhole else { return 0..<inputs }
-        return try shard.part(
-            of: inputs, grain: scope.grain("weight", inputs: inputs), "inputs of \(scope.path)")
+    /// Which inputs of the projection here, the last of a feed-forward network, belong to this shard.
+    func ownInputs(of inner: Int) throws -> Range<Int> {
+        guard !shard.isWhole else { return 0..<inner }
+        return try feedForward.range(
+            of: inner, grain: scope.grain("weight", inputs: inner), shard, "inputs of \(scope.path)")
     }
 
     /// Of how many runs of `width` inputs of the projection here a share must be a multiple.

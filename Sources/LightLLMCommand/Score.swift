@@ -68,7 +68,11 @@ struct Score: AsyncParsableCommand {
         options.maxRequestTokens = requests.map { $0.prompt.count + $0.maxNewTokens }.max()
         options.maxTotalTokens = options.maxRequestTokens
         let engine = try loaded.makeEngine(options)
-        for request in requests { try await score(request, on: engine) }
+        for var request in requests {
+            // A model that scores texts says nothing of their tokens.
+            if engine.scoresTexts { (request.scoresPrompt, request.maxNewTokens) = (false, 1) }
+            try await score(request, on: engine)
+        }
         try await ranks?.leave(engine)
     }
 
@@ -91,7 +95,8 @@ struct Score: AsyncParsableCommand {
             case .failed(let error): throw error
             }
         }
-        print(report(scored, Array(generated.prefix(maxNewTokens)), logits).serialized)
+        generated = engine.scoresTexts ? [] : Array(generated.prefix(maxNewTokens))
+        print(report(scored, generated, logits).serialized)
     }
 
     private func illustrated(_ prompt: [Int32], _ stage: ImageStage?) async throws -> IllustratedPrompt {

@@ -64,6 +64,9 @@ public final class ControlChannel: Sendable {
     /// The next message of `rank`; nil when none comes any more.
     public func receive(from rank: Int) -> [UInt8]? { peers[rank]?.inbox.take() }
 
+    /// The address of this machine that rank 0 sees.
+    var ownAddress: String? { peers[0]?.socket.ownAddress }
+
     /// Ends the group in order. Nothing can be sent any more.
     public func leave() {
         isLeaving.store(true, ordering: .relaxed)

@@ -51,37 +51,49 @@ public final class RendezvousHost: Sendable {
     /// Where the others are to connect to.
     public var port: Int { listener.port }
 
-    /// Waits for all others. Whoever does not know the group's secret is sent away.
+    /// Waits for all others.
     public func meet(size: Int, _ health: GroupHealth) throws(GroupFailure) -> ControlChannel {
+        ControlChannel(rank: 0, try accept(1..<size, as: 0, size: size), health)
+    }
+
+    /// Waits, as rank `own`, for those of `ranks`. Whoever does not know the group's secret is sent away.
+    func accept(_ ranks: Range<Int>, as own: Int, size: Int) throws(GroupFailure) -> [Int: Socket] {
         let end = ContinuousClock.now + rendezvous.patience
         var sockets: [Int: Socket] = [:]
-        while sockets.count < size - 1 {
+        while sockets.count < ranks.count {
             let left = end - .now
             guard left > .zero else {
-                throw .rendezvous("\(sockets.count + 1) of \(size) are here after \(rendezvous.patience)")
+                let here = size - ranks.count + sockets.count
+                throw .rendezvous("\(here) of \(size) are here after \(rendezvous.patience)")
             }
             guard let socket = listener.accept(within: left),
                 let greeting = socket.receive(Rendezvous.greetingBytes, patience: min(left, .seconds(2))),
-                let rank = rendezvous.rank(of: greeting, size: size), rank > 0, sockets[rank] == nil,
-                rendezvous.greeting(rank: 0, size: size).withUnsafeBytes(socket.send)
+                let rank = rendezvous.rank(of: greeting, size: size), ranks.contains(rank),
+                sockets[rank] == nil,
+                rendezvous.greeting(rank: own, size: size).withUnsafeBytes(socket.send)
             else { continue }
             sockets[rank] = socket
         }
-        return ControlChannel(rank: 0, sockets, health)
+        return sockets
     }
 }
 
 extension Rendezvous {
     /// Another rank's side of it.
     public func join(rank: Int, size: Int, _ health: GroupHealth) throws(GroupFailure) -> ControlChannel {
+        ControlChannel(rank: rank, [0: try connect(rank: rank, to: 0, size: size)], health)
+    }
+
+    /// A connection of `rank` to `other`, which waits at the host.
+    func connect(rank: Int, to other: Int, size: Int) throws(GroupFailure) -> Socket {
         let end = ContinuousClock.now + patience
         guard let socket = try Address(host: host, port: port, passive: false).connect(until: end) else {
             throw .rendezvous("\(host):\(port): \(Socket.complaint)")
         }
         guard greeting(rank: rank, size: size).withUnsafeBytes(socket.send),
             let answer = socket.receive(Self.greetingBytes, patience: end - .now),
-            self.rank(of: answer, size: size) == 0
+            self.rank(of: answer, size: size) == other
         else { throw .rendezvous("\(host):\(port) does not know this group") }
-        return ControlChannel(rank: rank, [0: socket], health)
+        return socket
     }
 }

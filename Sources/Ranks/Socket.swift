@@ -26,6 +26,21 @@ final class Socket: Sendable {
         }
     }
 
+    /// The address of this end of a connection, in digits.
+    var ownAddress: String? {
+        var name = sockaddr_storage()
+        var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        let code = withUnsafeMutablePointer(to: &name) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                guard getsockname(descriptor, address, &size) == 0 else { return EAI_SYSTEM }
+                return getnameinfo(address, size, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+            }
+        }
+        guard code == 0 else { return nil }
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     /// Sends everything; false when the peer does not take it.
     func send(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var start = 0

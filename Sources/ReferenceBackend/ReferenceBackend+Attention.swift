@@ -34,9 +34,9 @@ extension ReferenceBackend {
         _ q: [Float], at position: Int, _ tokens: [ReferenceCache.Token], from first: Int,
         _ shape: AttentionShape
     ) -> [Float] {
-        let group = shape.queryHeads / shape.keyValueHeads
-        return (0..<shape.queryHeads).flatMap { head in
-            let keys = head / group * shape.keyWidth, values = head / group * shape.valueWidth
+        (0..<shape.queryHeads).flatMap { head in
+            let keyValueHead = (head + shape.lead) / shape.group
+            let keys = keyValueHead * shape.keyWidth, values = keyValueHead * shape.valueWidth
             let query = q[head * shape.keyWidth..<(head + 1) * shape.keyWidth]
             let scores = tokens.enumerated().map { index, token in
                 if shape.reach.pattern?.sees(key: first + index, from: position, head: head) == false {

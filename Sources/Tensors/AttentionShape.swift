@@ -40,6 +40,10 @@ public struct AttentionShape: Sendable, Equatable {
 
     public var queryHeads: Int
     public var keyValueHeads: Int
+    /// Query heads that look at each key-value head, of which the first and the last may lack some.
+    public var group: Int
+    /// How many the first one lacks.
+    public var lead: Int
     /// Columns of one head of q and k.
     public var keyWidth: Int
     /// Columns of one head of v and of the result.
@@ -55,11 +59,56 @@ public struct AttentionShape: Sendable, Equatable {
 
     public init(
         queryHeads: Int, keyValueHeads: Int, keyWidth: Int, valueWidth: Int, scale: Float, reach: Reach,
-        softcap: Float? = nil, slopes: [Float]? = nil
+        softcap: Float? = nil, slopes: [Float]? = nil, group: Int? = nil, lead: Int = 0
     ) {
+        (self.group, self.lead) = (group ?? queryHeads / keyValueHeads, lead)
         (self.softcap, self.slopes) = (softcap, slopes)
         (self.queryHeads, self.keyValueHeads) = (queryHeads, keyValueHeads)
         (self.keyWidth, self.valueWidth, self.scale, self.reach) = (keyWidth, valueWidth, scale, reach)
+    }
+}
+
+extension AttentionShape {
+    /// Whether no key-value head lacks query heads.
+    public var isEven: Bool { queryHeads == keyValueHeads * group }
+
+    /// The query heads that look at key-value head `head`.
+    public func queryHeads(of head: Int) -> Range<Int> {
+        max(0, head * group - lead)..<min(queryHeads, (head + 1) * group - lead)
+    }
+
+    /// The same with query heads for all that are lacking, which count as their neighbours.
+    var evened: AttentionShape {
+        var shape = self
+        (shape.queryHeads, shape.lead) = (keyValueHeads * group, 0)
+        shape.reach = reach.from(head: (reach.pattern?.firstHead ?? 0) - lead)
+        shape.slopes = slopes.map { slopes in
+            (0..<shape.queryHeads).map { slopes[min(max($0 - lead, 0), slopes.count - 1)] }
+        }
+        return shape
+    }
+}
+
+extension Backend {
+    /// Attention of query heads `q`, of which some lack, by way of attention of as many to each key-value head: for
+    /// backends that have no other. `body` computes that.
+    public func attendEvened(
+        _ q: Matrix, _ shape: AttentionShape, into y: Matrix,
+        _ body: (_ q: Matrix, _ shape: AttentionShape, _ y: Matrix) -> Void
+    ) {
+        let even = shape.evened
+        let all = makeMatrix(rows: q.rows, columns: even.queryHeads * shape.keyWidth)
+        let result = makeMatrix(rows: q.rows, columns: even.queryHeads * shape.valueWidth)
+        func columns(_ heads: Range<Int>, _ width: Int) -> Range<Int> {
+            heads.lowerBound * width..<heads.upperBound * width
+        }
+        let own = shape.lead..<shape.lead + shape.queryHeads
+        all.columns(columns(own, shape.keyWidth)).copy(q)
+        for head in 0..<even.queryHeads where !own.contains(head) {
+            all.columns(columns(head..<head + 1, shape.keyWidth)).copy(q.columns(0..<shape.keyWidth))
+        }
+        body(all, even, result)
+        y.copy(result.columns(columns(own, shape.valueWidth)))
     }
 }
 

@@ -144,15 +144,14 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
     private func expectAttention(
         _ candidate: Candidate, _ element: CacheElement, within tolerance: Float
     ) throws {
-        for (queryHeads, keyValueHeads, width) in [(1, 1, 2), (4, 2, 8), (6, 2, 20), (3, 3, 33)] {
+        for heads in HeadCounts.awkward {
+            let width = heads.width
             for reach in [AttentionShape.Reach.causal, .causalWindow(5)] {
                 for pairing in [Rotation.Pairing.halves, .neighbours] where width.isMultiple(of: 2) {
                     let results = try [candidate.make(), ReferenceBackend() as any Backend].map {
-                        try attention($0, element, queryHeads, keyValueHeads, width, reach, pairing)
+                        try attention($0, element, heads, reach, pairing)
                     }
-                    expectClose(
-                        results[0], results[1], tolerance, "attention \(queryHeads)/\(keyValueHeads)x\(width)"
-                    )
+                    expectClose(results[0], results[1], tolerance, "attention \(heads)")
                 }
             }
         }
@@ -160,18 +159,17 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
 
     /// Two sequences, one of which is computed in two steps.
     private func attention(
-        _ backend: any Backend, _ element: CacheElement, _ queryHeads: Int, _ keyValueHeads: Int,
-        _ width: Int,
-        _ reach: AttentionShape.Reach,
+        _ backend: any Backend, _ element: CacheElement, _ heads: HeadCounts, _ reach: AttentionShape.Reach,
         _ pairing: Rotation.Pairing
     ) throws -> [[Float]] {
+        let (queryHeads, keyValueHeads, width) = (heads.query, heads.keyValue, heads.width)
         var noise = Noise(queryHeads * width)
         let layout = CacheLayout(
             layers: 2, heads: keyValueHeads, keyWidth: width, valueWidth: width)
         let cache = try backend.makeCache(layout, slots: 64, element: element)
         let shape = AttentionShape(
             queryHeads: queryHeads, keyValueHeads: keyValueHeads, keyWidth: width, valueWidth: width,
-            scale: 1 / Float(width).squareRoot(), reach: reach)
+            scale: 1 / Float(width).squareRoot(), reach: reach, group: heads.group, lead: heads.lead)
         let rotation = Rotation(
             frequencies: .fixed((0..<width / 2).map { 1 / Float($0 + 1) }), magnitude: 1.25,
             columns: 0..<width,
@@ -269,4 +267,21 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
         }
         #expect(fused == plain)
     }
+}
+
+/// Heads of attention; of the first and the last key-value head some query heads may be lacking.
+private struct HeadCounts {
+    let query: Int
+    let keyValue: Int
+    let width: Int
+    var group: Int?
+    var lead = 0
+
+    static let awkward = [
+        HeadCounts(query: 1, keyValue: 1, width: 2), HeadCounts(query: 4, keyValue: 2, width: 8),
+        HeadCounts(query: 6, keyValue: 2, width: 20), HeadCounts(query: 3, keyValue: 3, width: 33),
+        HeadCounts(query: 5, keyValue: 2, width: 16, group: 3),
+        HeadCounts(query: 4, keyValue: 2, width: 8, group: 3, lead: 2),
+        HeadCounts(query: 7, keyValue: 3, width: 20, group: 3, lead: 1),
+    ]
 }

@@ -128,7 +128,7 @@ struct AttentionCall {
                             row_step: 1, window: window ?? .max, element: element.element, keys: keys.pointer,
                             values: values.pointer, key_scales: keyScales.pointer,
                             value_scales: valueScales.pointer, key_width: keyWidth, value_width: valueWidth,
-                            query_heads: 2 * group, kv_heads: 2, first_kv_head: head,
+                            group: group, first_query_head: head * group, kv_heads: 2, first_kv_head: head,
                             last_kv_head: head + heads, slots: slots.pointer, first_part: 0,
                             last_part: bounds.last!, scale: scale,
                             has_softcap: softcap != nil, softcap: softcap ?? 0,

@@ -141,7 +141,8 @@ import Testing
     @Test(arguments: [
         (["--enable-expert-parallel"], "--enable-expert-parallel is a flag of vLLM"),
         (["--run_mode", "prefill"], "--run_mode is a flag of LightLLM"),
-        (["--load_way", "DS"], "DeepSpeed"), (["--dp", "2"], "ranks"), (["--nnodes", "2"], "mpirun"),
+        (["--load_way", "DS"], "DeepSpeed"), (["--dp", "2"], "ranks"), (["--nnodes", "2"], "--nnodes"),
+        (["--tp", "2", "--nnodes", "2"], "nccl_host"), (["--node_rank", "1"], "node_rank"),
         (["--static_quant"], "vllm-w8a8"), (["--context-shift"], "llama.cpp"),
         (["-ctk", "q8_0", "-ctv", "f16"], "-ctv and -ctk both set --kv_cache_dtype"),
         (["--tp", "1", "--tensor-parallel-size", "2"], "both set --tp"),

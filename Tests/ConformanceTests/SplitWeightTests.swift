@@ -102,8 +102,8 @@ import Weights
     }
 
     /// A rank holds its part of the weights, and what is planned is what it holds.
-    @Test(arguments: RealModel.paths)
-    func ranksHoldTheirPart(_ path: String) throws {
+    @Test(arguments: RealModel.paths, [2, 4])
+    func ranksHoldTheirPart(_ path: String, ranks: Int) throws {
         let checkpoint = try openCheckpoint(path)
         func weights(_ shard: Shard) throws -> Int {
             var options = EngineOptions()
@@ -111,9 +111,10 @@ import Weights
             return try MemoryPlan(checkpoint, options, available: 1 << 40).weights
         }
         let whole = try weights(.whole)
-        for index in 0..<2 {
-            let part = try weights(Shard(index: index, of: 2))
-            #expect(Double(part) <= 1.05 * Double(whole) / 2, "rank \(index): \(part) of \(whole)")
+        for index in 0..<ranks {
+            let part = try weights(Shard(index: index, of: ranks))
+            #expect(
+                Double(part) <= 1.05 * Double(whole) / Double(ranks), "rank \(index): \(part) of \(whole)")
         }
     }
 

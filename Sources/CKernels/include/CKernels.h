@@ -112,14 +112,14 @@ typedef struct llm_rotation {
 } llm_rotation;
 
 /// Attention of consecutive rows of one sequence over its cached keys and values, for the query heads of some
-/// key-value heads: `y = softmax(scale q kᵀ) v`. Query head `h` reads key-value head
-/// `h / (query_heads / kv_heads)`.
+/// key-value heads: `y = softmax(scale q kᵀ) v`. The first `group` query heads read the first key-value head, the next
+/// as many the next one.
 ///
 /// Positions are taken in blocks of 32 with a running maximum (online softmax, arXiv 1805.02867). Every 256
 /// positions are a part with a state of its own, and the states are combined in order. So the parts may be
 /// computed by different calls, and the result is the same.
 typedef struct llm_attention {
-    /// `rows` of `query_heads * key_width` elements.
+    /// `rows` of query heads, `key_width` elements each.
     const float *q;
     size_t q_stride;
     size_t rows;
@@ -141,7 +141,10 @@ typedef struct llm_attention {
     size_t key_width;
     /// Columns of one head of v and y.
     size_t value_width;
-    size_t query_heads;
+    /// Query heads of the call to each key-value head, and which of those of a row is the first.
+    size_t group;
+    size_t first_query_head;
+    /// Of the cache, and those of the call.
     size_t kv_heads;
     size_t first_kv_head;
     size_t last_kv_head;
@@ -172,7 +175,7 @@ typedef struct llm_attention {
     /// written. For each key-value head, each row, each query head: the maximum, the sum, `value_width` sums
     /// of values.
     float *_Nullable state;
-    /// `rows` of `query_heads * value_width` elements, of which those of the heads are written.
+    /// `rows` of query heads, `value_width` elements each, of which those of the call are written.
     float *y;
     size_t y_stride;
 } llm_attention;

@@ -25,14 +25,6 @@ let lightLLMFlags: [FlagRow] = [
         ["1"], because: "ranks share out every request",
         otherwise: "several data-parallel ranks are not supported",
         "dp"),
-    .accepts(
-        ["1"], because: "mpirun says which machines there are",
-        otherwise: "mpirun starts the ranks of all machines: mpirun -host a,b lightllm serve --tp 2", "nnodes"
-    ),
-    .accepts(
-        ["0"], because: "mpirun says which machine is which",
-        otherwise: "mpirun starts the ranks of all machines: mpirun -host a,b lightllm serve --tp 2",
-        "node_rank"),
     .noted(
         "prompts are always computed in parts, in the same steps as answers",
         flags: ["splitfuse_mode"]),

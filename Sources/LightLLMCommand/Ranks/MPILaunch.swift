@@ -3,6 +3,15 @@ import Foundation
 
 /// How processes come to be ranks.
 enum MPILaunch {
+    /// Whether this program can be a rank of MPI's.
+    static var isBuilt: Bool {
+        #if MPI
+            true
+        #else
+            false
+        #endif
+    }
+
     /// How many processes were started with this one, as mpirun and Slurm say; nil when nobody did.
     static func size(_ environment: [String: String]) throws -> Int? {
         // Slurm's own number counts for a step that it starts with PMI or PMIx; a shell in an allocation has one too.
@@ -28,18 +37,18 @@ enum MPILaunch {
 
     /// Becomes mpirun. Returns only to say why that cannot be.
     static func replaceThisProcess(ranks: Int) throws -> Never {
-        #if MPI
-            let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-            let words = arguments(
-                ranks: ranks, program: program ?? CommandLine.arguments[0],
-                Array(CommandLine.arguments.dropFirst()), isRoot: geteuid() == 0)
-            var pointers = words.map { strdup($0) } + [nil]
-            execvp("mpirun", &pointers)
-            throw ValidationError(
-                "--tp \(ranks): mpirun cannot be started: \(String(cString: strerror(errno))); install Open MPI "
-                    + "(Debian's openmpi-bin)")
-        #else
-            throw ValidationError("--tp \(ranks): this program was built without MPI (the package trait MPI)")
-        #endif
+        let words = arguments(
+            ranks: ranks, program: program, Array(CommandLine.arguments.dropFirst()), isRoot: geteuid() == 0)
+        var pointers = words.map { strdup($0) } + [nil]
+        execvp("mpirun", &pointers)
+        throw ValidationError(
+            "--tp \(ranks): mpirun cannot be started: \(String(cString: strerror(errno))); install Open MPI "
+                + "(Debian's openmpi-bin)")
+    }
+
+    /// The file of this program.
+    static var program: String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+            ?? CommandLine.arguments[0]
     }
 }

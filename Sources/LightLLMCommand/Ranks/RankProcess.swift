@@ -9,9 +9,20 @@ struct RankProcess: Sendable {
     private let leaveInOrder: @Sendable () -> Void
 
     /// The group that `arguments` ask for; nil when a model is computed here alone. Unless mpirun has started this
-    /// process, mpirun takes its place and starts as many like it.
+    /// process, mpirun takes its place and starts as many like it. For ranks on several machines without mpirun, or
+    /// where the program knows no MPI, this process starts those of this machine.
     static func join(_ arguments: RankArguments) throws -> RankProcess? {
-        let started = try MPILaunch.size(ProcessInfo.processInfo.environment)
+        let environment = ProcessInfo.processInfo.environment
+        let started = try MPILaunch.size(environment)
+        if arguments.size > 1,
+            arguments.nodes > 1 || (started == nil && !MPILaunch.isBuilt)
+                || environment[NodeLaunch.rankVariable] != nil
+        {
+            guard started == nil else {
+                throw ValidationError("--nnodes is \(arguments.nodes), but mpirun started this process")
+            }
+            return try RankProcess(arguments, NodeLaunch(arguments, environment))
+        }
         guard arguments.size > 1 else {
             guard started ?? 1 == 1 else {
                 throw ValidationError("--tp is 1, but mpirun started \(started ?? 1) processes")
@@ -23,6 +34,23 @@ struct RankProcess: Sendable {
             throw ValidationError("--tp is \(arguments.size), but mpirun started \(started) processes")
         }
         return try RankProcess(arguments)
+    }
+
+    /// One of those that find each other by themselves.
+    private init(_ arguments: RankArguments, _ launch: NodeLaunch) throws {
+        let health = GroupHealth()
+        let (rank, size) = (launch.rank, arguments.size)
+        let channel =
+            rank == 0
+            ? try RendezvousHost(launch.rendezvous).meet(size: size, health)
+            : try launch.rendezvous.join(rank: rank, size: size, health)
+        let communicator = try SocketCommunicator.connect(
+            channel, size: size, launch.rendezvous, health)
+        group = RankGroup(
+            communicator: communicator, channel: channel, health: health,
+            ranksOfHost: arguments.sizeOfNode)
+        launch.watchParent { health.fail(.exchange("the process that started this rank is gone")) }
+        leaveInOrder = {}
     }
 
     #if MPI
@@ -65,7 +93,7 @@ struct RankProcess: Sendable {
         }
     #else
         private init(_ arguments: RankArguments) throws {
-            throw ValidationError("--tp: this program was built without MPI (the package trait MPI)")
+            throw ValidationError("mpirun started this program, which was built without MPI")
         }
     #endif
 
