@@ -20,10 +20,11 @@ ${CC:-clang} -w -I"$here/Sources/CCUDA/include" -I"$here/Sources/CCUDAKernels/in
     "$here/Scripts/compile-cuda-kernels.c" "$here/Sources/CCUDA/ccuda.c" "$here/Sources/CCUDAKernels/sources.c" -ldl
 "$work/compile" "$LIGHTLLM_CUDA_LIB" sm_80 sm_90a sm_100a
 # Our declarations against NVIDIA's headers, where these can be had.
-headers=$(find "$work/packages" /usr/local/cuda/include -name cuda.h -printf '%h\n' 2>/dev/null | head -1)
-if [ -z "$headers" ] && python3 -m pip install --quiet --target "$work/packages" --no-deps nvidia-cuda-runtime-cu12 \
+# A folder of their own: pip adds nothing to packages that are there.
+headers=$(find "$work/headers" /usr/local/cuda/include -name cuda.h -printf '%h\n' 2>/dev/null | head -1)
+if [ -z "$headers" ] && python3 -m pip install --quiet --target "$work/headers" --no-deps nvidia-cuda-runtime-cu12 \
     2>> "$work/pip.log"; then
-    headers=$(find "$work/packages" -name cuda.h -printf '%h\n' | head -1)
+    headers=$(find "$work/headers" -name cuda.h -printf '%h\n' | head -1)
 fi
 if [ -n "$headers" ] && [ -e "$LIGHTLLM_CUDA_LIB/../include/nvrtc.h" ]; then
     ${CC:-clang} -Wall -Werror -fsyntax-only -I"$headers" -I"$LIGHTLLM_CUDA_LIB/../include" "$here/Scripts/check-cuda-abi.c"

@@ -70,6 +70,7 @@ section products 50
 section small 30
 products=$best
 section goldens 30
+section graphs 40
 section step 80
 section service 100
 if command -v compute-sanitizer > /dev/null; then

@@ -4,7 +4,7 @@
     Scripts/test-ranks.py [--tp 2,4] [--without-mpi] [--binary PATH] [FOLDER ...]
 
 For every checkpoint in the folders (by default those of the tests, and of $LIGHTLLM_GOLDENS): greedy tokens must be the
-recorded ones, and logits within a thousandth of the largest. Ranks may be more than processors. They are started by
+recorded ones, and logits within a thousandth of the largest; more ranks than heads must be refused. Ranks may be more than processors. They are started by
 mpirun, which Open MPI brings; or each by itself, as on machines of their own, and then exchange numbers over TCP.
 """
 import argparse
@@ -19,17 +19,24 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def folders():
-    yield ROOT / "Tests/Fixtures/goldens/models"
+    parents = [ROOT / "Tests/Fixtures/goldens"]
     if os.environ.get("LIGHTLLM_GOLDENS"):
-        yield pathlib.Path(os.environ["LIGHTLLM_GOLDENS"]) / "models"
+        parents.append(pathlib.Path(os.environ["LIGHTLLM_GOLDENS"]))
+    return [parent / kind for parent in parents for kind in ("models", "vision")]
 
 
 def command(ranks, binary, folder, prompts, tokens):
     words = [binary, "score", "--tp", str(ranks), "--threads", "1", "--device", "cpu", "--model_dir", str(folder), "--logits"]
     words += ["--max_new_tokens", str(tokens)]
-    for ids in prompts:
-        words += ["--prompt_ids", ",".join(map(str, ids))]
+    for entry in prompts:
+        words += ["--prompt_ids", ",".join(map(str, entry["ids"]))]
+        if images(entry):
+            words += ["--images", ",".join(str(folder / name) for name in images(entry))]
     return words
+
+
+def images(entry):
+    return entry.get("images") or ([entry["image"]] if entry.get("image") else [])
 
 
 def run(ranks, words, without_mpi):
@@ -71,12 +78,30 @@ def compare(entry, result):
 
 def check(folder, ranks, binary, without_mpi):
     golden = json.loads((folder / "golden.json").read_text())
-    prompts = golden["prompts"]
+    config = json.loads((folder / "config.json").read_text())
+    heads = (config.get("text_config") or config.get("llm_config") or config).get("num_attention_heads")
+    prompts = golden.get("prompts") or golden["cases"]
+    # Images are those of all prompts of a command.
+    illustrated = [[entry] for entry in prompts if images(entry)]
+    worst, count = 0, 0
+    for together in [[entry for entry in prompts if not images(entry)], *illustrated]:
+        if together:
+            fault, difference, done = score(folder, ranks, binary, without_mpi, together)
+            worst, count = max(worst, difference), count + done
+            if heads and heads < ranks:
+                is_refused = fault and f"{heads} query heads cannot be shared out among {ranks}" in fault
+                return None if is_refused else f"{heads} heads were shared out: {fault}", worst, count
+            if fault:
+                return fault, worst, count
+    return None, worst, count
+
+
+def score(folder, ranks, binary, without_mpi, prompts):
     tokens = max(max(len(entry.get("greedy", [])) for entry in prompts), 1)
-    words = command(ranks, binary, folder, [entry["ids"] for entry in prompts], tokens)
+    words = command(ranks, binary, folder, prompts, tokens)
     printed, said, code = run(ranks, words, without_mpi)
     if code:
-        return f"ended with {code}: {said[-400:]}", 0, 0
+        return f"ended with {code}: {said}", 0, 0
     results = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     if len(results) != len(prompts):
         return f"{len(results)} results of {len(prompts)} prompts", 0, 0

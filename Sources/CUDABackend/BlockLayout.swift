@@ -124,6 +124,7 @@ extension CUDABackend {
         _ rows: Range<Int>, of parts: [HostWeight], rowBytes: Int, to address: DeviceAddress
     ) throws(CUDAError) {
         try device.makeCurrent()
+        try startDirectWork()
         var first = 0
         for part in parts {
             let wanted = rows.clamped(to: first..<first + part.outputs)

@@ -39,7 +39,7 @@ extension CUDABackend {
     private func groups(_ scores: Matrix, _ rule: RoutingRule) -> [Group] {
         let rowBytes = 4 * scores.columns
         let bytes = attempt { () throws(CUDAError) in
-            try device.makeCurrent()
+            try startDirectWork()
             return try staging.receive(
                 (0..<scores.rows).map { (scores.start + 4 * $0 * scores.rowStride, rowBytes) })
         }

@@ -171,7 +171,7 @@ extension CUDABackend {
             if let known = frequencies.withLock({ $0.first { $0.rotation === rotation } }) {
                 return (known.values, nil)
             }
-            let made = upload(values)
+            let made = keep(values)
             frequencies.withLock { $0.append((rotation, made)) }
             return (made, nil)
         case .byLength(let values):

@@ -4,8 +4,11 @@ public import Tensors
 
 extension CUDABackend {
     public func answer(_ queries: [LogitQuery], on logits: Matrix, into answers: inout [LogitAnswer]) {
-        answers.removeAll(keepingCapacity: true)
-        guard !queries.isEmpty else { return }
+        ask(queries, on: logits).wait(into: &answers)
+    }
+
+    public func ask(_ queries: [LogitQuery], on logits: Matrix) -> PendingAnswers {
+        guard !queries.isEmpty else { return PendingAnswers { $0.removeAll(keepingCapacity: true) } }
         edit(queries, logits)
         mask(queries, logits)
         let questions = queries.map { Question($0, columns: logits.columns) }
@@ -22,23 +25,41 @@ extension CUDABackend {
                 .address(results.address), .address(values.address), .address(columns.address), .int(most),
             ])
         let factBytes = questions.count * MemoryLayout<RowFacts>.stride
-        let bytes = attempt { () throws(CUDAError) in
-            try staging.receive([
+        attempt { () throws(CUDAError) in
+            try startDirectWork()
+            try staging.startReceiving([
                 (results.address, factBytes), (values.address, 4 * questions.count * most),
                 (columns.address, 4 * questions.count * most),
             ])
         }
-        guard let bytes else { return answers += repeatElement(LogitAnswer(), count: queries.count) }
-        let facts = (0..<questions.count).map { index in
+        return PendingAnswers { [self] answers in
+            answers.removeAll(keepingCapacity: true)
+            let bytes = attempt { () throws(CUDAError) in
+                try device.makeCurrent()
+                return try staging.finishReceiving()
+            }
+            guard let bytes else { return answers += repeatElement(LogitAnswer(), count: queries.count) }
+            collect(queries, on: logits, from: bytes, most: most, into: &answers)
+        }
+    }
+
+    /// Works the answers out from what has come to the host: the facts of all rows, and for each row `most` values and
+    /// columns.
+    private func collect(
+        _ queries: [LogitQuery], on logits: Matrix, from bytes: UnsafeRawBufferPointer, most: Int,
+        into answers: inout [LogitAnswer]
+    ) {
+        let factBytes = queries.count * MemoryLayout<RowFacts>.stride
+        let facts = queries.indices.map { index in
             bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<RowFacts>.stride, as: RowFacts.self)
         }
-        let leading = (0..<questions.count).map { index in
+        let leading = queries.indices.map { index in
             (0..<Int(facts[index].found)).map { rank in
                 let place = factBytes + 4 * (index * most + rank)
                 return (
                     column: Int(
                         bytes.loadUnaligned(
-                            fromByteOffset: place + 4 * questions.count * most, as: Int32.self)),
+                            fromByteOffset: place + 4 * queries.count * most, as: Int32.self)),
                     value: bytes.loadUnaligned(fromByteOffset: place, as: Float.self)
                 )
             }

@@ -56,6 +56,7 @@ extension CUDABackend {
         guard let memory = allocateWeight(bytes: weight.bytes.count) else { return arena.placeholder }
         attempt { () throws(CUDAError) in
             try device.makeCurrent()
+            try startDirectWork()
             try stream.copy(weight.bytes.count, from: weight.bytes.start, to: memory)
         }
         weight.bytes.evict()
@@ -81,7 +82,7 @@ extension CUDABackend {
         _ part: HostWeight, _ element: ProductElement, stride: Int, at address: DeviceAddress
     ) throws(CUDAError) {
         if part.encoding == element.encoding, part.inputs == stride {
-            try device.makeCurrent()
+            try startDirectWork()
             return try stream.copy(part.bytes.count, from: part.bytes.start, to: address)
         }
         // A few rows at a time, by way of float32.
@@ -93,7 +94,7 @@ extension CUDABackend {
                 try store(floats: values, rows: rows, inputs: part.inputs, stride: stride, at: address)
                 continue
             }
-            let floats = upload(values)
+            let floats = keep(values)
             launch(
                 "pack_rows", Extent(rows.count), Extent(256),
                 [

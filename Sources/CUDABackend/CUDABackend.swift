@@ -21,6 +21,8 @@ public final class CUDABackend: Backend {
     let kernels: KernelLibrary
     let arena: DeviceArena
     let staging: StagingMemory
+    /// Nil when steps are not recorded.
+    private let recorder: StepRecorder?
     /// Frequencies that rotations with fixed ones have, on the device.
     let frequencies = Mutex<[(rotation: Rotation, values: DeviceBuffer)]>([])
     /// The element that packed copies of activations have: that of the weights, as soon as there are some.
@@ -31,10 +33,11 @@ public final class CUDABackend: Backend {
     private let isLost = Atomic<Bool>(false)
 
     /// Takes device `index` of what `finder` finds. `activationBytes` of memory are taken for activations at once;
-    /// `products` are by default those that `LIGHTLLM_CUDA_PRODUCTS` names, or our fastest that the device has.
+    /// `products` are by default those that `LIGHTLLM_CUDA_PRODUCTS` names, or our fastest that the device has. Steps within
+    /// the limits of `graphs` are replayed as graphs, none if it is nil.
     public convenience init(
         index: Int = 0, finder: LibraryFinder = LibraryFinder(), activationBytes: Int = 256 << 20,
-        products: ProductKernels? = nil
+        products: ProductKernels? = nil, graphs: GraphLimits? = GraphLimits()
     ) throws(CUDAError) {
         let device = try Device(try Driver(finder), index: index)
         let compiler: any KernelCompiler
@@ -47,8 +50,8 @@ public final class CUDABackend: Backend {
         var products = products
         if products == nil { products = try ProductKernels.ofEnvironment() }
         try self.init(
-            device, compiler, activationBytes: activationBytes, products: products
-        ) { stream throws(CUDAError) in try CublasLt(stream, finder) }
+            device, compiler, activationBytes: activationBytes, products: products, graphs: graphs,
+            library: { stream throws(CUDAError) in try CublasLt(stream, finder) })
     }
 
     /// Compiles the kernels for `architecture` into a folder, for machines whose `LIGHTLLM_CUDA_KERNELS` names it.
@@ -63,10 +66,11 @@ public final class CUDABackend: Backend {
         }
     }
 
-    /// `library` is opened where its products are wanted.
+    /// `note` is told when graphs cannot be made, and are done without. `library` is opened where its products are wanted.
     public init(
         _ device: Device, _ compiler: any KernelCompiler, activationBytes: Int = 256 << 20,
-        products: ProductKernels? = nil,
+        products: ProductKernels? = nil, graphs: GraphLimits? = GraphLimits(),
+        note: @escaping @Sendable (String) -> Void = writeNote,
         library: (DeviceStream) throws(CUDAError) -> CublasLt = { stream throws(CUDAError) in
             try CublasLt(stream)
         }
@@ -83,6 +87,8 @@ public final class CUDABackend: Backend {
         self.library = products == .library ? LibraryProducts(try library(stream)) : nil
         arena = try DeviceArena(device, bytes: activationBytes)
         staging = try StagingMemory(stream)
+        let stream = stream
+        recorder = try graphs.map { limits throws(CUDAError) in try StepRecorder(stream, limits, note) }
         name = "cuda (\(device.name), \(device.architecture))"
     }
 
@@ -101,12 +107,26 @@ public final class CUDABackend: Backend {
     public func read(_ x: Matrix, row: Int, into host: inout [Float]) {
         host.removeAll(keepingCapacity: true)
         let bytes = attempt { () throws(CUDAError) in
-            try device.makeCurrent()
+            try startDirectWork()
             return try staging.receive([(x.start + 4 * row * x.rowStride, 4 * x.columns)])
         }
         guard let bytes else { return host.append(contentsOf: repeatElement(0, count: x.columns)) }
         host.append(contentsOf: bytes.bindMemory(to: Float.self))
     }
+
+    public func perform(_ pass: ForwardPass, _ operations: () -> Matrix) -> Matrix {
+        guard let recorder, !recorder.isRecording else { return operations() }
+        attempt { () throws(CUDAError) in try recorder.begin(pass) }
+        defer { recorder.discard() }
+        let result = operations()
+        attempt { () throws(CUDAError) in try recorder.end() }
+        return result
+    }
+
+    public var worksBehind: Bool { true }
+
+    /// What became of the launches of recorded steps.
+    public var graphCounts: GraphCounts { recorder?.counts ?? GraphCounts() }
 
     public var freeMemory: Int? { attempt { () throws(CUDAError) in try device.memory().free } ?? 0 }
 
@@ -134,15 +154,27 @@ extension CUDABackend {
         attempt { () throws(CUDAError) in try arena.allocate(bytes: bytes) } ?? arena.placeholder
     }
 
-    /// A copy of an array on the device.
+    /// A copy of an array on the device, for the step that runs and no longer.
     func upload<Element: BitwiseCopyable>(_ array: [Element]) -> DeviceBuffer {
+        if let place = array.withUnsafeBytes({ recorder?.place($0) }) { return place }
+        return keep(array)
+    }
+
+    /// A copy of an array on the device.
+    func keep<Element: BitwiseCopyable>(_ array: [Element]) -> DeviceBuffer {
         let copy = buffer(bytes: array.count * MemoryLayout<Element>.stride)
         attempt { () throws(CUDAError) in try send(array, to: copy.address) }
         return copy
     }
 
-    func send<Element: BitwiseCopyable>(_ array: [Element], to address: DeviceAddress) throws(CUDAError) {
+    /// Makes the stream ready for work that is not recorded: what is goes first.
+    func startDirectWork() throws(CUDAError) {
         try device.makeCurrent()
+        try recorder?.flush()
+    }
+
+    func send<Element: BitwiseCopyable>(_ array: [Element], to address: DeviceAddress) throws(CUDAError) {
+        try startDirectWork()
         let result = array.withUnsafeBytes { bytes in
             Result { () throws(CUDAError) in try staging.send(bytes, to: address) }
         }
@@ -160,6 +192,9 @@ extension CUDABackend {
     ) {
         guard grid.x > 0, grid.y > 0, grid.z > 0 else { return }
         attempt { () throws(CUDAError) in
+            if let recorder, recorder.isRecording {
+                return try recorder.append(kernel, grid, block, shared: shared, arguments)
+            }
             try device.makeCurrent()
             try kernel.launch(grid, block, shared: shared, arguments, on: stream)
         }
@@ -190,6 +225,11 @@ extension CUDABackend {
         buffer.packed = rows
         return rows
     }
+}
+
+/// Writes a line to the standard error.
+@Sendable public func writeNote(_ text: String) {
+    FileHandle.standardError.write(Data("note: \(text)\n".utf8))
 }
 
 extension PackedRows {

@@ -111,11 +111,13 @@ final class DeviceBuffer: Buffer, @unchecked Sendable {
     private let bytes: Int
     /// Nil for what was never taken from one.
     private let arena: DeviceArena?
+    private let owner: AnyObject?
     /// A copy, in the form that products take, of the matrix that the buffer holds; nil when it was written since.
     var packed: PackedRows?
 
-    init(_ address: DeviceAddress, bytes: Int, arena: DeviceArena?) {
-        (self.bytes, self.arena) = (bytes, arena)
+    /// `owner` lives as long as the buffer.
+    init(_ address: DeviceAddress, bytes: Int, arena: DeviceArena?, holding owner: AnyObject? = nil) {
+        (self.bytes, self.arena, self.owner) = (bytes, arena, owner)
         super.init(address: address)
     }
 

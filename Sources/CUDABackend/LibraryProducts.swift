@@ -59,6 +59,7 @@ extension CUDABackend {
         let size = shape.size(rows: x.rows, stride: y.rowStride)
         attempt { () throws(CUDAError) in
             try device.makeCurrent()
+            try startDirectWork()
             let isTaken = try library.library.multiply(
                 x: x.buffer.address, weight: part.buffer.address, into: y.start, size, algorithm)
             // What was verified for more rows and for fewer is taken for these; our own kernels have other bits.
@@ -196,7 +197,8 @@ private final class AlgorithmSearch {
     private func multiply(
         _ part: Range<Int>, _ candidate: CublasLt.Algorithm
     ) throws(CUDAError) -> Bool {
-        try library.multiply(
+        try backend.startDirectWork()
+        return try library.multiply(
             x: x + 2 * part.lowerBound * shape.inputs, weight: weight, into: y,
             shape.size(rows: part.count, stride: shape.outputs), candidate)
     }
@@ -209,6 +211,7 @@ private final class AlgorithmSearch {
         backend.launch(
             "hash_rows", Extent(part.count), Extent(256),
             [.address(y), .long(shape.outputs), .address(hashes), .int(shape.outputs)])
+        try backend.startDirectWork()
         let bytes = try backend.staging.receive([(hashes, 8 * part.count)])
         return Array(bytes.bindMemory(to: UInt64.self))
     }

@@ -17,7 +17,7 @@ extension CUDABackend {
 
     /// A backend without a device, which computes nothing: `memoryUse` says what one with a device would take.
     public static func idle() throws(CUDAError) -> CUDABackend {
-        try CUDABackend(try Device(.idle), NoCompiler(), products: .groups)
+        try CUDABackend(try Device(.idle), NoCompiler(), products: .groups, graphs: nil)
     }
 
     /// Memory for weights; nil if the device has failed.

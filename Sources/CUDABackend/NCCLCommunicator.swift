@@ -18,14 +18,14 @@ public final class NCCLCommunicator: Communicator {
 
     public func allGather(_ parts: Matrix) {
         backend.attempt { () throws(CUDAError) in
-            try backend.device.makeCurrent()
+            try backend.startDirectWork()
             try member.allGather(parts.start, count: parts.rows / size * parts.columns)
         }
     }
 
     public func gather(_ parts: Matrix) {
         backend.attempt { () throws(CUDAError) in
-            try backend.device.makeCurrent()
+            try backend.startDirectWork()
             try member.gather(parts.start, count: parts.rows / size * parts.columns)
         }
     }

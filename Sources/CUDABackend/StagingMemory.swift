@@ -7,6 +7,8 @@ final class StagingMemory: @unchecked Sendable {
     private let outgoing: UnsafeMutableRawPointer
     private var used = 0
     private var incoming: UnsafeMutableRawBufferPointer
+    /// Bytes that are on their way there.
+    private var expected: Int?
     private static let capacity = 8 << 20
 
     init(_ stream: DeviceStream) throws(CUDAError) {
@@ -43,13 +45,21 @@ final class StagingMemory: @unchecked Sendable {
     /// holds until the next call.
     func receive(_ parts: [(address: DeviceAddress, bytes: Int)]) throws(CUDAError) -> UnsafeRawBufferPointer
     {
+        try startReceiving(parts)
+        return try finishReceiving()
+    }
+
+    /// The same without waiting; `finishReceiving` does, and nothing else is received before.
+    func startReceiving(_ parts: [(address: DeviceAddress, bytes: Int)]) throws(CUDAError) {
+        precondition(expected == nil, "other bytes are on their way")
         let total = parts.reduce(0) { $0 + $1.bytes }
         if total > incoming.count {
             let larger = try stream.device.allocatePinned(bytes: 2 * total)
             if let start = incoming.baseAddress { stream.device.freePinned(start) }
             incoming = UnsafeMutableRawBufferPointer(start: larger, count: 2 * total)
         }
-        guard let start = incoming.baseAddress else { return UnsafeRawBufferPointer(incoming) }
+        expected = total
+        guard let start = incoming.baseAddress else { return }
         var (index, offset) = (0, 0)
         while index < parts.count {
             // Parts that follow one another are one copy.
@@ -61,8 +71,12 @@ final class StagingMemory: @unchecked Sendable {
             try stream.copy(bytes, from: parts[index].address, toHost: start + offset)
             (index, offset) = (end, offset + bytes)
         }
+    }
+
+    func finishReceiving() throws(CUDAError) -> UnsafeRawBufferPointer {
+        defer { expected = nil }
         try stream.synchronize()
         used = 0
-        return UnsafeRawBufferPointer(start: start, count: total)
+        return UnsafeRawBufferPointer(start: incoming.baseAddress, count: expected ?? 0)
     }
 }

@@ -12,6 +12,11 @@ public enum CUDAError: Error, Sendable, CustomStringConvertible {
     case unknownKernel(String)
     case unknownProducts(String)
 
+    /// Whether the driver answers every call with it from now on.
+    public var isLasting: Bool {
+        if case .driver(_, let code, _) = self { (700..<800).contains(code) } else { false }
+    }
+
     public var description: String {
         switch self {
         case .libraryNotFound(let library, let attempts):

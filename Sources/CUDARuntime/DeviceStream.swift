@@ -66,41 +66,31 @@ public final class DeviceStream: @unchecked Sendable {
         try device.driver.check(api.eventElapsedTime(&milliseconds, start, end), "cuEventElapsedTime")
         return Double(milliseconds)
     }
-
-    /// Keeps the work that `body` enqueues, without doing it.
-    public func capture(_ body: () throws -> Void) throws -> Graph {
-        try device.driver.check(
-            api.streamBeginCapture(handle, Int32(CCUDA_CAPTURE_THREAD_LOCAL)), "cuStreamBeginCapture"
-        )
-        var graph: CUgraph?
-        do {
-            try body()
-        } catch {
-            if api.streamEndCapture(handle, &graph) == 0 { _ = api.graphDestroy(graph) }
-            throw error
-        }
-        try device.driver.check(api.streamEndCapture(handle, &graph), "cuStreamEndCapture")
-        defer { _ = api.graphDestroy(graph) }
-        var exec: CUgraphExec?
-        try device.driver.check(api.graphInstantiate(&exec, graph, 0), "cuGraphInstantiate")
-        return Graph(exec, on: self)
-    }
 }
 
-/// Work that was captured, to be done again with one call.
-public final class Graph: @unchecked Sendable {
-    // Unsafe: as for the stream.
-    private let handle: CUgraphExec?
-    private let stream: DeviceStream
+/// A place in a stream's work.
+public final class DeviceEvent: @unchecked Sendable {
+    // Unsafe: a handle of the driver, used from one thread at a time.
+    private let device: Device
+    private let handle: CUevent?
 
-    fileprivate init(_ handle: CUgraphExec?, on stream: DeviceStream) {
-        (self.handle, self.stream) = (handle, stream)
+    public init(_ device: Device) throws(CUDAError) {
+        var handle: CUevent?
+        try device.makeCurrent()
+        try device.driver.check(
+            device.driver.api.eventCreate(&handle, UInt32(CCUDA_EVENT_WITHOUT_TIME)), "cuEventCreate")
+        (self.device, self.handle) = (device, handle)
     }
 
-    deinit { _ = stream.device.driver.api.graphExecDestroy(handle) }
+    deinit { _ = device.driver.api.eventDestroy(handle) }
 
-    public func launch() throws(CUDAError) {
-        let driver = stream.device.driver
-        try driver.check(driver.api.graphLaunch(handle, stream.handle), "cuGraphLaunch")
+    /// From now on it is the end of what has been enqueued so far.
+    public func record(on stream: DeviceStream) throws(CUDAError) {
+        try device.driver.check(device.driver.api.eventRecord(handle, stream.handle), "cuEventRecord")
+    }
+
+    /// Waits until the stream has come to it; not at all if it is in none.
+    public func wait() throws(CUDAError) {
+        try device.driver.check(device.driver.api.eventSynchronize(handle), "cuEventSynchronize")
     }
 }

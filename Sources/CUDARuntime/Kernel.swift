@@ -1,7 +1,7 @@
 import CCUDA
 
 /// One argument of a kernel.
-public struct KernelArgument: Sendable {
+public struct KernelArgument: Sendable, Equatable {
     let word: UInt64
 
     private init(_ word: UInt64) { self.word = word }
@@ -24,7 +24,7 @@ public struct KernelArgument: Sendable {
 }
 
 /// How many blocks of a launch, or threads of a block, there are in each dimension.
-public struct Extent: Sendable {
+public struct Extent: Sendable, Equatable {
     public let (x, y, z): (Int, Int, Int)
     public init(_ x: Int, _ y: Int = 1, _ z: Int = 1) { (self.x, self.y, self.z) = (x, y, z) }
 }
@@ -32,7 +32,7 @@ public struct Extent: Sendable {
 /// A function that runs on the device.
 public struct Kernel: @unchecked Sendable {
     // Unsafe: a handle of the driver that its module keeps alive.
-    private let handle: CUfunction?
+    let handle: CUfunction?
     private let module: Module
 
     fileprivate init(_ handle: CUfunction?, of module: Module) {
@@ -44,23 +44,41 @@ public struct Kernel: @unchecked Sendable {
         _ grid: Extent, _ block: Extent, shared: Int = 0, _ arguments: [KernelArgument],
         on stream: DeviceStream
     ) throws(CUDAError) {
+        try launch(grid, block, shared: shared, arguments[...], on: stream)
+    }
+
+    func launch(
+        _ grid: Extent, _ block: Extent, shared: Int, _ arguments: ArraySlice<KernelArgument>,
+        on stream: DeviceStream
+    ) throws(CUDAError) {
         let driver = module.device.driver
-        // Unsafe: the driver reads the arguments through pointers before it returns.
-        let status = withUnsafeTemporaryAllocation(of: UInt64.self, capacity: arguments.count) { words in
-            withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: arguments.count + 1) {
-                pointers in
-                for (index, argument) in arguments.enumerated() {
-                    words.initializeElement(at: index, to: argument.word)
-                    pointers.initializeElement(
-                        at: index, to: words.baseAddress.map { UnsafeMutableRawPointer($0 + index) })
-                }
-                pointers.initializeElement(at: arguments.count, to: nil)
-                return driver.api.launchKernel(
-                    handle, UInt32(grid.x), UInt32(grid.y), UInt32(grid.z), UInt32(block.x), UInt32(block.y),
-                    UInt32(block.z), UInt32(shared), stream.handle, pointers.baseAddress, nil)
-            }
+        let status = arguments.withPointers { pointers in
+            driver.api.launchKernel(
+                handle, UInt32(grid.x), UInt32(grid.y), UInt32(grid.z), UInt32(block.x), UInt32(block.y),
+                UInt32(block.z), UInt32(shared), stream.handle, pointers, nil)
         }
         try driver.check(status, "cuLaunchKernel")
+    }
+}
+
+extension ArraySlice<KernelArgument> {
+    /// The arguments as the driver takes them: a pointer to each, then null.
+    func withPointers<Result>(
+        _ body: (UnsafeMutablePointer<UnsafeMutableRawPointer?>?) -> Result
+    ) -> Result {
+        // Unsafe: the driver reads the arguments through pointers before it returns, and changes nothing.
+        withUnsafeBufferPointer { words in
+            withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: count + 1) {
+                pointers in
+                for index in words.indices {
+                    pointers.initializeElement(
+                        at: index, to: words.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + index) }
+                    )
+                }
+                pointers.initializeElement(at: words.count, to: nil)
+                return body(pointers.baseAddress)
+            }
+        }
     }
 }
 

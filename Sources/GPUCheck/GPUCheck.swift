@@ -12,6 +12,8 @@ public enum GPUCheck {
         case operations, small
         /// Recorded models.
         case goldens
+        /// Steps replayed as graphs against the same launched kernel by kernel, and how long both take.
+        case graphs
         /// Attention of steps that generate: bytes of keys and values per second.
         case attention
         /// Products, and those of cuBLASLt.
@@ -42,6 +44,7 @@ public enum GPUCheck {
         case .operations: try OperationCheck(backend, .models, recorder).run()
         case .small: try OperationCheck(backend, .small, recorder).run()
         case .goldens: try await checkGoldens(backend, goldens, recorder)
+        case .graphs: try checkGraphs(backend, goldens, recorder)
         case .attention: try measureAttention(backend, recorder)
         case .products: try measureProducts(backend, recorder)
         case .blocks: try measureBlockProducts(backend, recorder)

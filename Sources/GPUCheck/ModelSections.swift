@@ -74,29 +74,11 @@ extension GPUCheck {
             let cache = try backend.makeCache(
                 model.network.cacheLayout, slots: 128 * context, element: element)
             for batch in [1, 8, 32, 64, 128] {
-                let slots = AttentionScene.slots(for: Array(repeating: context, count: batch))
-                func forward() -> Matrix {
-                    let pass = ForwardPass(
-                        tokens: (0..<batch).map { Int32($0 * 100) },
-                        positions: Array(repeating: Int32(context - 1), count: batch),
-                        lengths: Array(repeating: Int32(context), count: batch),
-                        newSlots: slots.map { $0[context - 1] },
-                        sequences: (0..<batch).map {
-                            ForwardPass.Sequence(rows: $0..<$0 + 1, contextSlots: slots[$0])
-                        },
-                        sampledRows: (0..<Int32(batch)).map { $0 }, cache: cache, backend: backend)
-                    return model.network(pass)
-                }
-                func step() {
-                    var answers: [LogitAnswer] = []
-                    backend.answer((0..<batch).map { LogitQuery(row: $0) }, on: forward(), into: &answers)
-                }
-                for _ in 0..<3 { step() }
-                let turns = 20, begin = ContinuousClock.now
-                for _ in 0..<turns { step() }
-                let seconds = (ContinuousClock.now - begin) / .seconds(1) / Double(turns)
+                let scene = StepScene(model, cache, batch: batch, context: context)
+                let seconds = scene.seconds(of: 20) { pass in backend.perform(pass) { model.network(pass) } }
                 // How long the device is at it when nobody waits between steps.
-                let busy = try backend.stream.time { for _ in 0..<5 { _ = forward() } } / 5
+                let busy =
+                    try backend.stream.time { for _ in 0..<5 { scene.forward { model.network($0) } } } / 5
                 let bytes =
                     Double(model.checkpoint.byteCount)
                     + Double(batch * context * model.network.cacheLayout.bytesPerToken(element))

@@ -8,22 +8,22 @@ public struct FeedForwardShares: Sendable {
     private let bounds: [Double]
 
     /// Alike for all.
-    public init(ranks: Int) { bounds = (0...ranks).map { Double($0) / Double(ranks) } }
+    public init(members: Int) { bounds = (0...members).map { Double($0) / Double(members) } }
 
     /// For layers of gated networks of `inner` columns beside attention with `heads`, both on `width` columns. Throws
     /// when the heads cannot be shared out.
-    public init(ranks: Int, heads: Heads, width: Int, inner: Int) throws(SplitError) {
+    public init(members: Int, heads: Heads, width: Int, inner: Int) throws(SplitError) {
         var attention: [Double] = []
-        for index in 0..<ranks {
-            let own = try OwnHeads(heads, Shard(index: index, of: ranks))
+        for index in 0..<members {
+            let own = try OwnHeads(heads, Shard(index: index, of: members))
             attention.append(Double((own.query.count + own.keyValue.count) * 2 * heads.width))
         }
         // In columns of a network, which have three weights for each of `width`.
-        let mean = (attention.reduce(0, +) + Double(3 * inner)) / Double(ranks)
+        let mean = (attention.reduce(0, +) + Double(3 * inner)) / Double(members)
         let shares = attention.map { max(0, (mean - $0) / Double(3 * inner)) }
         var sums = [0.0]
         for share in shares { sums.append(sums[sums.count - 1] + share) }
-        bounds = sums.map { $0 / sums[ranks] }
+        bounds = sums.map { $0 / sums[members] }
     }
 
     /// What of `inner` columns belongs to `shard`, cut at multiples of `grain`. Throws unless there is one for each.

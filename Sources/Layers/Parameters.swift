@@ -23,7 +23,7 @@ public struct Parameters: Sendable {
     ) {
         (self.scope, self.backend, self.head, self.group) = (scope, backend, head, group)
         self.imageBackend = imageBackend
-        self.feedForward = feedForward ?? FeedForwardShares(ranks: group.size)
+        self.feedForward = feedForward ?? FeedForwardShares(members: group.size)
     }
 
     public subscript(_ name: String) -> Parameters {

@@ -1,5 +1,5 @@
 import CPUBackend
-import CUDABackend
+public import CUDABackend
 import CUDARuntime
 import Ranks
 public import Tensors
@@ -13,17 +13,18 @@ public enum DeviceChoice: String, Sendable, CaseIterable {
 
 /// The backend of a device of this machine; `threads` of the processor default to one for each of its cores. Throws
 /// `CUDAError`, which names what was tried, when a GPU was asked for or is there and cannot be used.
-/// `index` is the number of the GPU.
+/// `index` is the number of the GPU, `graphs` which steps it replays as graphs.
 public func makeBackend(
-    _ device: DeviceChoice = .auto, threads: Int? = nil, index: Int = 0
+    _ device: DeviceChoice = .auto, threads: Int? = nil, index: Int = 0,
+    graphs: GraphLimits? = GraphLimits()
 ) throws -> any Backend {
     switch device {
     case .cpu: return CPUBackend(threads: threads)
-    case .cuda: return try CUDABackend(index: index)
+    case .cuda: return try CUDABackend(index: index, graphs: graphs)
     case .auto:
         // A driver without a device, or none at all, is no error.
         guard let driver = try? Driver(), driver.deviceCount > 0 else { return CPUBackend(threads: threads) }
-        return try CUDABackend(index: index)
+        return try CUDABackend(index: index, graphs: graphs)
     }
 }
 

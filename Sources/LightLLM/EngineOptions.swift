@@ -1,3 +1,4 @@
+public import CUDABackend
 public import Layers
 public import Scheduling
 public import Serving
@@ -21,6 +22,8 @@ public struct EngineOptions: Sendable {
     /// How images are looked at; nil for a model that only reads.
     public var images: ImageOptions?
     public var device = DeviceChoice.auto
+    /// Which steps a GPU replays as graphs; nil for none.
+    public var graphs: GraphLimits? = GraphLimits()
     /// How projections are stored; by default as the checkpoint has them.
     public var weightFormat: WeightFormat?
     /// Whether the model is loaded with its head; one without gives embeddings.

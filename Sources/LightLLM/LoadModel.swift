@@ -1,4 +1,5 @@
 import CPUBackend
+public import CUDABackend
 import JSON
 public import Layers
 import Models
@@ -34,17 +35,20 @@ public struct LoadedModel: Sendable {
             weightFormat: weightFormat, head: head, images: images, group: group)
     }
 
-    /// With `images` a model that has a part that sees looks at images, on a backend of its own.
+    /// With `images` a model that has a part that sees looks at images, on a backend of its own. `graphs` says which steps
+    /// a GPU replays as graphs.
     public init(
         checkpoint: any Checkpoint, device: DeviceChoice = .auto, threads: Int? = nil,
-        weightFormat: WeightFormat? = nil, head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil,
-        group: RankGroup? = nil
+        graphs: GraphLimits? = GraphLimits(), weightFormat: WeightFormat? = nil,
+        head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil, group: RankGroup? = nil
     ) throws {
         try self.init(
             checkpoint: checkpoint,
-            backend: makeBackend(device, threads: threads, index: group?.rankOfHost ?? 0),
+            backend: makeBackend(
+                device, threads: threads, index: group?.rankOfHost ?? 0, graphs: graphs),
             weightFormat: weightFormat, head: head, images: images,
-            imageBackend: images == nil ? nil : makeBackend(device, threads: threads), group: group)
+            imageBackend: images == nil ? nil : makeBackend(device, threads: threads, graphs: nil),
+            group: group)
     }
 
     public init(

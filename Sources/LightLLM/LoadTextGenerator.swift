@@ -48,7 +48,8 @@ public struct LoadedTextModel: Sendable {
         clock.end("tokenizer")
         let model = try LoadedModel(
             checkpoint: checkpoint, device: options.engine.device, threads: options.engine.threads,
-            weightFormat: options.engine.weightFormat, head: options.engine.head,
+            graphs: options.engine.graphs, weightFormat: options.engine.weightFormat,
+            head: options.engine.head,
             images: options.engine.images, group: group)
         clock.end("model")
         let engine = try model.makeEngine(options.engine)

@@ -51,6 +51,7 @@ struct ServeArguments: ParsableArguments {
 
     @OptionGroup var quantization: QuantizationArguments
     @OptionGroup var answers: AnswerArguments
+    @OptionGroup var graphs: GraphArguments
 
     @Option(
         name: .customLong("mode"), parsing: .upToNextOption,
@@ -232,6 +233,7 @@ struct ServeArguments: ParsableArguments {
         options.engine.cacheElement = cacheElement
         options.engine.weightFormat = try quantization.format()
         (options.engine.device, options.engine.threads) = (device, threads)
+        options.engine.graphs = graphs.limits
         // What a plan counts; no part is larger than the last.
         options.engine.shard = Shard(index: ranks.size - 1, of: ranks.size)
         options.engine.trace = try profile.map { try StepTrace(path: $0) }

@@ -56,21 +56,21 @@ public func buildModel(
 
 extension FeedForwardShares {
     /// Those of a model with this config, where it says how its layers are made and each has one network.
-    fileprivate init(_ configuration: JSONValue, ranks: Int) throws(SplitError) {
+    fileprivate init(_ configuration: JSONValue, members: Int) throws(SplitError) {
         func size(_ key: String) -> Int? {
             configuration[key]?.int.flatMap { (1...1 << 24).contains($0) ? $0 : nil }
         }
         let experts = ["num_local_experts", "num_experts", "n_routed_experts"]
-        guard ranks > 1, !experts.contains(where: { configuration[$0] != nil }),
+        guard members > 1, !experts.contains(where: { configuration[$0] != nil }),
             let query = size("num_attention_heads"), let width = size("hidden_size"),
             let inner = size("intermediate_size"),
             case let keyValue = size("num_key_value_heads") ?? query, query.isMultiple(of: keyValue)
         else {
-            self.init(ranks: ranks)
+            self.init(members: members)
             return
         }
         let heads = Heads(query: query, keyValue: keyValue, width: size("head_dim") ?? width / query)
-        try self.init(ranks: ranks, heads: heads, width: width, inner: inner)
+        try self.init(members: members, heads: heads, width: width, inner: inner)
     }
 }
 
@@ -92,7 +92,7 @@ extension Architecture {
             Parameters(
                 WeightScope(store), backend: backend, head: head, imageBackend: images?.backend,
                 group: group,
-                feedForward: try FeedForwardShares(checkpoint.configuration, ranks: group.size)))
+                feedForward: try FeedForwardShares(checkpoint.configuration, members: group.size)))
         try store.finish(ignoring: { ignores($0, config) })
         return model
     }

@@ -38,13 +38,14 @@ public final class Engine: Sendable {
         let (mailbox, published, limits) = (mailbox, published, configuration.limits)
         let (trace, policy) = (configuration.trace, configuration.policy)
         let sharesPrefixes = configuration.sharesPrefixes
+        let order = configuration.stepOrder ?? (backend.worksBehind ? .overlapped : .oneAfterTheOther)
         let thread = Thread { [state = self.thread] in
             let pool = SlotPool(capacity: cache.slots)
             var loop = EngineLoop(
                 model: model, backend: backend, cache: cache,
                 scheduler: Scheduler(
                     pool: pool, limits: limits, policy: policy, sharesPrefixes: sharesPrefixes),
-                mailbox: mailbox, published: published, trace: trace, group: group)
+                mailbox: mailbox, published: published, trace: trace, group: group, order: order)
             loop.run()
             state.hasEnded.store(true, ordering: .releasing)
         }

@@ -19,11 +19,17 @@ struct EngineLoop: ~Copyable {
     private var isStopped = false
     private var clock: StepClock?
     private let outbox = Outbox()
+    private let order: StepOrder
+    /// Whether a step has begun that is not in the books yet.
+    private var isUnderWay = false
     // Kept from step to step for their memory.
     private var builder = PassBuilder()
     private var parts: [Part] = []
     private var queries: [LogitQuery] = []
     private var answers: [LogitAnswer] = []
+    /// What the last step made, until it is sent, and those who failed with it.
+    private var deliveries: [Delivery] = []
+    private var failures: [(events: AsyncStream<GenerationEvent>.Continuation, error: RequestError)] = []
 
     /// A request's part of a step.
     private struct Part {
@@ -36,9 +42,9 @@ struct EngineLoop: ~Copyable {
     init(
         model: any LanguageModel, backend: any Backend, cache: any KeyValueCache,
         scheduler: consuming Scheduler, mailbox: Mailbox, published: PublishedStatistics, trace: StepTrace?,
-        group: RankGroup?
+        group: RankGroup?, order: StepOrder
     ) {
-        self.group = group
+        (self.group, self.order) = (group, order)
         (self.model, self.backend, self.cache) = (model, backend, cache)
         (self.mailbox, self.published) = (mailbox, published)
         self.scheduler = scheduler
@@ -49,14 +55,18 @@ struct EngineLoop: ~Copyable {
     mutating func run() {
         while !isStopped {
             clock?.start()
-            obeyCommands()
-            expireRequests()
-            clock?.end(.commands)
+            letComeAndGo()
             let step = scheduler.next()
             mailbox.noteWaiting(scheduler.waitingCount)
             clock?.end(.schedule, rows: step?.tokenCount ?? 0)
-            if let step { perform(step) } else if !isStopped { idle() }
+            if let step {
+                perform(step)
+            } else if !isStopped {
+                deliver()
+                idle()
+            }
         }
+        deliver()
         // Whoever is refused from now on is told why.
         publishStatistics()
         let late = mailbox.close().compactMap {
@@ -88,6 +98,12 @@ struct EngineLoop: ~Copyable {
         clock?.trace.flush()
         mailbox.wait()
         statistics.lastProgress = .now
+    }
+
+    private mutating func letComeAndGo() {
+        obeyCommands()
+        expireRequests()
+        clock?.end(.commands)
     }
 
     private mutating func obeyCommands() {
@@ -136,37 +152,48 @@ struct EngineLoop: ~Copyable {
         builder.removeAll()
         // What was computed without another rank means nothing.
         if let failure = group?.health.failure { return obey(.fail(.engineFailed("\(failure)"))) }
-        sample(step, logits)
+        isUnderWay = true
+        let pending = ask(step, logits)
+        if order == .overlapped {
+            // None of this needs a token of the step.
+            deliver()
+            clock?.end(.publish)
+            letComeAndGo()
+        }
+        pending.wait(into: &answers)
+        isUnderWay = false
         clock?.end(.sample, rows: logits.rows)
-        if let failure = backend.failure {
-            // Nothing of what was computed counts, nor will anything that is computed from now on.
-            parts.removeAll()
-            statistics.failure = .engineFailed("\(failure)")
-            isStopped = true
-            return
-        }
+        if let failure = backend.failure { obey(.fail(.engineFailed("\(failure)"))) }
+        // Nothing of what was computed counts, nor will anything that is computed from now on.
+        guard statistics.failure == nil else { return parts.removeAll() }
         settle(step, since: start)
-        outbox.send(parts.map { $0.request.takeDelivery() })
-        for part in parts {
-            if let failure = part.request.failure { outbox.fail([part.request.events], failure) }
-        }
-        clock?.end(.publish, rows: parts.count)
+        if order == .oneAfterTheOther { deliver() }
+        clock?.end(.publish, rows: step.items.count)
+    }
+
+    /// Sends what the last step made. Its requests' slots are free by then, for all to see.
+    private mutating func deliver() {
+        guard !deliveries.isEmpty else { return }
+        publishStatistics()
+        outbox.send(deliveries)
+        for failure in failures { outbox.fail([failure.events], failure.error) }
         // Finished requests go now, not with the next step.
-        parts.removeAll(keepingCapacity: true)
+        deliveries.removeAll(keepingCapacity: true)
+        failures.removeAll(keepingCapacity: true)
     }
 
     private mutating func compute(_ step: Step) -> Matrix {
         let pass = builder.build(step, cache: cache, backend: backend) { requests[$0] }
         clock?.end(.build, rows: step.tokenCount)
         group?.channel.send(StepMessage.encode(pass))
-        let logits = model(pass)
+        let logits = backend.perform(pass) { model(pass) }
         group?.communicator.settle()
         clock?.end(.forward, rows: step.tokenCount)
         return logits
     }
 
-    /// Chooses a token for every sequence that has come to its end.
-    private mutating func sample(_ step: Step, _ logits: Matrix) {
+    /// Has a token chosen for every sequence that has come to its end.
+    private mutating func ask(_ step: Step, _ logits: Matrix) -> PendingAnswers {
         queries.removeAll(keepingCapacity: true)
         var row = 0
         for item in step.items {
@@ -178,34 +205,14 @@ struct EngineLoop: ~Copyable {
             parts.append(Part(item: item, request: request, queries: first..<queries.count))
             row += item.logitRows
         }
-        backend.answer(queries, on: logits, into: &answers)
-        for part in parts { part.request.take(part.item, answers[part.queries]) }
+        return backend.ask(queries, on: logits)
     }
 
-    /// Enters what was computed and chosen into the books. Before the events go out, so that whoever sees the
-    /// last one of a request also sees its slots free.
+    /// Enters what was computed and chosen into the books.
     private mutating func settle(_ step: Step, since start: ContinuousClock.Instant) {
-        for part in parts {
-            let (item, sequence) = (part.item, part.item.sequence)
-            if sequence.tokens.count == sequence.promptCount { statistics.promptTokens += item.range.count }
-            let token = part.request.chosenToken
-            scheduler.record(item, sampled: token)
-            if part.request.failure != nil {
-                scheduler.remove(sequence.id)
-                requests[sequence.id] = nil
-                statistics.failedRequests += 1
-                continue
-            }
-            guard let token else { continue }
-            statistics.generatedTokens += 1
-            if part.request.conclude(with: token) {
-                scheduler.finish(sequence.id)
-                requests[sequence.id] = nil
-                statistics.finishedRequests += 1
-            } else if !model.keepsCache(from: item.range.upperBound, to: sequence.tokens.count) {
-                scheduler.restart(sequence)
-            }
-        }
+        // Some may have been cancelled while the step ran.
+        for part in parts where requests[part.item.sequence.id] === part.request { settle(part) }
+        parts.removeAll(keepingCapacity: true)
         statistics.steps += 1
         statistics.lastProgress = .now
         let seconds = (statistics.lastProgress - start) / .seconds(1)
@@ -217,7 +224,31 @@ struct EngineLoop: ~Copyable {
             statistics.decodeSteps.add(seconds)
         }
         statistics.stepTokens.add(Double(step.tokenCount))
-        publishStatistics()
+    }
+
+    private mutating func settle(_ part: Part) {
+        let (item, sequence, request) = (part.item, part.item.sequence, part.request)
+        request.take(item, answers[part.queries])
+        if sequence.tokens.count == sequence.promptCount { statistics.promptTokens += item.range.count }
+        let token = request.chosenToken
+        scheduler.record(item, sampled: token)
+        defer { deliveries.append(request.takeDelivery()) }
+        if let failure = request.failure {
+            scheduler.remove(sequence.id)
+            requests[sequence.id] = nil
+            statistics.failedRequests += 1
+            failures.append((request.events, failure))
+            return
+        }
+        guard let token else { return }
+        statistics.generatedTokens += 1
+        if request.conclude(with: token) {
+            scheduler.finish(sequence.id)
+            requests[sequence.id] = nil
+            statistics.finishedRequests += 1
+        } else if !model.keepsCache(from: item.range.upperBound, to: sequence.tokens.count) {
+            scheduler.restart(sequence)
+        }
     }
 
     private mutating func publishStatistics() {
@@ -227,7 +258,8 @@ struct EngineLoop: ~Copyable {
         statistics.running = scheduler.runningCount
         statistics.waiting = scheduler.waitingCount
         statistics.paused = scheduler.pausedCount
-        statistics.peakSlots = scheduler.peak()
+        // What a step under way will use is not in the books, so that no more can be reckoned from them.
+        if !isUnderWay { statistics.peakSlots = scheduler.peak() }
         published.publish(statistics)
     }
 }

@@ -168,6 +168,15 @@ public enum RequestError: Error, Equatable, CustomStringConvertible {
     }
 }
 
+/// What the engine's thread does while a step runs. It shows in no answer.
+public enum StepOrder: Sendable, CaseIterable {
+    /// Nothing. What a step made is sent, and requests come and go, before the next step begins.
+    case oneAfterTheOther
+    /// What needs none of the step's tokens: the step before is sent, and requests come and go. For backends that work
+    /// behind.
+    case overlapped
+}
+
 /// How an engine is set up.
 public struct EngineConfiguration: Sendable {
     /// Token slots of the key/value cache.
@@ -182,6 +191,8 @@ public struct EngineConfiguration: Sendable {
     public var maxRequestTokens: Int
     /// Where the engine writes what it spends its time on; by default nowhere.
     public var trace: StepTrace?
+    /// What the engine does while a step runs; by default what suits the backend.
+    public var stepOrder: StepOrder?
 
     public init(
         slots: Int, cacheElement: CacheElement, limits: SchedulerLimits = SchedulerLimits(),

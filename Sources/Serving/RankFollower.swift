@@ -25,7 +25,8 @@ public struct RankFollower {
             featureWidth: model.featureWidth)
         while let message = group.channel.receive(from: 0) {
             do throws(StepMessageError) {
-                _ = model(try StepMessage.decode(message, limits, cache: cache, backend: backend))
+                let pass = try StepMessage.decode(message, limits, cache: cache, backend: backend)
+                _ = backend.perform(pass) { model(pass) }
                 group.communicator.settle()
             } catch {
                 group.health.fail(.misunderstood(rank: 0, "\(error)"))

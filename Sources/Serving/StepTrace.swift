@@ -8,7 +8,8 @@ import Synchronization
 /// runs and is whole after every write, so memory stays bounded and a file that is still being written can be
 /// read.
 public final class StepTrace: Sendable {
-    /// What the engine's thread does in a step, in order.
+    /// What the engine's thread does in a step, in order. Where steps are overlapped, the step before is published, and
+    /// requests arrive and leave, also between the model and the sample.
     enum Phase: String, CaseIterable {
         /// Requests arrive and leave.
         case commands

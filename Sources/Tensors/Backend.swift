@@ -10,6 +10,8 @@ public protocol Backend: AnyObject, Sendable {
     /// Why nothing is computed any more; nil while all is well. Once it is not nil operations do nothing, and what they
     /// leave behind means nothing.
     var failure: BackendFailure? { get }
+    /// Whether operations return before they are done, so that there is time for other things until something is read.
+    var worksBehind: Bool { get }
 
     /// A matrix of undefined values.
     func makeMatrix(rows: Int, columns: Int) -> Matrix
@@ -70,10 +72,17 @@ public protocol Backend: AnyObject, Sendable {
     /// Answers questions about rows of logits, each as if it were the only one. A row may be asked about
     /// several times in a call where no question edits it.
     func answer(_ queries: [LogitQuery], on logits: Matrix, into answers: inout [LogitAnswer])
+    /// The same for whoever has other things to do until the answers are there. Nothing may be asked of the backend in
+    /// between.
+    func ask(_ queries: [LogitQuery], on logits: Matrix) -> PendingAnswers
     /// Copies one row to the host.
     func read(_ x: Matrix, row: Int, into host: inout [Float])
 
     // Fusable.
+
+    /// The result of `operations`, which are a model's on a step. A backend may put them off until all are known, or one
+    /// of them hands numbers to the host; nothing of it shows in results.
+    func perform(_ pass: ForwardPass, _ operations: () -> Matrix) -> Matrix
 
     /// Rotates the heads of `q` and `k` in place, then does what `attend` does.
     func attend(
@@ -90,6 +99,14 @@ extension Backend {
     public var freeMemory: Int? { nil }
 
     public var failure: BackendFailure? { nil }
+
+    public var worksBehind: Bool { false }
+
+    public func ask(_ queries: [LogitQuery], on logits: Matrix) -> PendingAnswers {
+        PendingAnswers { [self] answers in answer(queries, on: logits, into: &answers) }
+    }
+
+    public func perform(_ pass: ForwardPass, _ operations: () -> Matrix) -> Matrix { operations() }
 
     public func attend(
         _ q: Matrix, _ k: Matrix, _ v: Matrix, rotatedBy table: RotationTable, _ shape: AttentionShape,

@@ -73,3 +73,14 @@ public struct LogitAnswer: Sendable, Equatable {
 
     public init() {}
 }
+
+/// Answers that a backend may still be working on.
+public struct PendingAnswers: ~Copyable {
+    private let collect: (inout [LogitAnswer]) -> Void
+
+    /// `collect` waits for them.
+    public init(_ collect: @escaping (inout [LogitAnswer]) -> Void) { self.collect = collect }
+
+    /// Waits until they are there.
+    public consuming func wait(into answers: inout [LogitAnswer]) { collect(&answers) }
+}

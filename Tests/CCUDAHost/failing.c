@@ -64,6 +64,26 @@ static CUresult launch(
     return result ? result : sound.launchKernel(f, gx, gy, gz, bx, by, bz, shared, stream, arguments, extra);
 }
 
+static CUresult launch_graph(CUgraphExec exec, CUstream stream) {
+    CUresult result = pass(CUDA_HOST_LAUNCH);
+    return result ? result : sound.graphLaunch(exec, stream);
+}
+
+static CUresult make_graph(CUgraphExec *exec, CUgraph graph, unsigned long long flags) {
+    CUresult result = pass(CUDA_HOST_GRAPH);
+    return result ? result : sound.graphInstantiate(exec, graph, flags);
+}
+
+static CUresult change_graph(CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS *p) {
+    CUresult result = pass(CUDA_HOST_GRAPH);
+    return result ? result : sound.graphExecKernelNodeSetParams(exec, node, p);
+}
+
+static CUresult wait_for_event(CUevent event) {
+    CUresult result = pass(CUDA_HOST_SYNCHRONIZE);
+    return result ? result : sound.eventSynchronize(event);
+}
+
 // Memory is given back whatever became of the device, or tests would leak.
 void cuda_host_failing_driver(ccuda_driver_api *out) {
     cuda_host_driver(&sound);
@@ -75,4 +95,8 @@ void cuda_host_failing_driver(ccuda_driver_api *out) {
     out->memcpyDtoHAsync = to_host;
     out->streamSynchronize = synchronize;
     out->launchKernel = launch;
+    out->graphLaunch = launch_graph;
+    out->graphInstantiate = make_graph;
+    out->graphExecKernelNodeSetParams = change_graph;
+    out->eventSynchronize = wait_for_event;
 }

@@ -54,20 +54,40 @@ import Weights
         return reason.contains("failed with 700: CUDA_ERROR_ILLEGAL_ADDRESS")
     }
 
-    /// At one call or some later, whatever is asked for then: long before any answer ends, however late this task goes on.
-    @Test(arguments: calls.map(\.rawValue), [12, 19])
+    /// Does something when the first token was chosen, before the next step.
+    private struct Trigger: TokenConstraint {
+        let action: @Sendable () -> Void
+        private var isPulled = false
+
+        init(_ action: @escaping @Sendable () -> Void) { self.action = action }
+
+        func allowedTokens() -> [UInt64]? { nil }
+
+        mutating func advance(with token: Int32) {
+            if !isPulled { action() }
+            isPulled = true
+        }
+
+        var mustEnd: Bool { false }
+    }
+
+    /// Early and late in a step, whatever is asked for then.
+    @Test(arguments: calls.map(\.rawValue), [0, 7])
     func runningAndWaitingRequestsFail(call: UInt32, after: Int) async throws {
         let engine = try Self.engine(try Self.backend())
-        cuda_host_fail(cuda_host_call(rawValue: call), Int32(after))
-        let streams = try engine.submit((0..<5).map(Self.request))
+        var requests = (0..<5).map(Self.request)
+        // Two run by then, and three wait.
+        requests[1].constraint = Trigger {
+            cuda_host_fail(cuda_host_call(rawValue: call), Int32(after))
+        }
         var errors: [RequestError?] = []
-        for stream in streams {
+        for stream in try engine.submit(requests) {
             var last: GenerationEvent?
             for await event in stream { last = event }
             if case .failed(let error)? = last { errors.append(error) } else { errors.append(nil) }
         }
         #expect(errors.count == 5 && errors.allSatisfy(Self.isFailure), "\(errors)")
-        // Nobody is left, and nothing is held.
+        // Two may have ended before the device failed; nobody is left, and nothing is held.
         let statistics = engine.statistics
         #expect(Self.isFailure(statistics.failure))
         #expect(statistics.freeSlots == statistics.totalSlots && statistics.failedRequests == 5)
@@ -76,6 +96,24 @@ import Weights
         #expect(throws: failure) { try engine.submit(Self.request(9)) }
         #expect(cuda_host_calls_after_failure() == 0)
         cuda_host_fail(CUDA_HOST_LAUNCH, -1)
+    }
+
+    /// A graph that cannot be made because the device is lost is no reason to go on without.
+    @Test func losingTheDeviceWithAGraphFails() async throws {
+        let engine = try Self.engine(try Self.backend())
+        cuda_host_fail(CUDA_HOST_GRAPH, 0)
+        defer { cuda_host_fail(CUDA_HOST_LAUNCH, -1) }
+        for stream in try engine.submit((0..<2).map(Self.request)) {
+            var last: GenerationEvent?
+            for await event in stream { last = event }
+            guard case .failed(let error)? = last else {
+                Issue.record("\(String(describing: last))")
+                continue
+            }
+            #expect("\(error)".contains("cuGraphInstantiate failed with 700"))
+        }
+        #expect(cuda_host_calls_after_failure() == 0)
+        #expect(engine.statistics.freeSlots == engine.statistics.totalSlots)
     }
 
     /// What is asked of a backend that has failed does nothing, and does not bring it back.
@@ -149,12 +187,12 @@ import Weights
                 #expect(try await answer(path).status == .ok)
             }
             // Some of the answer is out when the device fails.
-            cuda_host_fail(CUDA_HOST_LAUNCH, 200)
+            cuda_host_fail(CUDA_HOST_LAUNCH, 60)
             var streamed = long.object ?? [:]
             streamed["stream"] = true
             let stream = try await answer("/v1/completions", .post, .object(streamed))
             #expect(
-                stream.status == .ok && stream.text.contains("the engine has failed: CUDA: cuLaunchKernel"))
+                stream.status == .ok && stream.text.contains("the engine has failed: CUDA: cu"))
             for (path, method, body) in [
                 ("/readiness", .get, [:]), ("/health", .get, [:]), ("/v1/completions", .post, long),
                 ("/generate", .post, ["inputs": [1, 2], "parameters": [:]]),
@@ -162,7 +200,7 @@ import Weights
                 let (status, text) = try await answer(path, method, body)
                 #expect(status == .serviceUnavailable, "\(path)")
                 #expect(
-                    path == "/health" || text.contains("the engine has failed: CUDA: cuLaunchKernel"),
+                    path == "/health" || text.contains("the engine has failed: CUDA: cu"),
                     "\(text)")
             }
             #expect(try await answer("/liveness").status == .ok)
@@ -177,7 +215,7 @@ import Weights
         await #expect {
             try await monitor.run()
         } throws: {
-            "\($0)".hasPrefix("the engine has failed: CUDA: cuLaunchKernel failed with 700")
+            "\($0)".hasPrefix("the engine has failed: CUDA: cu")
         }
     }
 }

@@ -14,8 +14,9 @@ struct NamingCompiler: KernelCompiler {
 
 /// A backend whose device is this computer's processor.
 func makeHostBackend(
-    products: ProductKernels? = nil,
-    _ fill: (UnsafeMutablePointer<ccuda_driver_api>) -> Void = { cuda_host_driver($0) }
+    products: ProductKernels? = nil, graphs: GraphLimits? = GraphLimits(),
+    _ fill: (UnsafeMutablePointer<ccuda_driver_api>) -> Void = { cuda_host_driver($0) },
+    note: @escaping @Sendable (String) -> Void = writeNote
 ) throws -> CUDABackend {
     var table: ccuda_driver_api?
     withUnsafeMutablePointer(to: &table) { table in
@@ -23,15 +24,16 @@ func makeHostBackend(
     }
     let driver = Driver(table: try #require(table), path: "host")
     return try CUDABackend(
-        try Device(driver), NamingCompiler(), activationBytes: 1 << 20, products: products
-    ) { stream throws(CUDAError) in
-        var table: ccuda_cublaslt_api?
-        withUnsafeMutablePointer(to: &table) { table in
-            table.withMemoryRebound(to: ccuda_cublaslt_api.self, capacity: 1) { cuda_host_cublaslt($0) }
-        }
-        guard let table else { throw .noDevice("a table without entries") }
-        return try CublasLt(table: table, stream)
-    }
+        try Device(driver), NamingCompiler(), activationBytes: 1 << 20, products: products, graphs: graphs,
+        note: note,
+        library: { stream throws(CUDAError) in
+            var table: ccuda_cublaslt_api?
+            withUnsafeMutablePointer(to: &table) { table in
+                table.withMemoryRebound(to: ccuda_cublaslt_api.self, capacity: 1) { cuda_host_cublaslt($0) }
+            }
+            guard let table else { throw .noDevice("a table without entries") }
+            return try CublasLt(table: table, stream)
+        })
 }
 
 /// Values that look random and are the same every time.

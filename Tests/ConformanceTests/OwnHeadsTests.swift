@@ -38,7 +38,7 @@ import Weights
     func sharesOfTheFeedForwardMakeUp(_ query: Int, _ keyValue: Int, _ width: Int, _ inner: Int) throws {
         let heads = Heads(query: query, keyValue: keyValue, width: width), size = query * width
         for ranks in 2...min(4, query) {
-            let shares = try FeedForwardShares(ranks: ranks, heads: heads, width: size, inner: inner)
+            let shares = try FeedForwardShares(members: ranks, heads: heads, width: size, inner: inner)
             let parts = try (0..<ranks).map {
                 try shares.range(of: inner, grain: 1, Shard(index: $0, of: ranks), "columns")
             }
@@ -55,7 +55,7 @@ import Weights
 
     @Test func everybodyNeedsAPartOfTheFeedForward() {
         #expect(throws: SplitError.tooFew("columns in blocks of 32", 3, parts: 4)) {
-            try FeedForwardShares(ranks: 4).range(of: 96, grain: 32, Shard(index: 0, of: 4), "columns")
+            try FeedForwardShares(members: 4).range(of: 96, grain: 32, Shard(index: 0, of: 4), "columns")
         }
     }
 

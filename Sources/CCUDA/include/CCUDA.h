@@ -5,6 +5,9 @@
 #define CCUDA_H
 #include <stddef.h>
 #include <stdint.h>
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wnullability-completeness"
+#endif
 
 #ifdef CCUDA_REAL_HEADERS
 #include <cuda.h>
@@ -26,6 +29,15 @@ typedef struct ccuda_module *CUmodule;
 typedef struct ccuda_func *CUfunction;
 typedef struct ccuda_graph *CUgraph;
 typedef struct ccuda_graphexec *CUgraphExec;
+typedef struct ccuda_graphnode *CUgraphNode;
+typedef struct ccuda_kernel *CUkernel;
+typedef struct {
+  CUfunction func;
+  unsigned gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes;
+  void **kernelParams, **extra;
+  CUkernel kern;
+  CUcontext ctx;
+} CUDA_KERNEL_NODE_PARAMS;
 typedef int nvrtcResult;
 typedef struct ccuda_nvrtcprog *nvrtcProgram;
 #endif
@@ -84,9 +96,12 @@ typedef struct { char internal[128]; } ncclUniqueId;
   X(streamSynchronize, cuStreamSynchronize, CUresult, (CUstream s)) \
   X(streamQuery, cuStreamQuery, CUresult, (CUstream s)) \
   X(streamWaitEvent, cuStreamWaitEvent, CUresult, (CUstream s, CUevent e, unsigned flags)) \
-  X(streamBeginCapture, cuStreamBeginCapture_v2, CUresult, (CUstream s, CC_ENUM(CUstreamCaptureMode) m)) \
-  X(streamEndCapture, cuStreamEndCapture, CUresult, (CUstream s, CUgraph *g)) \
+  X(graphCreate, cuGraphCreate, CUresult, (CUgraph *g, unsigned flags)) \
+  X(graphAddKernelNode, cuGraphAddKernelNode_v2, CUresult, (CUgraphNode *n, CUgraph g, const CUgraphNode *after, size_t count, \
+      const CUDA_KERNEL_NODE_PARAMS *p)) \
   X(graphInstantiate, cuGraphInstantiateWithFlags, CUresult, (CUgraphExec *e, CUgraph g, unsigned long long flags)) \
+  X(graphExecKernelNodeSetParams, cuGraphExecKernelNodeSetParams_v2, CUresult, (CUgraphExec e, CUgraphNode n, \
+      const CUDA_KERNEL_NODE_PARAMS *p)) \
   X(graphLaunch, cuGraphLaunch, CUresult, (CUgraphExec e, CUstream s)) \
   X(graphDestroy, cuGraphDestroy, CUresult, (CUgraph g)) \
   X(graphExecDestroy, cuGraphExecDestroy, CUresult, (CUgraphExec e)) \
@@ -150,7 +165,6 @@ typedef struct { char internal[128]; } ncclUniqueId;
   X(groupEnd, ncclGroupEnd, ncclResult_t, (void))
 
 #ifdef __clang__
-#pragma clang diagnostic ignored "-Wnullability-completeness"
 #define CC_NONNULL _Nonnull   // a resolved table has every entry, so Swift calls need no unwrapping
 #else
 #define CC_NONNULL
@@ -163,8 +177,8 @@ typedef struct ccuda_cublaslt_api { CCUDA_CUBLASLT(CCUDA_FIELD) } ccuda_cublaslt
 typedef struct ccuda_nccl_api { CCUDA_NCCL(CCUDA_FIELD) } ccuda_nccl_api;
 
 enum { CCUDA_ATTR_MP_COUNT = 16, CCUDA_ATTR_CC_MAJOR = 75, CCUDA_ATTR_CC_MINOR = 76, CCUDA_ATTR_L2_BYTES = 38,
-       CCUDA_ATTR_SMEM_OPTIN = 97, CCUDA_FUNC_ATTR_MAX_DYN_SMEM = 8, CCUDA_CAPTURE_THREAD_LOCAL = 1,
-       CCUDA_STREAM_NON_BLOCKING = 1 };
+       CCUDA_ATTR_SMEM_OPTIN = 97, CCUDA_FUNC_ATTR_MAX_DYN_SMEM = 8, CCUDA_STREAM_NON_BLOCKING = 1,
+       CCUDA_EVENT_WITHOUT_TIME = 2 };
 
 // The path of the library that a symbol came from; the library owns it.
 const char *ccuda_symbol_file(const void *symbol);

@@ -42,12 +42,8 @@ let lightLLMFlags: [FlagRow] = [
     .noted(
         "the weights of a vision model are stored as they are", values: ["vit_quant_type", "vit_quant_cfg"]),
     .noted(
-        "steps are not recorded as graphs, so that every batch runs the same code",
-        flags: ["disable_cudagraph"],
-        values: [
-            "graph_max_batch_size", "graph_max_len_in_batch", "graph_split_batch_size",
-            "graph_grow_step_size",
-        ]),
+        "a graph is made for every number of rows that comes up, without padding",
+        values: ["graph_split_batch_size", "graph_grow_step_size"]),
     .noted(
         "kernels are chosen for the device",
         flags: [

@@ -10,6 +10,11 @@ let sgLangFlags: [FlagRow] = [
     .alias("max_waiting_requests", "max_queued_requests"),
     .alias("batch_max_tokens", rank: 3, "max_prefill_tokens"),
     .alias("disable_dynamic_prompt_cache", takes: .none, "disable_radix_cache"),
+    .alias("disable_cudagraph", takes: .none, "disable_cuda_graph"),
+    .alias("graph_max_batch_size", "cuda_graph_max_bs"),
+    .noted(
+        "a graph is made for every number of rows that comes up, without padding",
+        flags: ["disable_cuda_graph_padding"], lists: ["cuda_graph_bs"]),
     .alias("stall_timeout", "watchdog_timeout"),
     .alias("embedding", takes: .none, "is_embedding"),
     .noted(
@@ -27,17 +32,16 @@ let sgLangFlags: [FlagRow] = [
         "kernels are chosen for the device",
         flags: [
             "enable_torch_compile", "disable_overlap_schedule", "enable_mixed_chunk",
-            "disable_cuda_graph_padding",
             "enable_p2p_check", "enable_nccl_nvls", "enable_flashinfer_allreduce_fusion",
             "triton_attention_reduce_in_fp32",
-            "disable_cuda_graph", "enable_two_batch_overlap", "sleep_on_idle",
+            "enable_two_batch_overlap", "sleep_on_idle",
         ],
         values: [
-            "cuda_graph_max_bs", "torch_compile_max_bs", "prefill_attention_backend",
+            "torch_compile_max_bs", "prefill_attention_backend",
             "decode_attention_backend",
             "mm_attention_backend", "moe_runner_backend", "moe_a2a_backend", "triton_attention_num_kv_splits",
             "num_continuous_decode_steps",
-        ], lists: ["cuda_graph_bs"]),
+        ]),
     .noted(
         "grammars are compiled by this program",
         flags: ["constrained_json_disable_any_whitespace"], values: ["grammar_backend"]),

@@ -19,7 +19,9 @@ let tgiFlags: [FlagRow] = [
     .accepts(
         ["false"], because: "one rank computes everything", otherwise: "one rank computes a model", "sharded"),
     .noted("the server is one process", values: ["shard_uds_path", "master_addr", "master_port"]),
-    .noted("steps are not recorded as graphs", values: ["cuda_graphs"]),
+    .choices(
+        ["0": .flag("disable_cudagraph", nil)],
+        others: .noted("a graph is made for every number of rows that comes up"), "cuda_graphs"),
     .noted("kernels are chosen for the device", flags: ["disable_custom_kernels"]),
     .noted(
         "a waiting request runs as soon as its tokens have a place",

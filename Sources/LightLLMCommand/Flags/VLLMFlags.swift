@@ -22,12 +22,8 @@ let vLLMFlags: [FlagRow] =
                 "worker_cls", "worker_extension_cls",
             ]),
         .noted(
-            "steps are not recorded or compiled, so that every batch runs the same code",
-            flags: ["enforce_eager"],
-            values: [
-                "max_seq_len_to_capture", "compilation_config", "-O", "cuda_graph_sizes",
-                "cudagraph_capture_sizes",
-            ]),
+            "a graph is made for every number of rows that comes up, and nothing is compiled but kernels",
+            values: ["compilation_config", "-O", "cuda_graph_sizes", "cudagraph_capture_sizes"]),
         .noted(
             "the cache is counted in tokens and never swapped",
             values: ["block_size", "swap_space", "preemption_mode", "prefix_caching_hash_algo"]),
@@ -169,6 +165,8 @@ private let vLLMAliases: [FlagRow] = [
     .alias("running_max_req_size", "max_num_seqs"),
     .alias("batch_max_tokens", "max_num_batched_tokens"),
     .alias("use_dynamic_prompt_cache", takes: .none, "enable_prefix_caching"),
+    .alias("disable_cudagraph", takes: .none, "enforce_eager"),
+    .alias("graph_max_len_in_batch", "max_seq_len_to_capture"),
     .alias(
         "data_type", renamed: ["auto": "", "half": "float16", "float": "float32"], "dtype"),
     .alias(

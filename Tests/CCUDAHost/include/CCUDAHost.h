@@ -16,13 +16,28 @@ int cuda_host_launch(
 void cuda_host_set_backwards(bool backwards);
 
 /// Fills a table of the driver whose device is this processor: kernels run when they are launched, a module is the name
-/// of a source file and its definitions, and what is captured is kept and run again.
+/// of a source file and its definitions, and graphs run their nodes as they were last set.
 void cuda_host_driver(ccuda_driver_api *out);
 
 /// Fills a table of a cuBLASLt that computes on this processor, with algorithms of several orders of sums.
 void cuda_host_cublaslt(ccuda_cublaslt_api *out);
 /// How many products it has computed.
 int cuda_host_cublaslt_calls(void);
+
+/// The same, but nothing runs before somebody waits for it.
+void cuda_host_late_driver(ccuda_driver_api *out);
+
+/// The same, but no graph can be made executable.
+void cuda_host_driver_without_graphs(ccuda_driver_api *out);
+
+/// What a thread has asked of devices: launches that are no graph's, graphs made and launched, changed nodes, copies to
+/// the device, and times it waited for a stream or an event.
+typedef struct cuda_host_counts {
+    long launches, graphs, graph_launches, changes, uploads, waits;
+} cuda_host_counts;
+
+/// Those of the calling thread so far.
+cuda_host_counts cuda_host_counted(void);
 
 /// Fills a table of an NCCL whose ranks are threads of this process; one group at a time.
 void cuda_host_nccl(ccuda_nccl_api *out);
@@ -33,7 +48,9 @@ enum cuda_host_call {
     CUDA_HOST_COPY_TO_HOST,
     CUDA_HOST_SYNCHRONIZE,
     CUDA_HOST_ALLOCATE,
-    CUDA_HOST_MAKE_CURRENT
+    CUDA_HOST_MAKE_CURRENT,
+    /// Making and changing graphs.
+    CUDA_HOST_GRAPH
 };
 
 /// The same with a device that can be told to fail. One of these exists in a process.
