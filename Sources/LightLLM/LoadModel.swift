@@ -27,11 +27,12 @@ public struct LoadedModel: Sendable {
     /// Opens the Hugging Face folder or GGUF file at `path`. Throws an error that names what was expected
     /// and found when anything about it is wrong.
     public init(
-        path: String, device: DeviceChoice = .auto, threads: Int? = nil, weightFormat: WeightFormat? = nil,
+        path: String, device: DeviceChoice = .auto, threads: Int? = nil,
+        graphs: GraphLimits? = GraphLimits(), weightFormat: WeightFormat? = nil,
         head: ModelHead = .ofCheckpoint, images: ImageOptions? = nil, group: RankGroup? = nil
     ) throws {
         try self.init(
-            checkpoint: openCheckpoint(path), device: device, threads: threads,
+            checkpoint: openCheckpoint(path), device: device, threads: threads, graphs: graphs,
             weightFormat: weightFormat, head: head, images: images, group: group)
     }
 

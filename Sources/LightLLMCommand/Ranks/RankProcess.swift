@@ -126,8 +126,8 @@ struct RankProcess: Sendable {
         signal(SIGTERM, SIG_IGN)
         signal(SIGINT, SIG_IGN)
         let model = try LoadedModel(
-            path: path, device: options.device, threads: options.threads, weightFormat: options.weightFormat,
-            head: options.head, group: group)
+            path: path, device: options.device, threads: options.threads, graphs: options.graphs,
+            weightFormat: options.weightFormat, head: options.head, group: group)
         try model.follow(group, options)
         leaveInOrder()
     }
