@@ -44,7 +44,8 @@ public final class RendezvousHost: Sendable {
     private let rendezvous: Rendezvous
 
     public init(_ rendezvous: Rendezvous) throws(GroupFailure) {
-        listener = try Listener(host: rendezvous.host, port: rendezvous.port)
+        listener = try Listener(
+            host: rendezvous.host, port: rendezvous.port, until: .now + rendezvous.patience)
         self.rendezvous = rendezvous
     }
 
@@ -87,7 +88,8 @@ extension Rendezvous {
     /// A connection of `rank` to `other`, which waits at the host.
     func connect(rank: Int, to other: Int, size: Int) throws(GroupFailure) -> Socket {
         let end = ContinuousClock.now + patience
-        guard let socket = try Address(host: host, port: port, passive: false).connect(until: end) else {
+        let address = try Address.found(host: host, port: port, passive: false, until: end)
+        guard let socket = address.connect(until: end) else {
             throw .rendezvous("\(host):\(port): \(Socket.complaint)")
         }
         guard greeting(rank: rank, size: size).withUnsafeBytes(socket.send),

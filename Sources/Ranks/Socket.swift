@@ -80,9 +80,9 @@ final class Listener: Sendable {
     private let socket: Socket
     let port: Int
 
-    /// Listens at `host`, an address of this machine; at any free port for 0.
-    init(host: String, port: Int) throws(GroupFailure) {
-        let address = try Address(host: host, port: port, passive: true)
+    /// Listens at `host`, an address of this machine, whose name is known by `end`; at any free port for 0.
+    init(host: String, port: Int, until end: ContinuousClock.Instant = .now) throws(GroupFailure) {
+        let address = try Address.found(host: host, port: port, passive: true, until: end)
         let descriptor = Foundation.socket(address.family, address.type, 0)
         guard descriptor >= 0 else { throw .rendezvous(Socket.complaint) }
         socket = Socket(descriptor)
@@ -128,6 +128,20 @@ struct Address {
         defer { freeaddrinfo(list) }
         (family, type) = (first.ai_family, first.ai_socktype)
         bytes = Array(UnsafeRawBufferPointer(start: address, count: Int(first.ai_addrlen)))
+    }
+
+    /// The same for a name that may not be known yet: it is asked for until `end`.
+    static func found(
+        host: String, port: Int, passive: Bool, until end: ContinuousClock.Instant
+    ) throws(GroupFailure) -> Address {
+        while true {
+            do throws(GroupFailure) {
+                return try Address(host: host, port: port, passive: passive)
+            } catch {
+                guard ContinuousClock.now < end else { throw error }
+                usleep(200_000)
+            }
+        }
     }
 
     func with<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
