@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Bytes of registers that a kernel may keep in memory; of heads of 256 columns there are more sums than registers hold.
-static int most_spilled(const char *source) { return strstr(source, "tiles.cu 256") ? 256 : 144; }
+// Bytes of registers that a kernel may keep in memory. Attention over bytes with heads of 256 columns keeps up to 248: more
+// than it should, and known.
+static int most_spilled(const char *source, const char *kernel) {
+    return strstr(source, "tiles.cu 256") && strstr(kernel, "_i8_") ? 256 : 144;
+}
 
 static int open_all(const char *folder, const char *pattern, void **handle) {
     char path[1000];
@@ -23,12 +26,16 @@ static int open_all(const char *folder, const char *pattern, void **handle) {
 
 // Reads lines such as "Function properties for X" and "8 bytes stack frame, 4 bytes spill stores, 8 bytes spill loads".
 static int spills_too_much(char *log, const char *source, const char *architecture) {
-    int worst = 0, registers = 0, kernels = 0;
+    int worst = 0, registers = 0, kernels = 0, failed = 0;
+    const char *kernel = "";
     for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n")) {
         const char *spill = strstr(line, "bytes stack frame, "), *used = strstr(line, "Used ");
+        const char *name = strstr(line, "properties for ");
+        if (name) { kernel = name; }
         if (spill) {
             const int bytes = atoi(spill + strlen("bytes stack frame, "));
             worst = bytes > worst ? bytes : worst;
+            failed |= bytes > most_spilled(source, kernel);
         }
         if (used) {
             const int count = atoi(used + strlen("Used "));
@@ -37,7 +44,7 @@ static int spills_too_much(char *log, const char *source, const char *architectu
         }
     }
     printf("%-20s %-8s %3d kernels, at most %3d registers, %3d bytes spilled\n", source, architecture, kernels, registers, worst);
-    return kernels == 0 || worst > most_spilled(source);
+    return kernels == 0 || failed;
 }
 
 int main(int count, char **arguments) {

@@ -17,8 +17,21 @@ struct NodeLaunch {
 
     /// Does not return in the process that starts the others, which ends when they have.
     init(_ arguments: RankArguments, _ environment: [String: String]) throws {
-        if environment[Self.rankVariable] == nil, arguments.sizeOfNode > 1 {
-            try Self.startRanks(arguments.sizeOfNode, environment)
+        if environment[Self.rankVariable] == nil {
+            let secret = environment[Self.secretVariable] ?? ""
+            if secret.isEmpty, arguments.nodes > 1 {
+                write(
+                    "--nnodes without \(Self.secretVariable): whoever reaches \(arguments.host) can join\n",
+                    to: .standardError)
+            }
+            if arguments.sizeOfNode > 1 {
+                var environment = environment
+                // Those of one machine need not be told by anybody else.
+                if secret.isEmpty, arguments.nodes == 1 {
+                    environment[Self.secretVariable] = "\(UInt64.random(in: 0 ... .max))"
+                }
+                try Self.startRanks(arguments.sizeOfNode, environment)
+            }
         }
         let number = environment[Self.rankVariable]
         let local = number.map { Int($0) ?? -1 } ?? 0
