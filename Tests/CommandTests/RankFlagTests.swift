@@ -40,6 +40,6 @@ import Testing
         ])
         #expect(
             arguments.ranks.size == 4 && arguments.ranks.host == "10.0.0.1" && arguments.ranks.port == 28_765)
-        #expect(try arguments.options().engine.shard.count == 4)
+        #expect(arguments.ranks.sizeOfNode == 4)
     }
 }
