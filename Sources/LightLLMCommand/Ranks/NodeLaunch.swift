@@ -1,4 +1,5 @@
 import Foundation
+import Hashing
 import Ranks
 
 /// A rank of a machine whose ranks are started without mpirun: the program starts them itself, and they find those of
@@ -49,7 +50,7 @@ struct NodeLaunch {
     /// Sixteen bytes that stand for a text: FNV-1a from two beginnings.
     static func secret(_ text: String) -> [UInt8] {
         [0xCBF2_9CE4_8422_2325, 0x9E37_79B9_7F4A_7C15].flatMap { (start: UInt64) -> [UInt8] in
-            let hash = text.utf8.reduce(start) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+            let hash = fnv1a(text.utf8, basis: start)
             return (0..<8).map { UInt8(truncatingIfNeeded: hash >> (8 * UInt64($0))) }
         }
     }
