@@ -13,6 +13,8 @@ final class BufferPool: Sendable {
 
     init(rangeBytes: Int = 1 << 36) { self.rangeBytes = rangeBytes }
 
+    deinit { ranges.withLock { for range in $0 { range.unmap() } } }
+
     /// The most bytes that were ever in use, gaps between them included.
     var peak: Int { ranges.withLock { $0.reduce(0) { $0 + $1.free.peak } } }
 
@@ -48,17 +50,21 @@ private struct Place {
     let address: UnsafeMutableRawPointer
 }
 
-/// Addresses that belong to a pool, and which of them are in use.
-private struct AddressRange {
-    private let mapping: Mapping
+/// Addresses of the system's that belong to a pool, and which of them are in use.
+private struct AddressRange: @unchecked Sendable {
+    // Unsafe: a part of the memory belongs to the one buffer that will return it.
+    private let address: UnsafeMutableRawPointer
+    private let size: Int
     var free: FreeRanges
 
     /// `wanted` bytes, or as many as the system has in one piece; nil when these are fewer than `least`.
     init?(atLeast least: Int, wanted: Int) {
         var size = max(least, wanted)
         while true {
-            if let mapping = Mapping(size) {
-                (self.mapping, free) = (mapping, FreeRanges(capacity: size))
+            let mapped = mmap(
+                nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+            if let mapped, mapped != MAP_FAILED {
+                (address, self.size, free) = (mapped, size, FreeRanges(capacity: size))
                 return
             }
             guard size > least else { return nil }
@@ -67,26 +73,11 @@ private struct AddressRange {
     }
 
     mutating func take(_ size: Int, number: Int) -> Place? {
-        free.take(size).map { start in
-            Place(number: number, bytes: start..<start + size, address: mapping.address + start)
-        }
-    }
-}
-
-/// Addresses of the system's, without memory behind those that nobody has written to.
-private final class Mapping: @unchecked Sendable {
-    // Unsafe: a range of the memory belongs to the one buffer that will return it.
-    let address: UnsafeMutableRawPointer
-    private let size: Int
-
-    init?(_ size: Int) {
-        let mapped = mmap(
-            nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-        guard let mapped, mapped != MAP_FAILED else { return nil }
-        (address, self.size) = (mapped, size)
+        guard let start = free.take(size) else { return nil }
+        return Place(number: number, bytes: start..<start + size, address: address + start)
     }
 
-    deinit { munmap(address, size) }
+    func unmap() { munmap(address, size) }
 }
 
 /// The gaps of a range of addresses, in order; neighbours are one.
