@@ -208,7 +208,8 @@ let package = Package(
         tests(
             "CommandTests",
             [
-                "LightLLMCommand", "LightLLM", "HTTPAPI", "Serving", "JSON", "Tensors", argumentParser,
+                "LightLLMCommand", "LightLLM", "HTTPAPI", "Serving", "JSON", "Ranks", "Tensors",
+                argumentParser,
                 collections, logging, yaml,
             ]),
         tests(
