@@ -60,11 +60,13 @@ section operations 110
 section attention 40
 section products 50
 section blocks 40
+section experts 40
 # Groups of warps need compute capability 9.0; what is wrong with them shall not spoil what follows.
 products=groups
 section operations 110
 [ "$status" -eq 0 ] && best=groups || best=warps
 section products 50
+section experts 40
 products=library
 section products 50
 section small 30

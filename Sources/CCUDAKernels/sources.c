@@ -7,6 +7,12 @@ static const char common[] = {
 static const char rows[] = {
 #embed "cu/rows.cu" suffix(, 0)
 };
+static const char products[] = {
+#embed "cu/products.cuh" suffix(, 0)
+};
+static const char experts[] = {
+#embed "cu/experts.cu" suffix(, 0)
+};
 static const char gemm[] = {
 #embed "cu/gemm.cu" suffix(, 0)
 };
@@ -40,8 +46,8 @@ static const char sampling[] = {
 
 #define SOURCE(name, text) {name, text, sizeof text - 1}
 static const ccudakernels_source all[] = {
-    SOURCE("common.cuh", common), SOURCE("rows.cu", rows), SOURCE("gemm.cu", gemm), SOURCE("groups.cuh", groups),
-    SOURCE("gemm_groups.cu", gemm_groups), SOURCE("blocks.cuh", blocks), SOURCE("gemm_blocks.cu", gemm_blocks),
+    SOURCE("common.cuh", common), SOURCE("rows.cu", rows), SOURCE("products.cuh", products), SOURCE("gemm.cu", gemm),
+    SOURCE("experts.cu", experts), SOURCE("groups.cuh", groups), SOURCE("gemm_groups.cu", gemm_groups), SOURCE("blocks.cuh", blocks), SOURCE("gemm_blocks.cu", gemm_blocks),
     SOURCE("cache.cu", cache),
     SOURCE("attention.cuh", attention_header), SOURCE("attention.cu", attention),
     SOURCE("attention_tiles.cu", attention_tiles), SOURCE("sampling.cu", sampling),

@@ -27,7 +27,7 @@ extension CUDABackend {
     }
 
     /// The rows of `x` as products take them.
-    private func packed(_ x: Matrix, _ element: ProductElement) -> PackedRows {
+    func packed(_ x: Matrix, _ element: ProductElement) -> PackedRows {
         if let known = (x.buffer as? DeviceBuffer)?.packed, known.element == element, x.offset == 0,
             known.rows == x.rows, known.columns == x.columns, x.rowStride == x.columns
         {

@@ -24,6 +24,8 @@ public enum ProductKernels: String, Sendable, CaseIterable {
 enum TileProducts: Sendable {
     case warps, groups
 
+    var source: String { self == .groups ? "gemm_groups.cu" : "gemm.cu" }
+
     /// The fastest that the device has.
     init(on device: Device) { self = device.capability == (9, 0) ? .groups : .warps }
 }
@@ -67,6 +69,9 @@ struct GEMMShape: Sendable {
 
     /// Groups of warps need tiles at multiples of 1024 bytes.
     var sharedBytes: Int { stages * (rows + columns) * 64 * 2 + (kernels == .groups ? 1024 : 0) }
+
+    /// What kernels for experts keep there beside: where each row of a block is.
+    var listBytes: Int { 4 * rows }
 
     func kernel(_ element: ProductElement) -> String {
         "\(kernels == .groups ? "group_" : "")gemm_\(element.name)_\(rows)x\(columns)"

@@ -7,10 +7,8 @@ final class KernelLibrary: Sendable {
     private let device: Device
     private let compiler: any KernelCompiler
     private let kernels: [String: Kernel]
-    /// Kernels for heads of one width, by the definitions that they were compiled with.
-    private let tiles = Mutex<[[String]: [String: Kernel]]>([:])
-    /// Kernels for weights of few bits, by name.
-    private let blocks = Mutex<[String: Kernel]>([:])
+    /// Kernels that are compiled when the first of their module is wanted, by its source and definitions.
+    private let later = Mutex<[[String]: [String: Kernel]]>([:])
 
     init(
         _ device: Device, _ compiler: any KernelCompiler, _ products: TileProducts
@@ -25,7 +23,7 @@ final class KernelLibrary: Sendable {
         for name in ["gemm_reduce", "gemm_float"] { kernels[name] = try gemm.kernel(name) }
         let shaped =
             products == .warps
-            ? gemm : try Module(try compiler.image(of: "gemm_groups.cu", definitions: []), on: device)
+            ? gemm : try Module(try compiler.image(of: products.source, definitions: []), on: device)
         for shape in GEMMShape.all(products, on: device) {
             for element in [ProductElement.bfloat16, .float16] {
                 let name = shape.kernel(element)
@@ -40,7 +38,7 @@ final class KernelLibrary: Sendable {
             "rows.cu",
             [
                 "embed_float", "embed_bf16", "embed_f16", "gather_rows", "add_rows", "pack_rows", "rms_norm",
-                "gated", "layer_norm", "normalize_heads", "map_rows", "add_scaled_rows", "rotation_table",
+                "gated", "layer_norm", "normalize_heads", "map_rows", "rotation_table",
                 "fill_random", "copy_words", "add_bias", "hash_rows",
             ]
         ),
@@ -49,6 +47,7 @@ final class KernelLibrary: Sendable {
             ["rotate_store_float", "rotate_store_bf16", "rotate_store_f16", "rotate_store_i8", "rotate"]
         ),
         ("attention.cu", ["attend_float", "attend_bf16", "attend_f16", "attend_i8", "merge_states"]),
+        ("experts.cu", ["route_rows", "sort_choices", "cut_tiles", "mix_rows"]),
         ("sampling.cu", ["edit_logits", "mask_logits", "answer_questions"]),
     ]
 
@@ -60,7 +59,9 @@ final class KernelLibrary: Sendable {
             [["WIDTH=\(width)"], ["WIDTH=\(width)", "SCORES=1"]].map { ("attention_tiles.cu", $0) }
         }
         let blocks = BlockLayout.all.map { ("gemm_blocks.cu", $0.definitions) }
-        return plain + (architecture == "sm_90a" ? [("gemm_groups.cu", [])] : []) + tiles + blocks
+        let groups = architecture == "sm_90a" ? [("gemm_groups.cu", [String]())] : []
+        let experts = ([("gemm.cu", [String]())] + groups + blocks).map { ($0.0, $0.1 + [ofExperts]) }
+        return plain + groups + tiles + blocks + experts
     }
 
     subscript(name: String) -> Kernel {
@@ -68,35 +69,62 @@ final class KernelLibrary: Sendable {
         return kernel
     }
 
-    /// A kernel for weights of few bits. Those of one encoding are compiled together, when the first is wanted.
+    /// A kernel for weights of few bits.
     func blocks(_ name: String, _ layout: BlockLayout) throws(CUDAError) -> Kernel {
-        if let known = blocks.withLock({ $0[name] }) { return known }
-        let image = try compiler.image(of: "gemm_blocks.cu", definitions: layout.definitions)
-        let module = try Module(image, on: device)
-        var made: [String: Kernel] = [:]
-        for (other, shared) in layout.kernels(on: device) {
-            made[other] = try module.kernel(other, shared: shared)
-        }
-        guard let found = made[name] else { throw .unknownKernel(name) }
-        let all = made
-        blocks.withLock { $0.merge(all) { $1 } }
-        return found
+        try kernel(name, of: "gemm_blocks.cu", layout.definitions, layout.kernels(on: device))
     }
+
+    /// A kernel that multiplies with the experts of a mixture, which have weights of 16 bits, or of few.
+    func experts(_ shape: GEMMShape, _ element: ProductElement, _ layout: BlockLayout?) throws(CUDAError)
+        -> Kernel
+    {
+        func fits(_ bytes: Int, _ shape: GEMMShape) -> Bool { bytes + shape.listBytes <= device.sharedMemory }
+        if let layout {
+            let names = layout.shapes(on: device).filter { fits(layout.sharedBytes($0), $0) }
+                .map { ("experts_" + layout.kernel($0), layout.sharedBytes($0)) }
+            return try kernel(
+                "experts_" + layout.kernel(shape), of: "gemm_blocks.cu",
+                layout.definitions + [Self.ofExperts],
+                names)
+        }
+        return try kernel(
+            "experts_" + shape.kernel(element), of: shape.kernels.source, [Self.ofExperts],
+            GEMMShape.all(shape.kernels, on: device).filter { fits($0.sharedBytes, $0) }.flatMap { shape in
+                [ProductElement.bfloat16, .float16].map { ("experts_" + shape.kernel($0), shape.sharedBytes) }
+            })
+    }
+
+    /// The same for weights in float32.
+    func expertFloats() throws(CUDAError) -> Kernel {
+        let name = "experts_gemm_float"
+        return try kernel(name, of: TileProducts.warps.source, [Self.ofExperts], [(name, 0)])
+    }
+
+    private static let ofExperts = "EXPERTS=1"
 
     /// A kernel of the attention with tensor cores.
     func tiles(_ kernel: TileKernel, for shape: AttentionShape) throws(CUDAError) -> Kernel {
         let width = shape.keyWidth
-        let definitions = ["WIDTH=\(width)"] + (shape.hasPlainScores ? [] : ["SCORES=1"])
-        if let known = tiles.withLock({ $0[definitions]?[kernel.name] }) { return known }
-        let image = try compiler.image(of: "attention_tiles.cu", definitions: definitions)
-        let module = try Module(image, on: device)
+        let names = TileKernel.all.filter { $0.sharedBytes(width: width) <= device.sharedMemory }
+            .map { ($0.name, $0.sharedBytes(width: width)) }
+        return try self.kernel(
+            kernel.name, of: "attention_tiles.cu",
+            ["WIDTH=\(width)"] + (shape.hasPlainScores ? [] : ["SCORES=1"]), names)
+    }
+
+    /// A kernel of a module that is compiled with the first that is wanted; `all` of it are by name, with the shared memory
+    /// that they may ask for.
+    private func kernel(
+        _ name: String, of source: String, _ definitions: [String], _ all: [(name: String, shared: Int)]
+    ) throws(CUDAError) -> Kernel {
+        let key = [source] + definitions
+        if let known = later.withLock({ $0[key]?[name] }) { return known }
+        let module = try Module(try compiler.image(of: source, definitions: definitions), on: device)
         var made: [String: Kernel] = [:]
-        for other in TileKernel.all where other.sharedBytes(width: width) <= device.sharedMemory {
-            made[other.name] = try module.kernel(other.name, shared: other.sharedBytes(width: width))
-        }
-        guard let found = made[kernel.name] else { throw .unknownKernel(kernel.name) }
-        let all = made
-        tiles.withLock { $0[definitions] = all }
+        for (other, shared) in all { made[other] = try module.kernel(other, shared: shared) }
+        guard let found = made[name] else { throw .unknownKernel(name) }
+        let kernels = made
+        later.withLock { $0[key, default: [:]].merge(kernels) { $1 } }
         return found
     }
 }

@@ -20,6 +20,8 @@ public enum GPUCheck {
         case products
         /// Products with weights of few bits.
         case blocks
+        /// Mixtures of experts, checked and measured.
+        case experts
         /// A step of LLaMA-7B with weights that mean nothing.
         case step
         /// Requests through the engine, on the same model.
@@ -48,6 +50,7 @@ public enum GPUCheck {
         case .attention: try measureAttention(backend, recorder)
         case .products: try measureProducts(backend, recorder)
         case .blocks: try measureBlockProducts(backend, recorder)
+        case .experts: try checkExperts(backend, recorder)
         case .step: try measureStep(backend, recorder)
         case .service: try await measureService(backend, seconds: seconds, recorder)
         }

@@ -70,6 +70,6 @@ extension ExpertWeights {
                         parameters[names.up].stored(ups[index].rows(own)),
                     ]),
                     down: backend.makeWeight([all.stored(try all.columns([own], of: downs[index]))]))
-            }, activation: activation)
+            }, activation: activation, on: backend)
     }
 }

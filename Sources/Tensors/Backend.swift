@@ -64,6 +64,8 @@ public protocol Backend: AnyObject, Sendable {
     func gated(_ gate: Matrix, _ up: Matrix, _ function: Activation, into y: Matrix)
     /// `y = function(x)`; `y` may be `x`.
     func activate(_ x: Matrix, _ function: Activation, into y: Matrix)
+    /// What `mixExperts` wants to know of weights that were made here; nil if nothing.
+    func prepare(_ experts: [ExpertWeights.Expert]) -> (any Sendable)?
     /// `y = Σ weight_e * expert_e(x)`, row by row, over the experts that `rule` chooses by the row's `scores`, in
     /// the order of their numbers. `scores` are rows x experts, before any function.
     func mixExperts(
@@ -97,6 +99,8 @@ public protocol Backend: AnyObject, Sendable {
 
 extension Backend {
     public var freeMemory: Int? { nil }
+
+    public func prepare(_ experts: [ExpertWeights.Expert]) -> (any Sendable)? { nil }
 
     public var failure: BackendFailure? { nil }
 

@@ -36,9 +36,13 @@ public struct ExpertWeights: Sendable {
 
     public let experts: [Expert]
     public let activation: Activation
+    /// What the backend that has the weights made of them; nil for one that needs nothing more.
+    public let prepared: (any Sendable)?
 
-    public init(experts: [Expert], activation: Activation) {
+    /// `experts` were made by `backend`.
+    public init(experts: [Expert], activation: Activation, on backend: any Backend) {
         (self.experts, self.activation) = (experts, activation)
+        prepared = backend.prepare(experts)
     }
 }
 

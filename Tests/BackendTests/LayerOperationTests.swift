@@ -71,7 +71,7 @@ import Testing
                 }
                 let experts = ExpertWeights(
                     experts: (0..<8).map { .init(gateUp: weight(22, 13, $0), down: weight(13, 11, 50 + $0)) },
-                    activation: .silu)
+                    activation: .silu, on: backend)
                 let (x, scores) = (Array(noise(9, 13, 7)[rows]), Array(noise(9, 8, 8)[rows]))
                 let y = backend.makeMatrix(rows: rows.count, columns: 13)
                 backend.mixExperts(

@@ -103,6 +103,17 @@ template <class T> static inline T __shfl_xor_sync(unsigned, T v, int mask) {
     return cuda_host::shuffle(v, cuda_host::fiber->lane ^ mask);
 }
 template <class T> static inline T __shfl_sync(unsigned, T v, int source) { return cuda_host::shuffle(v, source); }
+static inline u32 __ballot_sync(unsigned, bool vote) {
+    using namespace cuda_host;
+    Warp &w = block->warps[fiber->warp];
+    const unsigned turn = fiber->operations++ & 1;
+    w.words[turn][fiber->lane] = vote;
+    cuda_host::wait(at_warp);
+    u32 votes = 0;
+    for (int i = 0; i < 32; ++i) votes |= (u32)(w.words[turn][i] & 1) << i;
+    return votes;
+}
+static inline int __popc(u32 v) { return __builtin_popcount(v); }
 template <class T> static inline T atomicAdd(T *p, T v) { T old = *p; *p = old + v; return old; }
 template <class T> static inline T atomicMax(T *p, T v) { T old = *p; if (v > old) *p = v; return old; }
 template <class T> static inline T atomicMin(T *p, T v) { T old = *p; if (v < old) *p = v; return old; }

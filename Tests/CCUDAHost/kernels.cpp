@@ -6,7 +6,9 @@
 #include "../../Sources/CCUDAKernels/cu/rows.cu"
 #include "../../Sources/CCUDAKernels/cu/gemm.cu"
 #include "blocks.h"
+#include "experts.h"
 #include "groups.h"
+#include "../../Sources/CCUDAKernels/cu/experts.cu"
 #include "../../Sources/CCUDAKernels/cu/cache.cu"
 #include "../../Sources/CCUDAKernels/cu/attention.cu"
 #include "../../Sources/CCUDAKernels/cu/sampling.cu"
@@ -31,12 +33,14 @@ extern "C" int cuda_host_launch(
     if (strstr(image, "SCORES")) return tiles_launch_scores(name, g, b, shared, arguments);
     if (strstr(image, "WIDTH=16")) return tiles_launch_16(name, g, b, shared, arguments);
     if (strstr(image, "WIDTH=64")) return tiles_launch_64(name, g, b, shared, arguments);
+    if (strstr(image, "EXPERTS")) return experts_launch(name, g, b, shared, arguments);
     if (strstr(image, "FORMAT")) return blocks_launch(name, g, b, shared, arguments);
     if (!strncmp(name, "group_", 6)) return groups_launch(name, g, b, shared, arguments);
     FOR_TYPES(embed_)
     KERNEL(gather_rows) KERNEL(add_rows) KERNEL(pack_rows) KERNEL(rms_norm) KERNEL(gated) KERNEL(rotation_table)
     KERNEL(fill_random) KERNEL(copy_words) KERNEL(add_bias) KERNEL(hash_rows)
-    KERNEL(layer_norm) KERNEL(normalize_heads) KERNEL(map_rows) KERNEL(add_scaled_rows)
+    KERNEL(layer_norm) KERNEL(normalize_heads) KERNEL(map_rows)
+    KERNEL(route_rows) KERNEL(sort_choices) KERNEL(cut_tiles) KERNEL(mix_rows)
     GEMM_SHAPES(bf16) GEMM_SHAPES(f16) KERNEL(gemm_reduce) KERNEL(gemm_float)
     FOR_TYPES(rotate_store_) KERNEL(rotate_store_i8) KERNEL(rotate)
     FOR_TYPES(attend_) KERNEL(attend_i8) KERNEL(merge_states)

@@ -15,7 +15,7 @@ import Testing
         _ tolerance: Float, _ what: String,
         _ operation: (any Backend, _ form: (HostWeight) -> HostWeight) throws -> [[Float]]
     ) throws {
-        let expected = try operation(ReferenceBackend(), Self.plain)
+        let expected = try operation(ReferenceBackend(), plain)
         for backwards in [false, true] {
             cuda_host_set_backwards(backwards)
             defer { cuda_host_set_backwards(false) }
@@ -23,15 +23,6 @@ import Testing
                 try operation(makeHostBackend(), { $0 }), expected, tolerance,
                 "\(what), backwards: \(backwards)")
         }
-    }
-
-    /// The same numbers in float32.
-    private static func plain(_ host: HostWeight) -> HostWeight {
-        guard host.encoding.blockElements > 1 else { return host }
-        let backend = CPUBackend(threads: 1)
-        let y = backend.makeMatrix(rows: host.outputs, columns: host.inputs)
-        backend.embed((0..<host.outputs).map { Int32($0) }, backend.makeTable(host), into: y)
-        return weight(backend.rows(y), .float32)
     }
 
     /// Parts that end within a strip of sixteen outputs, and inputs that end within a tile.

@@ -154,30 +154,6 @@ import Testing
         }
     }
 
-    @Test func expertsAreMixed() throws {
-        var noise = Noise(7)
-        let (x, scores) = (noise.rows(9, 32), noise.rows(9, 8))
-        let weights = (0..<8).map { _ in (noise.rows(48, 32), noise.rows(32, 24)) }
-        for rule in [
-            RoutingRule(chosen: 2, normalizes: true),
-            RoutingRule(
-                chosen: 3, normalizes: false, scale: 2, groups: RoutingRule.Groups(count: 4, kept: 2)),
-        ] {
-            try compare(2e-5, "experts") { backend in
-                let experts = weights.map { gateUp, down in
-                    ExpertWeights.Expert(
-                        gateUp: backend.makeWeight([weight(gateUp, .float32)]),
-                        down: backend.makeWeight([weight(down, .float32)]))
-                }
-                let y = backend.makeMatrix(rows: 9, columns: 32)
-                backend.mixExperts(
-                    backend.matrix(x), scores: backend.matrix(scores), rule,
-                    ExpertWeights(experts: experts, activation: .silu), into: y)
-                return backend.rows(y)
-            }
-        }
-    }
-
     @Test func rotations() throws {
         var noise = Noise(4)
         let x = noise.rows(3, 3 * 40)

@@ -1,4 +1,5 @@
 import CCUDAHost
+import CPUBackend
 import CUDABackend
 import CUDARuntime
 import Foundation
@@ -81,6 +82,15 @@ func weight(_ rows: [[Float]], _ encoding: Encoding) -> HostWeight {
     return HostWeight(
         outputs: rows.count, inputs: rows.first?.count ?? 0, encoding: encoding,
         bytes: HostBytes(copying: bytes))
+}
+
+/// The same numbers in float32, for the reference, which takes plain numbers alone.
+func plain(_ host: HostWeight) -> HostWeight {
+    guard host.encoding.blockElements > 1 else { return host }
+    let backend = CPUBackend(threads: 1)
+    let y = backend.makeMatrix(rows: host.outputs, columns: host.inputs)
+    backend.embed((0..<host.outputs).map { Int32($0) }, backend.makeTable(host), into: y)
+    return weight(backend.rows(y), .float32)
 }
 
 func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: String) {

@@ -1,28 +1,25 @@
-#include "common.cuh"
+#include "products.cuh"
 // y = x Wᵀ + bias. Rows of x and W have their numbers along the sum (K) side by side, and are padded with zeros to
 // whole tiles of 64.
 //
 // An output is the sum over K in order, 16 products at a time as mma.m16n8k16 takes them, in `segments` of
 // `segment_tiles` tiles whose sums are then added in order. Segments depend on the weight's shape alone. So neither the
 // number of rows, nor the size of a block's tile, nor who computes which segment shows in a result.
+//
+// With EXPERTS, the same for the experts of a mixture at once: a block has rows of one of them, and no sum has segments.
 
-enum { TILE_K = 64 };
-
-// Where element (row, 8 * chunk) of a tile lies: rows of 128 bytes, swizzled so that eight rows meet no bank twice.
-static __device__ __forceinline__ int tile_index(int row, int chunk) { return row * TILE_K + ((chunk ^ (row & 7)) << 3); }
-
-// One block: BM x BN outputs; one warp: WM x WN. With gridDim.z > 1 a block computes segment blockIdx.z and writes its
-// sums to `partial`; otherwise all segments, one after the other.
-template <class T, int BM, int BN, int WM, int WN, int STAGES>
+// One block: BM x BN outputs, rows from m0 on; one warp: WM x WN. With gridDim.z > 1 a block computes segment blockIdx.z
+// and writes its sums to `partial`; otherwise all segments, one after the other.
+template <class T, int BM, int BN, int WM, int WN, int STAGES, class Rows>
 static __device__ __forceinline__ void gemm(
-    const T *x, const T *w, i64 k_stride, float *y, i64 y_stride, float *partial, const float *bias, int m, int n,
-    int tiles, int segment_tiles) {
+    const T *x, const Rows rows, int m0, const T *w, i64 k_stride, float *y, i64 y_stride, float *partial,
+    const float *bias, int m, int n, int tiles, int segment_tiles) {
     constexpr int THREADS = (BM / WM) * (BN / WN) * 32, MT = WM / 16, NT = WN / 8;
     constexpr int STAGE = (BM + BN) * TILE_K;
     DYNAMIC_SHARED(shared_bytes);
     T *shared = (T *)shared_bytes;
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
-    const int m0 = blockIdx.x * BM, n0 = blockIdx.y * BN;
+    const int n0 = blockIdx.y * BN;
     const int wm = warp % (BM / WM) * WM, wn = warp / (BM / WM) * WN;
     const bool split = gridDim.z > 1;
     const int first = split ? blockIdx.z * segment_tiles : 0;
@@ -40,7 +37,7 @@ static __device__ __forceinline__ void gemm(
             // Rows that are not there become zeros and are not read.
             const bool is_x = row < BM;
             const int at = is_x ? row : row - BM, most = is_x ? rows_x : rows_w;
-            const T *from = (is_x ? from_x : from_w) + (u32)min(at, most) * stride;
+            const T *from = is_x ? from_x + rows(min(at, most)) : from_w + (u32)min(at, most) * stride;
             copy_async(stage + tile_index(row, tid & 7), from + tile * TILE_K, at <= most);
         }
     };
@@ -73,34 +70,34 @@ static __device__ __forceinline__ void gemm(
         const bool ends = tile + 1 == last;
         if (!ends && (tile + 1) % segment_tiles) continue;
         const bool begins = split || tile < segment_tiles;
-        float *out = split ? partial + (i64)blockIdx.z * m * n : y;
-        const i64 out_stride = split ? n : y_stride;
-#pragma unroll
-        for (int i = 0; i < MT; ++i)
-#pragma unroll
-            for (int j = 0; j < NT; ++j)
-#pragma unroll
-                for (int e = 0; e < 4; ++e) {
-                    const int row = m0 + wm + i * 16 + (lane >> 2) + (e >> 1) * 8;
-                    const int column = n0 + wn + j * 8 + (lane & 3) * 2 + (e & 1);
-                    if (row < m && column < n) {
-                        float *at = out + row * out_stride + column;
-                        float v = begins ? sums[i][j][e] : *at + sums[i][j][e];
-                        if (!split && ends && bias) v += bias[column];
-                        *at = v;
-                    }
-                    sums[i][j][e] = 0;
-                }
+        store_sums(sums, Output{y, y_stride, partial, bias, m, n, split, begins, ends}, m0 + wm, n0 + wn);
     }
 }
 
+#ifndef EXPERTS
 #define GEMM(T, BM, BN, WM, WN, STAGES) \
     extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) gemm_##T##_##BM##x##BN( \
         const T *x, const T *w, i64 k_stride, float *y, i64 y_stride, float *partial, const float *bias, int m, int n, \
         int tiles, int segment_tiles) { \
-        gemm<T, BM, BN, WM, WN, STAGES>(x, w, k_stride, y, y_stride, partial, bias, m, n, tiles, segment_tiles); \
+        gemm<T, BM, BN, WM, WN, STAGES>( \
+            x, RowsInOrder{(u32)k_stride}, blockIdx.x * BM, w, k_stride, y, y_stride, partial, bias, m, n, tiles, \
+            segment_tiles); \
     }
-// The backend's GEMMConfiguration lists the same shapes.
+#else
+#define GEMM(T, BM, BN, WM, WN, STAGES) \
+    extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) experts_gemm_##T##_##BM##x##BN( \
+        const T *x, const i32 *sources, i64 k_stride, const ExpertTile *of_rows, const u64 *weights, float *y, \
+        i64 y_stride, int n, int tiles) { \
+        __shared__ u32 offsets[BM]; \
+        const ExpertTile tile = of_rows[blockIdx.x]; \
+        const T *w = (const T *)weights[tile.expert]; \
+        if (!w || !tile.rows) return; \
+        gemm<T, BM, BN, WM, WN, STAGES>( \
+            x, list_rows(tile, sources, k_stride, offsets), 0, w, k_stride, y + tile.first * y_stride, y_stride, \
+            nullptr, nullptr, tile.rows, n, tiles, tiles); \
+    }
+#endif
+// The backend's GEMMShape lists the same shapes.
 #define GEMMS(T) \
     GEMM(T, 16, 64, 16, 16, 6) \
     GEMM(T, 32, 64, 32, 16, 5) \
@@ -110,30 +107,19 @@ static __device__ __forceinline__ void gemm(
 GEMMS(bf16)
 GEMMS(f16)
 
-// Adds the segments' sums in order, then the bias. blockIdx.y is the row.
-extern "C" __global__ void gemm_reduce(
-    const float *partial, float *y, i64 y_stride, const float *bias, int m, int n, int segments) {
-    const int column = blockIdx.x * blockDim.x + threadIdx.x;
-    const i64 row = blockIdx.y;
-    if (column >= n) return;
-    float v = partial[row * n + column];
-    for (int s = 1; s < segments; ++s) v = v + partial[((i64)s * m + row) * n + column];
-    if (bias) v += bias[column];
-    y[row * y_stride + column] = v;
-}
-
-// The same in float32, term by term in order. A block of 256 threads computes 64 x 64 outputs. Rows of w are padded
-// with zeros to whole tiles of 16, those of x are not.
-extern "C" __global__ void __launch_bounds__(256) gemm_float(
-    const float *x, i64 x_stride, const float *w, i64 w_stride, float *y, i64 y_stride, const float *bias, int m, int n,
-    int k) {
+// The same in float32, term by term in order. A block of 256 threads computes 64 x 64 outputs, rows from m0 on. Rows of w
+// are padded with zeros to whole tiles of 16, those of x are not.
+template <class Rows>
+static __device__ __forceinline__ void gemm_floats(
+    const float *x, const Rows rows, int m0, const float *w, i64 w_stride, float *y, i64 y_stride, const float *bias, int m,
+    int n, int k) {
     __shared__ float a[16][65], b[16][65];
-    const int tid = threadIdx.x, tx = tid & 15, ty = tid >> 4, m0 = blockIdx.x * 64, n0 = blockIdx.y * 64;
+    const int tid = threadIdx.x, tx = tid & 15, ty = tid >> 4, n0 = blockIdx.y * 64;
     float sums[4][4] = {};
     for (int k0 = 0; k0 < k; k0 += 16) {
         for (int i = tid; i < 64 * 16; i += 256) {
             const int row = i >> 4, c = i & 15;
-            a[c][row] = m0 + row < m && k0 + c < k ? x[(m0 + row) * x_stride + k0 + c] : 0.f;
+            a[c][row] = m0 + row < m && k0 + c < k ? x[rows(row) + k0 + c] : 0.f;
             b[c][row] = n0 + row < n ? w[(n0 + row) * w_stride + k0 + c] : 0.f;
         }
         __syncthreads();
@@ -148,3 +134,36 @@ extern "C" __global__ void __launch_bounds__(256) gemm_float(
             if (row < m && column < n) y[row * y_stride + column] = sums[i][j] + (bias ? bias[column] : 0.f);
         }
 }
+
+#ifdef EXPERTS
+extern "C" __global__ void __launch_bounds__(256) experts_gemm_float(
+    const float *x, const i32 *sources, i64 x_stride, const ExpertTile *of_rows, const u64 *weights, i64 w_stride, float *y,
+    i64 y_stride, int n, int k) {
+    __shared__ u32 offsets[64];
+    const ExpertTile tile = of_rows[blockIdx.x];
+    const float *w = (const float *)weights[tile.expert];
+    if (!w || !tile.rows) return;
+    gemm_floats(
+        x, list_rows(tile, sources, x_stride, offsets), 0, w, w_stride, y + tile.first * y_stride, y_stride, nullptr,
+        tile.rows, n, k);
+}
+#else
+extern "C" __global__ void __launch_bounds__(256) gemm_float(
+    const float *x, i64 x_stride, const float *w, i64 w_stride, float *y, i64 y_stride, const float *bias, int m, int n,
+    int k) {
+    const int m0 = blockIdx.x * 64;
+    gemm_floats(x + m0 * x_stride, RowsInOrder{(u32)x_stride}, m0, w, w_stride, y, y_stride, bias, m, n, k);
+}
+
+// Adds the segments' sums in order, then the bias. blockIdx.y is the row.
+extern "C" __global__ void gemm_reduce(
+    const float *partial, float *y, i64 y_stride, const float *bias, int m, int n, int segments) {
+    const int column = blockIdx.x * blockDim.x + threadIdx.x;
+    const i64 row = blockIdx.y;
+    if (column >= n) return;
+    float v = partial[row * n + column];
+    for (int s = 1; s < segments; ++s) v = v + partial[((i64)s * m + row) * n + column];
+    if (bias) v += bias[column];
+    y[row * y_stride + column] = v;
+}
+#endif

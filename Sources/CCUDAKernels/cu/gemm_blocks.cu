@@ -1,14 +1,11 @@
 #include "blocks.cuh"
+#include "products.cuh"
 // y = x Wᵀ + bias for weights of few bits, which stay so in memory; FORMAT says which, when only one is wanted.
 //
 // One way for all numbers of rows: a warp unpacks its part of the weights in registers, into the layout that
 // mma.m16n8k16 takes, and multiplies it with as many rows as the block has. Weights become float16, rounded once, rows are
 // float16, and an output is the sum over K that gemm.cu describes, in the same segments. So few rows, which wait for the
 // memory that weights come from, and many, which share what was unpacked, get the same bits.
-
-enum { TILE_K = 64 };
-
-static __device__ __forceinline__ int tile_index(int row, int chunk) { return row * TILE_K + ((chunk ^ (row & 7)) << 3); }
 
 // A lane's codes and scales of one record.
 template <class F> struct LaneCodes {
@@ -84,24 +81,24 @@ template <class F> struct LaneCodes {
     }
 };
 
-// One block: BM x BN outputs; one warp: WM x WN. Segments and `partial` as in gemm.cu. `bases` are the numbers of levels.
-template <class F, int BM, int BN, int WM, int WN, int STAGES>
+// One block: BM x BN outputs, rows from m0 on; one warp: WM x WN. Segments and `partial` as in gemm.cu. `bases` are the
+// numbers of levels.
+template <class F, int BM, int BN, int WM, int WN, int STAGES, class Rows>
 static __device__ __forceinline__ void gemm_blocks(
-    const f16 *x, const unsigned char *w, i64 k_stride, float *y, i64 y_stride, float *partial, const float *bias, int m,
-    int n, int tiles, int segment_tiles, const unsigned char *bases) {
+    const f16 *x, const Rows rows, int m0, const unsigned char *w, i64 k_stride, float *y, i64 y_stride, float *partial,
+    const float *bias, int m, int n, int tiles, int segment_tiles, const unsigned char *bases) {
     using P = Packed<F>;
     constexpr int THREADS = (BM / WM) * (BN / WN) * 32, MT = WM / 16, UNITS = WN / 16, STRIPS = BN / 16;
     constexpr int X_BYTES = BM * TILE_K * 2, PIECES = P::RECORD / 16, BASE_PIECES = P::BASES / 16;
     constexpr int STAGE = X_BYTES + STRIPS * (P::RECORD + P::BASES);
     DYNAMIC_SHARED(shared);
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
-    const int m0 = blockIdx.x * BM, n0 = blockIdx.y * BN, all_strips = (n + 15) / 16;
+    const int n0 = blockIdx.y * BN, all_strips = (n + 15) / 16;
     const int wm = warp % (BM / WM) * WM, wn = warp / (BM / WM) * WN;
     const bool split = gridDim.z > 1;
     const int first = split ? blockIdx.z * segment_tiles : 0;
     const int last = split ? min(first + segment_tiles, tiles) : tiles;
 
-    const u32 stride = (u32)k_stride;
     const int rows_x = m - 1 - m0;
     const f16 *from_x = x + (i64)m0 * k_stride + (tid & 7) * 8;
     auto load = [&](int tile) {
@@ -109,7 +106,7 @@ static __device__ __forceinline__ void gemm_blocks(
 #pragma unroll 4
         for (int i = tid >> 3; i < BM; i += THREADS / 8)
             copy_async(
-                (f16 *)stage + tile_index(i, tid & 7), from_x + (u32)min(i, rows_x) * stride + tile * TILE_K, i <= rows_x);
+                (f16 *)stage + tile_index(i, tid & 7), from_x + rows(min(i, rows_x)) + tile * TILE_K, i <= rows_x);
         // Strips that are not there are those before; what they give is not written.
         unsigned char *records = stage + X_BYTES, *ends = records + STRIPS * P::RECORD;
 #pragma unroll
@@ -161,24 +158,7 @@ static __device__ __forceinline__ void gemm_blocks(
         const bool ends = tile + 1 == last;
         if (!ends && (tile + 1) % segment_tiles) continue;
         const bool begins = split || tile < segment_tiles;
-        float *out = split ? partial + (i64)blockIdx.z * m * n : y;
-        const i64 out_stride = split ? n : y_stride;
-#pragma unroll
-        for (int i = 0; i < MT; ++i)
-#pragma unroll
-            for (int j = 0; j < 2 * UNITS; ++j)
-#pragma unroll
-                for (int e = 0; e < 4; ++e) {
-                    const int row = m0 + wm + i * 16 + (lane >> 2) + (e >> 1) * 8;
-                    const int column = n0 + wn + j * 8 + (lane & 3) * 2 + (e & 1);
-                    if (row < m && column < n) {
-                        float *at = out + row * out_stride + column;
-                        float v = begins ? sums[i][j][e] : *at + sums[i][j][e];
-                        if (!split && ends && bias) v += bias[column];
-                        *at = v;
-                    }
-                    sums[i][j][e] = 0;
-                }
+        store_sums(sums, Output{y, y_stride, partial, bias, m, n, split, begins, ends}, m0 + wm, n0 + wn);
     }
 }
 
@@ -247,18 +227,16 @@ static __device__ __forceinline__ void embed_blocks(
         out[c] = number_of<F>(row + (i64)(c / F::ELEMENTS) * F::BYTES, c % F::ELEMENTS);
 }
 
+#ifndef EXPERTS
 #define GEMM_(F, BM, BN, WM, WN, STAGES) \
     extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) gemm_##F##_##BM##x##BN( \
         const f16 *x, const unsigned char *w, i64 k_stride, float *y, i64 y_stride, float *partial, const float *bias, \
         int m, int n, int tiles, int segment_tiles, const unsigned char *bases) { \
         gemm_blocks<F, BM, BN, WM, WN, STAGES>( \
-            x, w, k_stride, y, y_stride, partial, bias, m, n, tiles, segment_tiles, bases); \
+            x, RowsInOrder{(u32)k_stride}, blockIdx.x * BM, w, k_stride, y, y_stride, partial, bias, m, n, tiles, \
+            segment_tiles, bases); \
     }
-// The backend's GEMMShape lists the same shapes.
-#define KERNELS_(F) \
-    GEMM_(F, 16, 64, 16, 16, 6) \
-    GEMM_(F, 64, 64, 64, 16, 5) \
-    GEMM_(F, 128, 128, 64, 32, 4) \
+#define ROWS_(F) \
     extern "C" __global__ void pack_##F( \
         const u8 *from, i64 row_bytes, u32 *records, u32 *bases, int rows, int inputs, int tiles) { \
         pack_blocks<F>(from, row_bytes, records, bases, rows, inputs, tiles); \
@@ -267,6 +245,28 @@ static __device__ __forceinline__ void embed_blocks(
         const i32 *tokens, const u8 *table, i64 row_bytes, float *y, i64 y_stride, int columns) { \
         embed_blocks<F>(tokens, table, row_bytes, y, y_stride, columns); \
     }
+#else
+// The experts of a mixture at once; numbers of levels are `records` bytes behind a weight's start.
+#define GEMM_(F, BM, BN, WM, WN, STAGES) \
+    extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) experts_gemm_##F##_##BM##x##BN( \
+        const f16 *x, const i32 *sources, i64 k_stride, const ExpertTile *of_rows, const u64 *weights, float *y, \
+        i64 y_stride, int n, int tiles, i64 records) { \
+        __shared__ u32 offsets[BM]; \
+        const ExpertTile tile = of_rows[blockIdx.x]; \
+        const unsigned char *w = (const unsigned char *)weights[tile.expert]; \
+        if (!w || !tile.rows) return; \
+        gemm_blocks<F, BM, BN, WM, WN, STAGES>( \
+            x, list_rows(tile, sources, k_stride, offsets), 0, w, k_stride, y + tile.first * y_stride, y_stride, \
+            nullptr, nullptr, tile.rows, n, tiles, tiles, w + records); \
+    }
+#define ROWS_(F)
+#endif
+// The backend's GEMMShape lists the same shapes.
+#define KERNELS_(F) \
+    GEMM_(F, 16, 64, 16, 16, 6) \
+    GEMM_(F, 64, 64, 64, 16, 5) \
+    GEMM_(F, 128, 128, 64, 32, 4) \
+    ROWS_(F)
 #define KERNELS(F) KERNELS_(F)
 #ifdef FORMAT
 KERNELS(FORMAT)

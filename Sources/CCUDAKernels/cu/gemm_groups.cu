@@ -1,22 +1,20 @@
 #include "groups.cuh"
+#include "products.cuh"
 // The product of gemm.cu for compute capability 9.0: four warps together multiply 64 rows with 16 columns of the sum at a
-// time. All numbers of rows go this way there, so that their sums are taken in one order.
+// time. All numbers of rows go this way there, so that their sums are taken in one order. With EXPERTS, for the experts of a
+// mixture at once.
 
-enum { TILE_K = 64 };
-
-static __device__ __forceinline__ int swizzled(int row, int chunk) { return row * TILE_K + ((chunk ^ (row & 7)) << 3); }
-
-// One block: BM x BN outputs; four warps: 64 of its rows.
-template <class T, int BM, int BN, int STAGES>
+// One block: BM x BN outputs, rows from m0 on; four warps: 64 of its rows.
+template <class T, int BM, int BN, int STAGES, class Rows>
 static __device__ __forceinline__ void gemm(
-    const T *x, const T *w, i64 k_stride, float *y, i64 y_stride, float *partial, const float *bias, int m, int n,
-    int tiles, int segment_tiles) {
+    const T *x, const Rows rows, int m0, const T *w, i64 k_stride, float *y, i64 y_stride, float *partial,
+    const float *bias, int m, int n, int tiles, int segment_tiles) {
     constexpr int THREADS = BM * 2, STAGE = (BM + BN) * TILE_K, NT = BN / 8;
     DYNAMIC_SHARED(shared_bytes);
     // The launch asks for 1024 bytes more than the stages take.
     T *shared = (T *)align_shared(shared_bytes, 1024);
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, group = tid >> 7;
-    const int m0 = blockIdx.x * BM, n0 = blockIdx.y * BN;
+    const int n0 = blockIdx.y * BN;
     const bool split = gridDim.z > 1;
     const int first = split ? blockIdx.z * segment_tiles : 0;
     const int last = split ? min(first + segment_tiles, tiles) : tiles;
@@ -32,8 +30,8 @@ static __device__ __forceinline__ void gemm(
             // Rows that are not there become zeros and are not read.
             const bool is_x = row < BM;
             const int at = is_x ? row : row - BM, most = is_x ? rows_x : rows_w;
-            const T *from = (is_x ? from_x : from_w) + (u32)min(at, most) * stride;
-            copy_async(stage + swizzled(row, tid & 7), from + tile * TILE_K, at <= most);
+            const T *from = is_x ? from_x + rows(min(at, most)) : from_w + (u32)min(at, most) * stride;
+            copy_async(stage + tile_index(row, tid & 7), from + tile * TILE_K, at <= most);
         }
     };
 
@@ -61,31 +59,39 @@ static __device__ __forceinline__ void gemm(
             wait_products<1>();
         }
         wait_products<0>();
-        const bool begins = split || segment_first == 0, ends = tile == last;
-        float *out = split ? partial + (i64)blockIdx.z * m * n : y;
-        const i64 out_stride = split ? n : y_stride;
+        const Output to = {y, y_stride, partial, bias, m, n, split, split || segment_first == 0, tile == last};
         const int row0 = m0 + warp * 16 + (lane >> 2);
 #pragma unroll
         for (int j = 0; j < NT; ++j)
 #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                const int row = row0 + (e >> 1) * 8, column = n0 + j * 8 + (lane & 3) * 2 + (e & 1);
-                if (row < m && column < n) {
-                    float *at = out + row * out_stride + column;
-                    float v = begins ? sums[j * 4 + e] : *at + sums[j * 4 + e];
-                    if (!split && ends && bias) v += bias[column];
-                    *at = v;
-                }
-            }
+            for (int e = 0; e < 4; ++e)
+                to.store(row0 + (e >> 1) * 8, n0 + j * 8 + (lane & 3) * 2 + (e & 1), sums[j * 4 + e]);
     }
 }
 
+#ifndef EXPERTS
 #define GEMM(T, BM, BN, STAGES) \
     extern "C" __global__ void __launch_bounds__(BM * 2, 1) group_gemm_##T##_##BM##x##BN( \
         const T *x, const T *w, i64 k_stride, float *y, i64 y_stride, float *partial, const float *bias, int m, int n, \
         int tiles, int segment_tiles) { \
-        gemm<T, BM, BN, STAGES>(x, w, k_stride, y, y_stride, partial, bias, m, n, tiles, segment_tiles); \
+        gemm<T, BM, BN, STAGES>( \
+            x, RowsInOrder{(u32)k_stride}, blockIdx.x * BM, w, k_stride, y, y_stride, partial, bias, m, n, tiles, \
+            segment_tiles); \
     }
+#else
+#define GEMM(T, BM, BN, STAGES) \
+    extern "C" __global__ void __launch_bounds__(BM * 2, 1) experts_group_gemm_##T##_##BM##x##BN( \
+        const T *x, const i32 *sources, i64 k_stride, const ExpertTile *of_rows, const u64 *weights, float *y, \
+        i64 y_stride, int n, int tiles) { \
+        __shared__ u32 offsets[BM]; \
+        const ExpertTile tile = of_rows[blockIdx.x]; \
+        const T *w = (const T *)weights[tile.expert]; \
+        if (!w || !tile.rows) return; \
+        gemm<T, BM, BN, STAGES>( \
+            x, list_rows(tile, sources, k_stride, offsets), 0, w, k_stride, y + tile.first * y_stride, y_stride, \
+            nullptr, nullptr, tile.rows, n, tiles, tiles); \
+    }
+#endif
 // The backend's GEMMShape lists the same shapes.
 #define GEMMS(T) \
     GEMM(T, 64, 32, 6) \

@@ -152,15 +152,6 @@ extern "C" __global__ void map_rows(
     }
 }
 
-// Row rows[r] of y gains weights[r] times row r of x.
-extern "C" __global__ void add_scaled_rows(
-    const float *x, i64 x_stride, const float *weights, const i32 *rows, float *y, i64 y_stride, int columns) {
-    const i64 r = blockIdx.x;
-    float *out = y + rows[r] * y_stride;
-    for (int c = blockIdx.y * blockDim.x + threadIdx.x; c < columns; c += blockDim.x * gridDim.y)
-        out[c] = __fmaf_rn(weights[r], x[r * x_stride + c], out[c]);
-}
-
 // Cosines and sines of position * frequency; row r uses the frequencies `sets[r]`, `pairs` each, and its magnitude where
 // there are some.
 extern "C" __global__ void rotation_table(
