@@ -121,6 +121,9 @@ private struct TaskLists {
         for sequence in pass.sequences where !sequence.rows.isEmpty { append(sequence, blocks: blocks) }
     }
 
+    /// States that take 256 MB. Sequences beyond are not cut.
+    private var mostStates: Int { (256 << 20) / (4 * shape.queryHeads * (shape.valueWidth + 2)) }
+
     /// The most queries of a task of a sequence with so many.
     private func most(_ queries: Int) -> Int { usesTiles ? (queries <= 16 ? 16 : 64) : 64 }
 
@@ -131,10 +134,13 @@ private struct TaskLists {
         let (position, step) = (span.lowerBound, shape.reach.isCausal ? 1 : 0)
         let parts = parts(from: position, to: span.upperBound)
         let isShort = queries <= 16
-        // Few tasks leave the device idle, and the last of a few long ones.
+        // Few tasks leave the device idle, and the last of a few long ones. A cut costs what its states take: where half of
+        // the device is busy with prompts it gains less.
+        let fits = stateCount + sequence.rows.count * parts.count <= mostStates
         let isCut =
-            parts.count > 1
-            && (blocks < (isShort ? 2 : 1) * multiprocessors || isShort && parts.count > 8)
+            parts.count > 1 && fits
+            && (isShort
+                ? blocks < 2 * multiprocessors || parts.count > 8 : 2 * blocks < multiprocessors)
             || usesTiles && shape.valueWidth > 128
         let state = isCut ? stateCount : nil
         for start in stride(from: 0, to: queries, by: most(queries)) {

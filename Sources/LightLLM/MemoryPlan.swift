@@ -183,10 +183,13 @@ struct Rehearsal {
             rows: Array(repeating: 1, count: running - 1) + [limits.tokensPerStep - running + 1], context: 1,
             cache)
         step(rows: [limits.tokensPerStep], context: most, cache)
-        // Long contexts of few rows are computed in parts.
+        // Long contexts of few rows are computed in parts, be they of many sequences or of one.
         var few = 1
-        while few <= min(running, 64) {
-            step(rows: Array(repeating: 1, count: few), context: longest, cache)
+        while few <= limits.tokensPerStep {
+            if few <= min(running, 64) {
+                step(rows: Array(repeating: 1, count: few), context: longest, cache)
+            }
+            step(rows: [few], context: longest, cache)
             few *= 2
         }
     }
