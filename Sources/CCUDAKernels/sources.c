@@ -43,6 +43,9 @@ static const char attention_tiles[] = {
 static const char nucleus[] = {
 #embed "cu/nucleus.cuh" suffix(, 0)
 };
+static const char attention_latent[] = {
+#embed "cu/attention_latent.cu" suffix(, 0)
+};
 static const char sampling[] = {
 #embed "cu/sampling.cu" suffix(, 0)
 };
@@ -53,7 +56,7 @@ static const ccudakernels_source all[] = {
     SOURCE("experts.cu", experts), SOURCE("groups.cuh", groups), SOURCE("gemm_groups.cu", gemm_groups), SOURCE("blocks.cuh", blocks), SOURCE("gemm_blocks.cu", gemm_blocks),
     SOURCE("cache.cu", cache),
     SOURCE("attention.cuh", attention_header), SOURCE("attention.cu", attention),
-    SOURCE("attention_tiles.cu", attention_tiles), SOURCE("nucleus.cuh", nucleus),
+    SOURCE("attention_tiles.cu", attention_tiles), SOURCE("attention_latent.cu", attention_latent), SOURCE("nucleus.cuh", nucleus),
     SOURCE("sampling.cu", sampling),
 };
 
