@@ -4,6 +4,13 @@
 
 enum { TILE_K = 64 };
 
+// Whether blocks beyond the first of blockIdx.z compute segments of their own. Products with many weights at once have none.
+#ifdef EXPERTS
+enum { SPLITS = 0 };
+#else
+enum { SPLITS = 1 };
+#endif
+
 // Where element (row, 8 * chunk) of a tile lies: rows of 128 bytes, swizzled so that eight rows meet no bank twice.
 static __device__ __forceinline__ int tile_index(int row, int chunk) { return row * TILE_K + ((chunk ^ (row & 7)) << 3); }
 
