@@ -86,6 +86,7 @@ let package = Package(
         .target(name: "CCUDA", cSettings: [.treatAllWarnings(as: .error)]),
         // Kernel sources, which the device's compiler sees first.
         .target(name: "CCUDAKernels", exclude: ["cu"]),
+        layer("Hashing"),
         layer("JSON", [collections]),
         layer("Tensors"),
         layer("Scheduling", [deque, heap]),
@@ -93,8 +94,8 @@ let package = Package(
         // Tier 1
         layer("ReferenceBackend", ["Tensors"]),
         layer("CPUBackend", ["Tensors", "CKernels"]),
-        layer("Ranks", ["Tensors", "CMPI"]),
-        layer("CUDARuntime", ["CCUDA", "CCUDAKernels"]),
+        layer("Ranks", ["Tensors", "Hashing", "CMPI"]),
+        layer("CUDARuntime", ["CCUDA", "CCUDAKernels", "Hashing"]),
         layer("Weights", ["Tensors", "JSON", collections]),
         layer("Tokenizers", ["JSON", "CPCRE2", collections, heap, protobuf]),
         layer("ChatTemplates", ["JSON", collections]),
@@ -151,7 +152,8 @@ let package = Package(
                 "LightLLM", "HTTPAPI", "TextGeneration", "Serving", "Tokenizers", "ChatTemplates", "JSON",
                 "Layers", "Tensors", "Weights", "Ranks", "ToolCalls", "GPUCheck", "CUDARuntime",
                 "CUDABackend",
-                "Scheduling", "Hub", "Images", logging, hummingbird, collections, argumentParser, httpClient,
+                "Scheduling", "Hub", "Images", "Hashing", logging, hummingbird, collections, argumentParser,
+                httpClient,
                 nio,
                 nioHTTP1,
                 yaml,
@@ -162,6 +164,7 @@ let package = Package(
             swiftSettings: strict),
 
         tests("CKernelsTests", ["CKernels"]),
+        tests("HashingTests", ["Hashing"]),
         tests("JSONTests", ["JSON", collections]),
         tests("SchedulingTests", ["Scheduling"]),
         tests("ImagesTests", ["Images", "JSON", collections]),
@@ -205,7 +208,8 @@ let package = Package(
         tests(
             "CommandTests",
             [
-                "LightLLMCommand", "LightLLM", "HTTPAPI", "Serving", "JSON", "Tensors", argumentParser,
+                "LightLLMCommand", "LightLLM", "HTTPAPI", "Serving", "JSON", "Ranks", "Tensors",
+                argumentParser,
                 collections, logging, yaml,
             ]),
         tests(

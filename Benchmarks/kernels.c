@@ -158,6 +158,7 @@ static void measure_attention(const llm_kernels *kernels, size_t rows, size_t co
         .values = cache,
         .key_width = width,
         .value_width = width,
+        .value_stride = width,
         .group = group,
         .kv_heads = 1, .last_kv_head = 1,
         .slots = slots,

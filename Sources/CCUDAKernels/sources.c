@@ -40,6 +40,12 @@ static const char attention[] = {
 static const char attention_tiles[] = {
 #embed "cu/attention_tiles.cu" suffix(, 0)
 };
+static const char nucleus[] = {
+#embed "cu/nucleus.cuh" suffix(, 0)
+};
+static const char attention_latent[] = {
+#embed "cu/attention_latent.cu" suffix(, 0)
+};
 static const char sampling[] = {
 #embed "cu/sampling.cu" suffix(, 0)
 };
@@ -50,7 +56,8 @@ static const ccudakernels_source all[] = {
     SOURCE("experts.cu", experts), SOURCE("groups.cuh", groups), SOURCE("gemm_groups.cu", gemm_groups), SOURCE("blocks.cuh", blocks), SOURCE("gemm_blocks.cu", gemm_blocks),
     SOURCE("cache.cu", cache),
     SOURCE("attention.cuh", attention_header), SOURCE("attention.cu", attention),
-    SOURCE("attention_tiles.cu", attention_tiles), SOURCE("sampling.cu", sampling),
+    SOURCE("attention_tiles.cu", attention_tiles), SOURCE("attention_latent.cu", attention_latent), SOURCE("nucleus.cuh", nucleus),
+    SOURCE("sampling.cu", sampling),
 };
 
 const ccudakernels_source *ccudakernels_sources(size_t *count) {

@@ -89,7 +89,7 @@ LLM_TEMPLATE void add_values(
     const size_t seen = span.last - span.first;
     size_t index[LLM_KEYS];
     for (size_t i = 0; direct && i < seen; i++) {
-        index[i] = llm_cached(a, start + span.first + i, head, a->value_width);
+        index[i] = llm_cached(a, start + span.first + i, head, a->value_stride);
     }
     for (size_t query = first; query < last; query++) {
         if (m->factors[query] == 1.0f) { continue; }
@@ -147,7 +147,7 @@ LLM_TEMPLATE void add_heads(
         const size_t next = start + LLM_KEYS + i * LLM_KEYS / heads;
         const size_t end = start + LLM_KEYS + (i + 1) * LLM_KEYS / heads;
         llm_prefetch(a, a->keys, a->key_width, next, end);
-        llm_prefetch(a, a->values, a->value_width, next, end);
+        llm_prefetch(a, a->values, a->value_stride, next, end);
         add_block(a, m, element, a->first_kv_head + i, start, count, i * queries, (i + 1) * queries);
     }
 }
@@ -157,7 +157,7 @@ LLM_TEMPLATE void attend(const llm_attention *a, llm_element element) {
     llm_begin_totals(a, &m);
     const size_t begin = llm_part_span(a, a->first_part).first;
     llm_prefetch(a, a->keys, a->key_width, begin, begin + LLM_KEYS);
-    llm_prefetch(a, a->values, a->value_width, begin, begin + LLM_KEYS);
+    llm_prefetch(a, a->values, a->value_stride, begin, begin + LLM_KEYS);
     for (size_t part = a->first_part; part < a->last_part; part++) {
         const llm_span span = llm_part_span(a, part);
         llm_begin_part(&m);

@@ -91,6 +91,17 @@ LLM_TEMPLATE float avx2_lane_sum(__m256 lanes) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+/// `llm_exp_of_rest`.
+LLM_TEMPLATE __m256 avx2_exp_of_rest(__m256 r) {
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLM_EXP_C5), r, _mm256_set1_ps(LLM_EXP_C4));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C3));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C2));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C1));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C0));
+    p = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r);
+    return _mm256_add_ps(p, _mm256_set1_ps(1.0f));
+}
+
 /// `llm_exp`.
 LLM_TEMPLATE __m256 avx2_exp(__m256 x) {
     __m256 bounded = _mm256_max_ps(x, _mm256_set1_ps(LLM_EXP_LOWEST));
@@ -99,13 +110,7 @@ LLM_TEMPLATE __m256 avx2_exp(__m256 x) {
     n = _mm256_round_ps(n, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLM_EXP_LN2_HIGH), bounded);
     r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLM_EXP_LN2_LOW), r);
-    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLM_EXP_C5), r, _mm256_set1_ps(LLM_EXP_C4));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C3));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C2));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C1));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C0));
-    p = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r);
-    p = _mm256_add_ps(p, _mm256_set1_ps(1.0f));
+    __m256 p = avx2_exp_of_rest(r);
     __m256i exponent = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(exponent, 1);
     __m256i rest = _mm256_sub_epi32(exponent, half), bias = _mm256_set1_epi32(127);
     __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);

@@ -84,7 +84,7 @@ LLM_TEMPLATE void load_values(
     const llm_attention *a, llm_element element, size_t head, size_t start, size_t count, size_t columns,
     float *out) {
     for (size_t i = 0; i < count; i++, out += columns) {
-        const size_t index = llm_cached(a, start + i, head, a->value_width);
+        const size_t index = llm_cached(a, start + i, head, a->value_stride);
         size_t column = 0;
         for (; column + 8 <= a->value_width; column += 8) {
             _mm256_storeu_ps(out + column, avx2_load_element(element, a->values, index + column, 8));

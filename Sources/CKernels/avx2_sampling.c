@@ -44,13 +44,7 @@ LLM_TEMPLATE __m256 power(__m256 x) {
     __m256 n = _mm256_sub_ps(rounded, rounder);
     __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLM_EXP_LN2_HIGH), bounded);
     r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLM_EXP_LN2_LOW), r);
-    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLM_EXP_C5), r, _mm256_set1_ps(LLM_EXP_C4));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C3));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C2));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C1));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLM_EXP_C0));
-    p = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r);
-    p = _mm256_add_ps(p, _mm256_set1_ps(1.0f));
+    __m256 p = avx2_exp_of_rest(r);
     __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(rounded), 23);
     p = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
     return _mm256_blendv_ps(p, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));

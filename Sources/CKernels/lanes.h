@@ -36,6 +36,16 @@ static inline float llm_power_of_two(int exponent) {
     return llm_float_of_bits((uint32_t)(exponent + 127) << 23);
 }
 
+/// `exp(r)` where |r| is at most half of log 2.
+static inline float llm_exp_of_rest(float r) {
+    float p = fmaf(LLM_EXP_C5, r, LLM_EXP_C4);
+    p = fmaf(p, r, LLM_EXP_C3);
+    p = fmaf(p, r, LLM_EXP_C2);
+    p = fmaf(p, r, LLM_EXP_C1);
+    p = fmaf(p, r, LLM_EXP_C0);
+    return fmaf(p, r * r, r) + 1.0f;
+}
+
 /// `exp(x)`, within 2e-7 of it where the result is normal.
 static inline float llm_exp(float x) {
     if (x != x) { return x; }
@@ -43,12 +53,7 @@ static inline float llm_exp(float x) {
     x = x > LLM_EXP_HIGHEST ? LLM_EXP_HIGHEST : x;
     float n = rintf(x * LLM_EXP_LOG2E);
     float r = fmaf(-n, LLM_EXP_LN2_LOW, fmaf(-n, LLM_EXP_LN2_HIGH, x));
-    float p = fmaf(LLM_EXP_C5, r, LLM_EXP_C4);
-    p = fmaf(p, r, LLM_EXP_C3);
-    p = fmaf(p, r, LLM_EXP_C2);
-    p = fmaf(p, r, LLM_EXP_C1);
-    p = fmaf(p, r, LLM_EXP_C0);
-    p = fmaf(p, r * r, r) + 1.0f;
+    const float p = llm_exp_of_rest(r);
     // Two factors: 2^n itself need not be a number of this type.
     int exponent = (int)n, half = exponent >> 1;
     return p * llm_power_of_two(half) * llm_power_of_two(exponent - half);

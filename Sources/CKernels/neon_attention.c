@@ -83,7 +83,7 @@ LLM_TEMPLATE void load_values(
     const llm_attention *a, llm_element element, size_t head, size_t start, size_t count, size_t columns,
     float *out) {
     for (size_t i = 0; i < count; i++, out += columns) {
-        const size_t index = llm_cached(a, start + i, head, a->value_width);
+        const size_t index = llm_cached(a, start + i, head, a->value_stride);
         load_row(element, a->values, index, a->value_width, out);
         for (size_t column = a->value_width; column < columns; column++) { out[column] = 0; }
     }

@@ -16,12 +16,7 @@ static inline float llm_power(float x) {
     x = x < LLM_POWER_LOWEST ? LLM_POWER_LOWEST : x;
     float rounded = fmaf(x, LLM_EXP_LOG2E, LLM_ROUNDER), n = rounded - LLM_ROUNDER;
     float r = fmaf(-n, LLM_EXP_LN2_LOW, fmaf(-n, LLM_EXP_LN2_HIGH, x));
-    float p = fmaf(LLM_EXP_C5, r, LLM_EXP_C4);
-    p = fmaf(p, r, LLM_EXP_C3);
-    p = fmaf(p, r, LLM_EXP_C2);
-    p = fmaf(p, r, LLM_EXP_C1);
-    p = fmaf(p, r, LLM_EXP_C0);
-    p = fmaf(p, r * r, r) + 1.0f;
+    const float p = llm_exp_of_rest(r);
     return llm_float_of_bits(llm_bits_of_float(p) + (llm_bits_of_float(rounded) << 23));
 }
 

@@ -130,9 +130,9 @@ static void add_block(const llm_attention *a, const llm_attention_memory *m, siz
     for (size_t i = span.first; i < span.last; i++) {
         float weight = llm_exp(scores[i] - largest);
         lanes[i % LLM_LANES] += weight;
-        const size_t value = llm_cached(a, start + i, head, a->value_width);
+        const size_t value = llm_cached(a, start + i, head, a->value_stride);
         if (a->element == LLM_ELEMENT_I8) {
-            weight *= llm_float_of_bf16(a->value_scales[value / a->value_width]);
+            weight *= llm_float_of_bf16(a->value_scales[value / a->value_stride]);
         }
         for (size_t column = 0; column < a->value_width; column++) {
             sums[column] = fmaf(weight, load(a->element, a->values, value + column), sums[column]);

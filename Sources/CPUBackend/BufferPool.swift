@@ -2,48 +2,82 @@ import Foundation
 import Synchronization
 import Tensors
 
-/// Activation memory: one range of addresses, in which every buffer takes the lowest gap that holds it. The system
+/// Activation memory: ranges of addresses, in which every buffer takes the lowest gap that holds it. The system
 /// provides pages as they are first used, so what is in memory is what was in use at the busiest moment.
-final class BufferPool: @unchecked Sendable {
-    // Unsafe: a range of the memory belongs to the one buffer that will return it.
-    private let address: UnsafeMutableRawPointer
-    private let capacity: Int
-    private let ranges: Mutex<FreeRanges>
+///
+/// One range is more than activations usually take, and few enough addresses for two thousand pools in a process: a
+/// process has 128 TiB of them. More ranges follow as they are needed.
+final class BufferPool: Sendable {
+    private let rangeBytes: Int
+    private let ranges = Mutex<[AddressRange]>([])
 
-    /// Far more than activations take; addresses cost nothing.
-    init(capacity: Int = 1 << 38) {
-        var size = capacity
-        var mapped = Self.map(size)
-        while mapped == MAP_FAILED, size > 1 << 20 {
-            size /= 2
-            mapped = Self.map(size)
-        }
-        guard let mapped, mapped != MAP_FAILED else {
-            preconditionFailure("no address space for activations")
-        }
-        (address, self.capacity) = (mapped, size)
-        ranges = Mutex(FreeRanges(capacity: size))
-    }
+    init(rangeBytes: Int = 1 << 36) { self.rangeBytes = rangeBytes }
 
-    deinit { munmap(address, capacity) }
-
-    private static func map(_ size: Int) -> UnsafeMutableRawPointer? {
-        mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    }
+    deinit { ranges.withLock { for range in $0 { range.unmap() } } }
 
     /// The most bytes that were ever in use, gaps between them included.
-    var peak: Int { ranges.withLock { $0.peak } }
+    var peak: Int { ranges.withLock { $0.reduce(0) { $0 + $1.free.peak } } }
 
     /// At least `bytes` of undefined content, aligned for any kernel.
     func buffer(bytes: Int) -> Buffer {
         let size = (max(bytes, 1) + 63) / 64 * 64
-        guard let start = ranges.withLock({ $0.take(size) }) else {
+        guard let place = ranges.withLock({ take(size, from: &$0) }) else {
+            // No more addresses in one piece; there may be some in those of the heap.
             return OwnedBuffer(address: .allocate(byteCount: size, alignment: 64)) { $0.deallocate() }
         }
-        return PooledBuffer(address: address + start, range: start..<start + size, pool: self)
+        return PooledBuffer(place, pool: self)
     }
 
-    fileprivate func reclaim(_ range: Range<Int>) { ranges.withLock { $0.giveBack(range) } }
+    private func take(_ size: Int, from ranges: inout [AddressRange]) -> Place? {
+        for index in ranges.indices {
+            if let place = ranges[index].take(size, number: index) { return place }
+        }
+        guard var range = AddressRange(atLeast: size, wanted: rangeBytes) else { return nil }
+        let place = range.take(size, number: ranges.count)
+        ranges.append(range)
+        return place
+    }
+
+    fileprivate func reclaim(_ place: Place) {
+        ranges.withLock { $0[place.number].free.giveBack(place.bytes) }
+    }
+}
+
+/// Where a buffer is: in which range of its pool, and where there.
+private struct Place {
+    let number: Int
+    let bytes: Range<Int>
+    let address: UnsafeMutableRawPointer
+}
+
+/// Addresses of the system's that belong to a pool, and which of them are in use.
+private struct AddressRange: @unchecked Sendable {
+    // Unsafe: a part of the memory belongs to the one buffer that will return it.
+    private let address: UnsafeMutableRawPointer
+    private let size: Int
+    var free: FreeRanges
+
+    /// `wanted` bytes, or as many as the system has in one piece; nil when these are fewer than `least`.
+    init?(atLeast least: Int, wanted: Int) {
+        var size = max(least, wanted)
+        while true {
+            let mapped = mmap(
+                nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+            if let mapped, mapped != MAP_FAILED {
+                (address, self.size, free) = (mapped, size, FreeRanges(capacity: size))
+                return
+            }
+            guard size > least else { return nil }
+            size = max(size / 2, least)
+        }
+    }
+
+    mutating func take(_ size: Int, number: Int) -> Place? {
+        guard let start = free.take(size) else { return nil }
+        return Place(number: number, bytes: start..<start + size, address: address + start)
+    }
+
+    func unmap() { munmap(address, size) }
 }
 
 /// The gaps of a range of addresses, in order; neighbours are one.
@@ -73,16 +107,16 @@ struct FreeRanges {
     }
 }
 
-/// A buffer whose range goes back to its pool.
+/// A buffer whose place goes back to its pool.
 private final class PooledBuffer: Buffer, @unchecked Sendable {
     // Unsafe: as its superclass says; what it adds never changes.
-    private let range: Range<Int>
+    private let place: Place
     private let pool: BufferPool
 
-    init(address: UnsafeMutableRawPointer, range: Range<Int>, pool: BufferPool) {
-        (self.range, self.pool) = (range, pool)
-        super.init(address: address)
+    init(_ place: Place, pool: BufferPool) {
+        (self.place, self.pool) = (place, pool)
+        super.init(address: place.address)
     }
 
-    deinit { pool.reclaim(range) }
+    deinit { pool.reclaim(place) }
 }

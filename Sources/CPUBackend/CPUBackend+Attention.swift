@@ -79,7 +79,8 @@ extension CPUBackend {
     ) {
         newSlots.withUnsafeBufferPointer { slots in
             guard let slots = slots.baseAddress else { return }
-            for (x, memory) in [(k, cache.keys(layer)), (v, cache.values(layer))] {
+            let stored = [(k, cache.keys(layer)), (v, cache.values(layer))]
+            for (x, memory) in stored.prefix(cache.keysHoldValues ? 1 : 2) {
                 var call = llm_store(
                     element: cache.element.kernel, x: x.row(rows.lowerBound), x_stride: x.rowStride,
                     rows: rows.count, heads: cache.layout.heads, width: x.columns / cache.layout.heads,
@@ -101,7 +102,7 @@ extension CPUBackend {
             row_step: shape.reach.isCausal ? 1 : 0, window: shape.reach.width ?? .max,
             element: cache.element.kernel, keys: keys.numbers, values: values.numbers,
             key_scales: keys.scales, value_scales: values.scales, key_width: shape.keyWidth,
-            value_width: shape.valueWidth, group: 0, first_query_head: 0, kv_heads: shape.keyValueHeads,
+            value_width: shape.valueWidth, value_stride: values.width, group: 0, first_query_head: 0, kv_heads: shape.keyValueHeads,
             first_kv_head: 0, last_kv_head: 0,
             slots: keys.numbers.assumingMemoryBound(to: Int32.self), first_part: 0, last_part: 0,
             scale: shape.scale, has_softcap: shape.softcap != nil, softcap: shape.softcap ?? 0,

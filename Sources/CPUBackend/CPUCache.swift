@@ -16,7 +16,12 @@ final class CPUCache: KeyValueCache, @unchecked Sendable {
         let numbers: UnsafeMutableRawPointer
         /// One for each slot and head, where the element has scales.
         let scales: UnsafeMutablePointer<UInt16>?
+        /// Elements from one head to the next.
+        let width: Int
     }
+
+    /// Whether values are among the keys.
+    var keysHoldValues: Bool { layout.keysHoldValues(element) }
 
     init(layout: CacheLayout, slots: Int, element: CacheElement) throws(CacheMemoryError) {
         (self.layout, self.slots, self.element) = (layout, slots, element)
@@ -34,19 +39,21 @@ final class CPUCache: KeyValueCache, @unchecked Sendable {
     deinit { munmap(address, byteCount) }
 
     func keys(_ layer: Int) -> Rows {
-        Rows(numbers: numbers(layer), scales: scales(2 * layer))
+        Rows(numbers: numbers(layer), scales: scales(2 * layer), width: layout.keyWidth)
     }
 
     func values(_ layer: Int) -> Rows {
-        Rows(
-            numbers: numbers(layer) + slots * layout.heads * layout.keyWidth * element.bytes,
-            scales: scales(2 * layer + 1))
+        keysHoldValues
+            ? keys(layer)
+            : Rows(
+                numbers: numbers(layer) + slots * layout.heads * layout.keyWidth * element.bytes,
+                scales: scales(2 * layer + 1), width: layout.valueWidth)
     }
 
     private func numbers(_ layer: Int) -> UnsafeMutableRawPointer {
         let scales = 2 * layout.layers * slots * layout.heads * element.scaleBytes
         return address + scales
-            + layer * slots * layout.heads * (layout.keyWidth + layout.valueWidth) * element.bytes
+            + layer * slots * layout.heads * layout.storedWidth(element) * element.bytes
     }
 
     private func scales(_ index: Int) -> UnsafeMutablePointer<UInt16>? {

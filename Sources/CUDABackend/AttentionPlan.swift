@@ -29,14 +29,65 @@ struct TileKernel: Sendable {
     }
 }
 
+/// A kernel of the attention over rows that hold keys and values, with tensor cores.
+struct LatentKernel: Sendable {
+    let element: CacheElement
+    /// Of a block.
+    let queries: Int
+
+    static let all = [CacheElement.bfloat16, .float16].flatMap { element in
+        [16, 32].map { LatentKernel(element: element, queries: $0) }
+    }
+
+    var name: String { "attend_latent_\(element.kernel)_\(queries)" }
+    /// Eight warps.
+    static let threads = 256
+
+    /// As attention_latent.cu lays it out: queries and two tiles of 32 keys, 16 bytes between rows; probabilities.
+    func sharedBytes(width: Int) -> Int { 2 * ((queries + 2 * 32) * (width + 8) + queries * (32 + 8)) }
+}
+
+/// Which kernels compute the attention of a layer.
+enum AttentionKernels: Sendable {
+    /// Every width and element, in plain steps.
+    case plain
+    /// Heads whose keys and values are equally wide.
+    case tiles
+    /// Heads whose keys hold their values.
+    case latent
+
+    /// The fastest for such a cache and such heads on the device.
+    init(_ shape: AttentionShape, _ cache: DeviceCache, on device: Device) {
+        let (keys, values) = (shape.keyWidth, shape.valueWidth)
+        // What kernels have beside the memory that they ask for.
+        let most = device.sharedMemory - 4096
+        if cache.keysHoldValues {
+            let largest = LatentKernel.all.map { $0.sharedBytes(width: keys) }.max() ?? 0
+            let fits = keys.isMultiple(of: 32) && values.isMultiple(of: 64) && values <= 512 && largest <= most
+            self = cache.element.bytes == 2 && fits && shape.hasPlainScores ? .latent : .plain
+        } else {
+            self = TileKernel.takes(shape, cache.element, on: device) ? .tiles : .plain
+        }
+    }
+
+    /// The most queries of a task of a sequence with so many.
+    func mostQueries(_ queries: Int) -> Int {
+        switch self {
+        case .plain: 64
+        case .tiles: queries <= 16 ? 16 : 64
+        case .latent: queries <= 16 ? 16 : 32
+        }
+    }
+}
+
 /// How the attention of a step is shared out, for all layers whose heads have one shape. It does not show in results.
 final class AttentionPlan: @unchecked Sendable {
     // Unsafe: never changes once made.
 
     /// Tasks that one launch works on.
     struct Group {
-        /// Warps of a block; 0 for the kernel in plain steps.
-        let warps: Int
+        /// What a block has at most.
+        let queries: Int
         let tasks: DeviceBuffer
         let count: Int
         let mostQueries: Int
@@ -56,13 +107,13 @@ final class AttentionPlan: @unchecked Sendable {
     /// Positions of one part.
     static let partPositions = 256
 
-    init(_ shape: AttentionShape, _ pass: ForwardPass, usesTiles: Bool, on backend: CUDABackend) {
+    init(_ shape: AttentionShape, _ pass: ForwardPass, _ kernels: AttentionKernels, on backend: CUDABackend) {
         var lists = TaskLists(
-            shape, pass, usesTiles: usesTiles, multiprocessors: backend.device.multiprocessors)
+            shape, pass, kernels, multiprocessors: backend.device.multiprocessors)
         lists.build()
-        groups = lists.tasks.sorted { $0.key < $1.key }.map { warps, tasks in
+        groups = lists.tasks.sorted { $0.key < $1.key }.map { queries, tasks in
             Group(
-                warps: warps, tasks: backend.upload(longestFirst(tasks)), count: tasks.count,
+                queries: queries, tasks: backend.upload(longestFirst(tasks)), count: tasks.count,
                 mostQueries: Int(tasks.map(\.queries).max() ?? 0))
         }
         slots = backend.upload(lists.slots)
@@ -96,19 +147,19 @@ struct AttentionTask: BitwiseCopyable {
 private struct TaskLists {
     private let shape: AttentionShape
     private let pass: ForwardPass
-    private let usesTiles: Bool
+    private let kernels: AttentionKernels
     private let multiprocessors: Int
     private let group: Int
-    /// By warps of a block.
+    /// By the most queries of a block.
     private(set) var tasks: [Int: [AttentionTask]] = [:]
     private(set) var slots: [Int32] = []
     private(set) var joints: [Int32] = []
     private(set) var stateCount = 0
 
-    init(_ shape: AttentionShape, _ pass: ForwardPass, usesTiles: Bool, multiprocessors: Int) {
-        (self.shape, self.pass, self.usesTiles, self.multiprocessors) = (
-            shape, pass, usesTiles, multiprocessors
-        )
+    init(
+        _ shape: AttentionShape, _ pass: ForwardPass, _ kernels: AttentionKernels, multiprocessors: Int
+    ) {
+        (self.shape, self.pass, self.kernels, self.multiprocessors) = (shape, pass, kernels, multiprocessors)
         group = shape.queryHeads / shape.keyValueHeads
     }
 
@@ -116,13 +167,14 @@ private struct TaskLists {
         slots.reserveCapacity(pass.sequences.reduce(0) { $0 + $1.contextSlots.count })
         let blocks = pass.sequences.reduce(0) { sum, sequence in
             let queries = sequence.rows.count * group
-            return sum + (queries + most(queries) - 1) / most(queries) * shape.keyValueHeads
+            return sum + (queries + kernels.mostQueries(queries) - 1) / kernels.mostQueries(queries)
+                * shape.keyValueHeads
         }
         for sequence in pass.sequences where !sequence.rows.isEmpty { append(sequence, blocks: blocks) }
     }
 
-    /// The most queries of a task of a sequence with so many.
-    private func most(_ queries: Int) -> Int { usesTiles ? (queries <= 16 ? 16 : 64) : 64 }
+    /// States that take 256 MB. Sequences beyond are not cut.
+    private var mostStates: Int { (256 << 20) / (4 * shape.queryHeads * (shape.valueWidth + 2)) }
 
     /// `blocks` is how many tasks there would be if no context were cut.
     private mutating func append(_ sequence: ForwardPass.Sequence, blocks: Int) {
@@ -131,14 +183,18 @@ private struct TaskLists {
         let (position, step) = (span.lowerBound, shape.reach.isCausal ? 1 : 0)
         let parts = parts(from: position, to: span.upperBound)
         let isShort = queries <= 16
-        // Few tasks leave the device idle, and the last of a few long ones.
+        // Few tasks leave the device idle, and the last of a few long ones. A cut costs what its states take: where half of
+        // the device is busy with prompts it gains less.
+        let fits = stateCount + sequence.rows.count * parts.count <= mostStates
         let isCut =
-            parts.count > 1
-            && (blocks < (isShort ? 2 : 1) * multiprocessors || isShort && parts.count > 8)
-            || usesTiles && shape.valueWidth > 128
+            parts.count > 1 && fits
+            && (isShort
+                ? blocks < 2 * multiprocessors || parts.count > 8 : 2 * blocks < multiprocessors)
+            || kernels == .tiles && shape.valueWidth > 128
         let state = isCut ? stateCount : nil
-        for start in stride(from: 0, to: queries, by: most(queries)) {
-            let count = min(most(queries), queries - start)
+        let most = kernels.mostQueries(queries)
+        for start in stride(from: 0, to: queries, by: most) {
+            let count = min(most, queries - start)
             let rows = start / group...(start + count - 1) / group
             var task = AttentionTask(
                 firstRow: Int32(first), firstQuery: Int32(start), queries: Int32(count),
@@ -150,7 +206,7 @@ private struct TaskLists {
             for part in isCut ? seen.map({ $0..<$0 + 1 }) : [seen] {
                 (task.firstPart, task.lastPart) = (Int32(part.lowerBound), Int32(part.upperBound))
                 if let state { task.state = Int32(state + part.lowerBound - parts.lowerBound) }
-                tasks[usesTiles ? (isShort ? 1 : 4) : 0, default: []].append(task)
+                tasks[most, default: []].append(task)
             }
         }
         slots += sequence.contextSlots

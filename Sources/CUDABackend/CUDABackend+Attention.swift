@@ -35,8 +35,8 @@ extension CUDABackend {
             preconditionFailure("a cache of another backend")
         }
         precondition(shape.valueWidth <= 512, "values of \(shape.valueWidth) columns")
-        let usesTiles = TileKernel.takes(shape, cache.element, on: device)
-        let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, usesTiles: usesTiles, on: self) }
+        let chosen = AttentionKernels(shape, cache, on: device)
+        let plan = pass.plan(for: shape) { AttentionPlan(shape, pass, chosen, on: self) }
         store(q, k, v, rotation, shape, plan, cache, layer)
         let states =
             plan.stateCount > 0
@@ -45,28 +45,7 @@ extension CUDABackend {
         // Products read whole tiles, so a copy with columns beside those of the heads would need zeros there.
         let packed = y.columns.isMultiple(of: 64) ? packedCopy(of: y) : nil
         let arguments = arguments(q, shape, plan, cache, layer, states, into: y, packed)
-        for group in plan.groups {
-            var arguments = arguments
-            arguments[7] = .address(group.tasks.address)
-            guard group.warps > 0 else {
-                launch(
-                    "attend_\(cache.element.kernel)",
-                    Extent(group.count, (group.mostQueries + 3) / 4, shape.keyValueHeads), Extent(128),
-                    arguments)
-                continue
-            }
-            let tile = TileKernel(element: cache.element, warps: group.warps)
-            let kernel = attempt { () throws(CUDAError) in try kernels.tiles(tile, for: shape) }
-            guard let kernel else { return }
-            // A grid has at most 65535 blocks in its second dimension.
-            for first in stride(from: 0, to: group.count, by: 65_535) {
-                let tasks = group.tasks.address + first * MemoryLayout<AttentionTask>.stride
-                arguments[7] = .address(tasks)
-                launch(
-                    kernel, Extent(shape.keyValueHeads, min(65_535, group.count - first)),
-                    Extent(32 * group.warps), shared: tile.sharedBytes(width: shape.keyWidth), arguments)
-            }
-        }
+        for group in plan.groups { attend(group, shape, chosen, cache.element, arguments) }
         guard let joints = plan.joints, let states else { return }
         let target: [KernelArgument] = [
             .address(joints.address), .address(states.address), .address(y.start), .long(y.rowStride),
@@ -74,6 +53,38 @@ extension CUDABackend {
         launch(
             "merge_states", Extent(plan.jointCount, shape.queryHeads), Extent(128),
             target + packedArguments(packed) + [.int(shape.queryHeads), .int(shape.valueWidth)])
+    }
+
+    /// `arguments` are those of `attend` but for the tasks.
+    private func attend(
+        _ group: AttentionPlan.Group, _ shape: AttentionShape, _ chosen: AttentionKernels,
+        _ element: CacheElement, _ arguments: [KernelArgument]
+    ) {
+        var arguments = arguments
+        arguments[7] = .address(group.tasks.address)
+        let kernel: Kernel?, threads: Int, shared: Int
+        switch chosen {
+        case .plain:
+            return launch(
+                "attend_\(element.kernel)",
+                Extent(group.count, (group.mostQueries + 3) / 4, shape.keyValueHeads), Extent(128), arguments)
+        case .tiles:
+            let tile = TileKernel(element: element, warps: group.queries / 16)
+            kernel = attempt { () throws(CUDAError) in try kernels.tiles(tile, for: shape) }
+            (threads, shared) = (32 * tile.warps, tile.sharedBytes(width: shape.keyWidth))
+        case .latent:
+            let latent = LatentKernel(element: element, queries: group.queries)
+            kernel = attempt { () throws(CUDAError) in try kernels.latent(latent, for: shape) }
+            (threads, shared) = (LatentKernel.threads, latent.sharedBytes(width: shape.keyWidth))
+        }
+        guard let kernel else { return }
+        // A grid has at most 65535 blocks in its second dimension.
+        for first in stride(from: 0, to: group.count, by: 65_535) {
+            arguments[7] = .address(group.tasks.address + first * MemoryLayout<AttentionTask>.stride)
+            launch(
+                kernel, Extent(shape.keyValueHeads, min(65_535, group.count - first)), Extent(threads),
+                shared: shared, arguments)
+        }
     }
 
     /// Rotates q and k and stores k and v at their slots.
@@ -117,7 +128,7 @@ extension CUDABackend {
             .float(shape.softcap ?? 0), .address(plan.slopes?.address), .int(pattern?.positions ?? 0),
             .int(pattern?.near ?? 0), .int(pattern?.stride ?? 1), .int(pattern?.headStep ?? 0),
             .int((pattern?.firstHead ?? 0) * (pattern?.headStep ?? 0)),
-            .int(shape.reach.isCausal ? 1 : 0),
+            .int(shape.reach.isCausal ? 1 : 0), .int(values.width),
         ]
     }
 }

@@ -135,8 +135,8 @@ extension CUDABackend {
             shape.listBytes + (layout?.sharedBytes(shape) ?? shape.sharedBytes) <= device.sharedMemory
         }
         let shape = GEMMShape.best(
-            shapes, rows: routed.rowsEach, outputs: outputs,
-            multiprocessors: max(1, device.multiprocessors / routed.busyExperts))
+            shapes, rows: routed.rowsEach, outputs: outputs, copies: routed.busyExperts,
+            multiprocessors: device.multiprocessors)
         let kernel = attempt { () throws(CUDAError) in try kernels.experts(shape, element, layout) }
         return kernel.map {
             ExpertKernel(

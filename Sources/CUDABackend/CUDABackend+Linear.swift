@@ -47,7 +47,9 @@ extension CUDABackend {
 
     private func multiply(_ x: PackedRows, _ part: WeightMatrix.Part, bias: Matrix?, into y: Matrix) {
         let shape = GEMMShape.best(
-            productShapes, rows: x.rows, outputs: part.outputs, multiprocessors: device.multiprocessors)
+            productShapes, rows: x.rows, outputs: part.outputs,
+            segments: GEMMSegments(inputs: x.stride, outputs: part.outputs).count,
+            multiprocessors: device.multiprocessors)
         multiply(x, part, bias: bias, into: y, shape)
     }
 
@@ -66,6 +68,7 @@ extension CUDABackend {
     ) {
         let shape = GEMMShape.best(
             layout.shapes(on: device), rows: x.rows, outputs: part.outputs,
+            segments: GEMMSegments(inputs: x.stride, outputs: part.outputs).count,
             multiprocessors: device.multiprocessors)
         let kernel = attempt { () throws(CUDAError) in try kernels.blocks(layout.kernel(shape), layout) }
         guard let kernel else { return }
@@ -82,7 +85,8 @@ extension CUDABackend {
     ) {
         let segments = GEMMSegments(inputs: x.stride, outputs: part.outputs)
         let blocks = shape.blocks(rows: x.rows, outputs: part.outputs)
-        let isSplit = segments.count > 1 && 4 * blocks.rows * blocks.columns < 3 * device.multiprocessors
+        let isSplit = shape.isSplit(
+            rows: x.rows, outputs: part.outputs, segments.count, device.multiprocessors)
         let partial = isSplit ? buffer(bytes: 4 * segments.count * x.rows * part.outputs) : nil
         let arguments: [KernelArgument] = [
             .address(x.buffer.address), .address(part.buffer.address), .long(x.stride), .address(y.start),

@@ -106,11 +106,10 @@ extension CUDABackend {
         guard !edits.isEmpty else { return }
         let (list, first) = (upload(edits), upload(starts))
         launch(
-            "edit_logits", Extent((starts.count + 62) / 64), Extent(64),
+            "edit_logits", Extent(starts.count - 1), Extent(256),
             [
                 .address(target(logits)), .long(logits.rowStride), .address(list.address),
                 .address(first.address),
-                .int(starts.count - 1),
             ])
     }
 }
@@ -122,28 +121,30 @@ private struct Question: BitwiseCopyable {
 
     let row: Int32
     let wanted: Int32
-    let column: Int32
-    let draws: Int32
+    private(set) var column: Int32 = -1
+    private(set) var draws: Int32 = 0
     let scale: Float
+    private(set) var count: Int32 = 0
+    private(set) var point = 0.0
+    private(set) var mass = 1.0
+    /// How much less the logarithm of a probability may be than the first's.
+    private(set) var farthest = Float.infinity
     let unused: Int32 = 0
-    let point: Double
 
     init(_ query: LogitQuery, columns: Int) {
-        var (wanted, column, point) = (query.leading, -1, nil as Double?)
-        switch query.choice {
-        case .likeliest: break
-        case .column(let index): column = index
-        case .drawn(let at): point = at
-        case .drawnFrom(let nucleus, _):
-            // Few columns mostly have most of the probability.
-            let isCut = nucleus.mass < 1 || nucleus.ratio > 0
-            wanted = max(wanted, min(nucleus.count, isCut ? 64 : 512))
-        }
-        (row, self.column) = (Int32(query.row), Int32(column))
-        self.wanted = Int32(min(wanted, columns, Self.most))
-        (draws, self.point) = (point == nil ? 0 : 1, point ?? 0)
+        row = Int32(query.row)
+        wanted = Int32(min(query.leading, columns, Self.most))
         // The inverse of a very small temperature is not finite.
         scale = min(1 / query.temperature, .greatestFiniteMagnitude)
+        switch query.choice {
+        case .likeliest: break
+        case .column(let index): column = Int32(index)
+        case .drawn(let at): (draws, point) = (1, at)
+        case .drawnFrom(let nucleus, let at):
+            (draws, point, mass) = (2, at, Double(nucleus.mass))
+            count = Int32(min(max(nucleus.count, 1), columns))
+            if nucleus.ratio > 0 { farthest = -log(nucleus.ratio) }
+        }
     }
 }
 
@@ -193,45 +194,32 @@ private struct AnsweredRow {
         return LogitAnswer.Column(index: index, logProbability: relative - normalizer)
     }
 
+    private var choice: LogitAnswer.Column {
+        switch query.choice {
+        case .likeliest: column(Int(facts.topColumn), facts.top)
+        case .column(let index): column(index, facts.columnValue)
+        case .drawn, .drawnFrom: column(Int(facts.drawn), facts.drawnValue)
+        }
+    }
+
     /// Nil when more of the row must be known.
     func answer() -> LogitAnswer? {
-        let leading = found.map { column($0.column, $0.value) }
         // Fewer than asked for are found when some are not numbers, or when more were asked for than are looked for.
-        guard leading.count >= min(query.leading, columns) || leading.count < Question.most else {
-            return nil
-        }
-        var answer = LogitAnswer()
-        answer.leading = Array(leading.prefix(query.leading))
-        switch query.choice {
-        case .likeliest: answer.choice = column(Int(facts.topColumn), facts.top)
-        case .column(let index): answer.choice = column(index, facts.columnValue)
-        case .drawn: answer.choice = column(Int(facts.drawn), facts.drawnValue)
-        case .drawnFrom(var nucleus, let point):
-            nucleus.count = min(nucleus.count, columns)
-            let wanted = Question(query, columns: columns).wanted
-            if leading.count < wanted { nucleus.count = leading.count }
-            guard let drawn = nucleus.draw(at: point, from: leading) else { return nil }
-            answer.choice = drawn
-        }
-        return answer
+        guard found.count >= min(query.leading, columns) || found.count < Question.most else { return nil }
+        return answer(leading: found)
     }
 
     /// The same from the whole row.
     func answer(knowing row: [Float]) -> LogitAnswer {
         let order = row.indices.filter { !row[$0].isNaN }
             .sorted { row[$0] > row[$1] || (row[$0] == row[$1] && $0 < $1) }
-        let all = order.map { column($0, row[$0]) }
+        return answer(leading: order.map { ($0, row[$0]) })
+    }
+
+    private func answer(leading: [(column: Int, value: Float)]) -> LogitAnswer {
         var answer = LogitAnswer()
-        answer.leading = Array(all.prefix(query.leading))
-        let first = all.first ?? column(0, row[0])
-        switch query.choice {
-        case .likeliest: answer.choice = first
-        case .column(let index): answer.choice = column(index, row[index])
-        case .drawn: answer.choice = column(Int(facts.drawn), facts.drawnValue)
-        case .drawnFrom(var nucleus, let point):
-            nucleus.count = min(nucleus.count, all.count)
-            answer.choice = nucleus.draw(at: point, from: all) ?? first
-        }
+        answer.leading = leading.prefix(query.leading).map { column($0.column, $0.value) }
+        answer.choice = choice
         return answer
     }
 }

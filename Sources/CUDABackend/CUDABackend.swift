@@ -142,9 +142,20 @@ public final class CUDABackend: Backend {
 }
 
 extension CUDABackend {
-    /// Memory of undefined content; none if the device has failed, when nobody writes to it either.
+    /// Memory of undefined content; none if the device has failed, when nobody writes to it either. Where the device has no
+    /// more, regions that nobody uses make room.
     func buffer(bytes: Int) -> DeviceBuffer {
-        attempt { () throws(CUDAError) in try arena.allocate(bytes: bytes) } ?? arena.placeholder
+        let buffer = attempt { () throws(CUDAError) in
+            do throws(CUDAError) {
+                return try arena.allocate(bytes: bytes)
+            } catch {
+                guard error.isOutOfMemory else { throw error }
+                try startDirectWork()
+                arena.releaseIdleRegions()
+                return try arena.allocate(bytes: bytes)
+            }
+        }
+        return buffer ?? arena.placeholder
     }
 
     /// A copy of an array on the device, for the step that runs and no longer.

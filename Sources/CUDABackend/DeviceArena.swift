@@ -58,6 +58,21 @@ final class DeviceArena: Sendable {
         return DeviceBuffer(address, bytes: size, arena: self)
     }
 
+    /// Gives back regions of which nothing is handed out, but for the first. Nothing may be waiting to be enqueued that
+    /// writes there.
+    func releaseIdleRegions() {
+        let idle = state.withLock { state -> [Piece] in
+            let idle = state.regions.dropFirst().filter { region in
+                state.free.contains { $0.start == region.start && $0.bytes == region.bytes }
+            }
+            let starts = Set(idle.map(\.start))
+            state.regions.removeAll { starts.contains($0.start) }
+            state.free.removeAll { starts.contains($0.start) }
+            return idle
+        }
+        for region in idle { device.free(region.start) }
+    }
+
     private func grow(_ bytes: Int) throws(CUDAError) {
         let region = Piece(start: try device.allocate(bytes: bytes), bytes: bytes)
         state.withLock { state in

@@ -16,7 +16,12 @@ final class DeviceCache: KeyValueCache, @unchecked Sendable {
         let numbers: DeviceAddress
         /// One for each slot and head, where the element has scales.
         let scales: DeviceAddress?
+        /// Numbers from one head to the next.
+        let width: Int
     }
+
+    /// Whether values are among the keys.
+    var keysHoldValues: Bool { layout.keysHoldValues(element) }
 
     init(
         layout: CacheLayout, slots: Int, element: CacheElement, on device: Device
@@ -32,19 +37,23 @@ final class DeviceCache: KeyValueCache, @unchecked Sendable {
 
     deinit { device.free(address) }
 
-    func keys(_ layer: Int) -> Rows { Rows(numbers: numbers(layer), scales: scales(2 * layer)) }
+    func keys(_ layer: Int) -> Rows {
+        Rows(numbers: numbers(layer), scales: scales(2 * layer), width: layout.keyWidth)
+    }
 
     func values(_ layer: Int) -> Rows {
-        Rows(
-            numbers: numbers(layer) + slots * layout.heads * layout.keyWidth * element.bytes,
-            scales: scales(2 * layer + 1))
+        keysHoldValues
+            ? keys(layer)
+            : Rows(
+                numbers: numbers(layer) + slots * layout.heads * layout.keyWidth * element.bytes,
+                scales: scales(2 * layer + 1), width: layout.valueWidth)
     }
 
     private func numbers(_ layer: Int) -> DeviceAddress {
         let scales = 2 * layout.layers * slots * layout.heads * element.scaleBytes
         // Kernels copy sixteen bytes at a time.
         return address + (scales + 15) / 16 * 16
-            + layer * slots * layout.heads * (layout.keyWidth + layout.valueWidth) * element.bytes
+            + layer * slots * layout.heads * layout.storedWidth(element) * element.bytes
     }
 
     private func scales(_ index: Int) -> DeviceAddress? {

@@ -86,19 +86,31 @@ struct GEMMShape: Sendable {
         all(kernels).filter { $0.sharedBytes <= device.sharedMemory }
     }
 
-    /// The best of `shapes`, which are sorted, for `m` rows on a device with that many multiprocessors.
-    static func best(_ shapes: [GEMMShape], rows m: Int, outputs n: Int, multiprocessors: Int) -> GEMMShape {
+    /// The best of `shapes`, which are sorted, for `m` rows of each of `copies` weights on a device with that many
+    /// multiprocessors. Few rows take the first shape that is meant for so many. What more cost is what blocks that run one
+    /// after the other on a multiprocessor read: a block of a large shape takes all of its shared memory.
+    static func best(
+        _ shapes: [GEMMShape], rows m: Int, outputs n: Int, segments: Int = 1, copies: Int = 1,
+        multiprocessors: Int
+    ) -> GEMMShape {
         if let small = shapes.first(where: { $0.rows < 128 && $0.mostRows >= m }) { return small }
-        // The largest that leaves nobody idle, or the smallest that is left.
-        let large = shapes.filter { $0.rows >= min(m, 128) }
-        let busy = large.last { shape in
-            let blocks = shape.blocks(rows: m, outputs: n)
-            return blocks.rows * blocks.columns >= multiprocessors
+        func cost(_ shape: GEMMShape) -> Double {
+            let blocks = shape.blocks(rows: m, outputs: n), count = blocks.rows * blocks.columns * copies
+            let parts = shape.isSplit(rows: m, outputs: n, segments, multiprocessors) ? segments : 1
+            let turns = (count * parts + multiprocessors - 1) / multiprocessors
+            return Double(turns * (shape.rows + shape.columns)) / Double(parts)
         }
-        guard let shape = busy ?? large.first ?? shapes.last else {
+        let large = shapes.filter { $0.rows >= min(m, 128) }
+        guard let shape = (large.isEmpty ? shapes : large).min(by: { cost($0) < cost($1) }) else {
             preconditionFailure("a device without room for any product")
         }
         return shape
+    }
+
+    /// Whether blocks of their own compute the segments of a sum, as there would be too few otherwise.
+    func isSplit(rows m: Int, outputs n: Int, _ segments: Int, _ multiprocessors: Int) -> Bool {
+        let blocks = blocks(rows: m, outputs: n)
+        return segments > 1 && 4 * blocks.rows * blocks.columns < 3 * multiprocessors
     }
 }
 

@@ -59,9 +59,10 @@ final class KernelLibrary: Sendable {
             [["WIDTH=\(width)"], ["WIDTH=\(width)", "SCORES=1"]].map { ("attention_tiles.cu", $0) }
         }
         let blocks = BlockLayout.all.map { ("gemm_blocks.cu", $0.definitions) }
+        let latent = [("attention_latent.cu", ["WIDTH=576", "VALUES=512"])]
         let groups = architecture == "sm_90a" ? [("gemm_groups.cu", [String]())] : []
         let experts = ([("gemm.cu", [String]())] + groups + blocks).map { ($0.0, $0.1 + [ofExperts]) }
-        return plain + groups + tiles + blocks + experts
+        return plain + groups + tiles + latent + blocks + experts
     }
 
     subscript(name: String) -> Kernel {
@@ -112,6 +113,14 @@ final class KernelLibrary: Sendable {
             ["WIDTH=\(width)"] + (shape.hasPlainScores ? [] : ["SCORES=1"]), names)
     }
 
+    /// A kernel of the attention over rows that hold keys and values.
+    func latent(_ kernel: LatentKernel, for shape: AttentionShape) throws(CUDAError) -> Kernel {
+        let width = shape.keyWidth
+        return try self.kernel(
+            kernel.name, of: "attention_latent.cu", ["WIDTH=\(width)", "VALUES=\(shape.valueWidth)"],
+            LatentKernel.all.map { ($0.name, $0.sharedBytes(width: width)) })
+    }
+
     /// A kernel of a module that is compiled with the first that is wanted; `all` of it are by name, with the shared memory
     /// that they may ask for.
     private func kernel(
@@ -131,5 +140,5 @@ final class KernelLibrary: Sendable {
 
 extension AttentionShape {
     /// Whether scores are products times the scale, and all keys before a query are seen but for a window.
-    fileprivate var hasPlainScores: Bool { softcap == nil && slopes == nil && reach.pattern == nil }
+    var hasPlainScores: Bool { softcap == nil && slopes == nil && reach.pattern == nil }
 }

@@ -67,7 +67,7 @@ extension CUDABackend {
         }
         if let bias {
             launch(
-                "add_bias", Extent((y.columns + 255) / 256, y.rows), Extent(256),
+                "add_bias", Extent(y.rows, (y.columns + 255) / 256), Extent(256),
                 [.address(y.start), .long(y.rowStride), .address(bias.start), .int(y.columns)])
         }
         return true

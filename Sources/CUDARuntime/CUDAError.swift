@@ -17,6 +17,11 @@ public enum CUDAError: Error, Sendable, CustomStringConvertible {
         if case .driver(_, let code, _) = self { (700..<800).contains(code) } else { false }
     }
 
+    /// Whether the device has no more memory to give.
+    public var isOutOfMemory: Bool {
+        if case .driver(_, 2, _) = self { true } else { false }
+    }
+
     public var description: String {
         switch self {
         case .libraryNotFound(let library, let attempts):

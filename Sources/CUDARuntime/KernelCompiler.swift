@@ -1,6 +1,7 @@
 import CCUDA
 import CCUDAKernels
 public import Foundation
+import Hashing
 
 /// Turns kernel sources into what a module is made of.
 public protocol KernelCompiler: Sendable {
@@ -31,9 +32,8 @@ public struct KernelSources: Sendable {
         _ source: String, _ architecture: String, _ options: [String]
     ) throws(CUDAError) -> String {
         let text = try text(source) + headers.map(\.text).joined() + options.joined(separator: " ")
-        // FNV-1a: folders of images need not withstand those who write to them.
-        let hash = text.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-        return "\(source).\(architecture).\(String(hash, radix: 16)).cubin"
+        // Folders of images need not withstand those who write to them.
+        return "\(source).\(architecture).\(String(fnv1a(text.utf8), radix: 16)).cubin"
     }
 
     /// Names and texts of the headers, sorted.

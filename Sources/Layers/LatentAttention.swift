@@ -111,7 +111,8 @@ public struct LatentAttention: Attention {
 
     public func cacheLayout(layers: Int) -> CacheLayout {
         CacheLayout(
-            layers: layers, heads: 1, keyWidth: shape.keyWidth, valueWidth: geometry.latentWidth)
+            layers: layers, heads: 1, keyWidth: shape.keyWidth, valueWidth: geometry.latentWidth,
+            valuesLeadKeys: true)
     }
 
     public func callAsFunction(_ x: Matrix, _ pass: ForwardPass) -> Matrix {

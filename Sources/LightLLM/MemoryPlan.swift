@@ -5,12 +5,14 @@ import Layers
 import Models
 import Scheduling
 import Serving
-import Tensors
+public import Tensors
 public import Weights
 
 /// What a model takes of the machine's memory, worked out before anything large is allocated: the model is built
 /// and its largest steps are walked through with kernels that compute nothing, so every size is the real one.
 public struct MemoryPlan: Sendable, Equatable {
+    /// The part of the model that is counted.
+    public let shard: Shard
     /// Bytes of packed weights.
     public let weights: Int
     /// Bytes of the results of a step's operations at the busiest moment, logits included.
@@ -29,19 +31,14 @@ public struct MemoryPlan: Sendable, Equatable {
     public let mostTokens: Int
     /// The longest request.
     public let requestTokens: Int
+    /// How many tokens fit.
+    public private(set) var fittingTokens: Int
     /// Tokens of the cache: as many as were asked for, or as fit.
     public private(set) var tokens: Int
 
     /// Bytes of the cache.
     public var cache: Int { tokens * bytesPerToken }
     public var total: Int { program + weights + activations + images + cache }
-
-    /// How many tokens fit.
-    public var fittingTokens: Int {
-        guard let available else { return mostTokens }
-        let left = Double(available) * fraction - Double(weights + activations + images)
-        return max(0, min(Int(left / Double(max(bytesPerToken, 1))), Int(Int32.max)))
-    }
 
     /// How many requests of `length` tokens fit at the same time.
     public func requests(ofLength length: Int) -> Int { tokens / max(length, 1) }
@@ -84,8 +81,41 @@ public struct MemoryPlan: Sendable, Equatable {
         let (most, overflow) = longest.multipliedReportingOverflow(by: options.limits.runningSequences)
         mostTokens = overflow ? Int(Int32.max) : min(most, Int(Int32.max))
         requestTokens = longest
-        tokens = 0
+        let fixed = Double(weights + activations + images), perToken = Double(max(bytesPerToken, 1))
+        let fraction = fraction
+        fittingTokens =
+            self.available.map {
+                max(0, min(Int((Double($0) * fraction - fixed) / perToken), Int(Int32.max)))
+            } ?? mostTokens
+        shard = options.shard
         tokens = options.maxTotalTokens ?? min(fittingTokens, mostTokens)
+    }
+
+    /// The plan of the rank that takes the most, of `ranks` that share out the model, with as many tokens as there are on
+    /// all of them. Parts of a model are not of one size, nor is it always the same one that is the largest.
+    ///
+    /// `available` is what one rank can have; without it, the ranks of a machine, which are `ranksOfHost`, share its
+    /// memory, or have a GPU each.
+    public static func largest(
+        of ranks: Int, ranksOfHost: Int, _ checkpoint: any Checkpoint, _ options: EngineOptions,
+        available: Int? = nil
+    ) throws -> MemoryPlan {
+        let memory = options.device.memory
+        let share = options.device.isGPU ? 1 : ranksOfHost
+        let plans = try (0..<ranks).map { rank in
+            var options = options
+            options.shard = Shard(index: rank, of: ranks)
+            return try MemoryPlan(
+                checkpoint, options, on: try options.device.idleBackend(threads: options.threads),
+                available: available ?? memory.available.map { $0 / share }, program: memory.program)
+        }
+        let tokens = plans.map(\.tokens).min() ?? 0, fitting = plans.map(\.fittingTokens).min() ?? 0
+        let together = plans.map { plan in
+            var plan = plan
+            (plan.tokens, plan.fittingTokens) = (tokens, fitting)
+            return plan
+        }
+        return together.dropFirst().reduce(together[0]) { $1.total > $0.total ? $1 : $0 }
     }
 
     /// The model with weights of the right sizes and no values.
@@ -153,10 +183,13 @@ struct Rehearsal {
             rows: Array(repeating: 1, count: running - 1) + [limits.tokensPerStep - running + 1], context: 1,
             cache)
         step(rows: [limits.tokensPerStep], context: most, cache)
-        // Long contexts of few rows are computed in parts.
+        // Long contexts of few rows are computed in parts, be they of many sequences or of one.
         var few = 1
-        while few <= min(running, 64) {
-            step(rows: Array(repeating: 1, count: few), context: longest, cache)
+        while few <= limits.tokensPerStep {
+            if few <= min(running, 64) {
+                step(rows: Array(repeating: 1, count: few), context: longest, cache)
+            }
+            step(rows: [few], context: longest, cache)
             few *= 2
         }
     }

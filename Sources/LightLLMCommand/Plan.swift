@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import LightLLM
 import OrderedCollections
+import Tensors
 import Weights
 
 /// Says what a model takes of the memory, without loading it.
@@ -10,7 +11,8 @@ struct Plan: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Print what a model would take of the memory, without loading it.",
         discussion: """
-            Takes the flags of `serve`. Ends with code 1 when the model does not fit, and says what would.
+            Takes the flags of `serve`. Ends with code 1 when the model does not fit, and says what would. With --tp it \
+            is the rank that takes the most.
             """)
 
     @OptionGroup var arguments: ServeArguments
@@ -18,7 +20,9 @@ struct Plan: AsyncParsableCommand {
 
     @Option(
         name: .customLong("available"),
-        help: "Memory to plan for, as 16G, 800M or a number of bytes; by default what this machine has.")
+        help:
+            "Memory to plan for, as 16G, 800M or a number of bytes; by default what this machine has. With --tp what one rank may take."
+    )
     var available: ByteCount?
 
     @Option(name: .customLong("length"), help: "Tokens of a request, to say how many run at the same time.")
@@ -37,7 +41,9 @@ struct Plan: AsyncParsableCommand {
         let checkpoint = try openCheckpoint(await localModel(arguments.modelDirectory))
         let tokenizer = try tokenizer(of: checkpoint)
         let plan = try withExtendedLifetime(tokenizer) {
-            try MemoryPlan(checkpoint, options.engine, available: available?.bytes)
+            try MemoryPlan.largest(
+                of: arguments.ranks.size, ranksOfHost: arguments.ranks.sizeOfNode, checkpoint, options.engine,
+                available: available?.bytes)
         }
         let length = min(length ?? plan.requestTokens, plan.requestTokens)
         print(printsJSON ? json(plan, length).serialized : table(plan, length))
@@ -57,6 +63,8 @@ struct Plan: AsyncParsableCommand {
                 + note
         }
         return [
+            plan.shard.isWhole
+                ? nil : "rank \(plan.shard.index) of \(plan.shard.count), which takes the most",
             row("program", plan.program, "vocabulary included"),
             row("weights", plan.weights),
             row("activations", plan.activations, "the busiest step"),
@@ -73,6 +81,7 @@ struct Plan: AsyncParsableCommand {
 
     private func json(_ plan: MemoryPlan, _ length: Int) -> JSONValue {
         [
+            "rank": .integer(plan.shard.index), "ranks": .integer(plan.shard.count),
             "program_bytes": .integer(plan.program), "weight_bytes": .integer(plan.weights),
             "activation_bytes": .integer(plan.activations), "image_bytes": .integer(plan.images),
             "bytes_per_token": .integer(plan.bytesPerToken),

@@ -234,8 +234,6 @@ struct ServeArguments: ParsableArguments {
         options.engine.weightFormat = try quantization.format()
         (options.engine.device, options.engine.threads) = (device, threads)
         options.engine.graphs = graphs.limits
-        // What a plan counts: the part with the most heads. Others may be some percent larger; each counts its own at load.
-        options.engine.shard = Shard(index: ranks.size - 1, of: ranks.size)
         options.engine.trace = try profile.map { try StepTrace(path: $0) }
         answers.apply(to: &options)
         if !endTokens.isEmpty { options.endTokens = endTokens }

@@ -1,3 +1,4 @@
+import Hashing
 public import Tensors
 
 /// What a process has of the group it belongs to.
@@ -88,8 +89,7 @@ private struct Offer {
 
     init(count: Int, signature: String) {
         self.count = count
-        // FNV-1a.
-        hash = signature.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        hash = fnv1a(signature.utf8)
     }
 
     init?(_ message: [UInt8]) {

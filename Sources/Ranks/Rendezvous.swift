@@ -88,7 +88,9 @@ extension Rendezvous {
     /// A connection of `rank` to `other`, which waits at the host.
     func connect(rank: Int, to other: Int, size: Int) throws(GroupFailure) -> Socket {
         let end = ContinuousClock.now + patience
-        let address = try Address.found(host: host, port: port, passive: false, until: end)
+        let address = try Address.found(until: end) { () throws(GroupFailure) in
+            try Address(host: host, port: port, passive: false)
+        }
         guard let socket = address.connect(until: end) else {
             throw .rendezvous("\(host):\(port): \(Socket.complaint)")
         }

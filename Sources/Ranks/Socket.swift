@@ -82,7 +82,9 @@ final class Listener: Sendable {
 
     /// Listens at `host`, an address of this machine, whose name is known by `end`; at any free port for 0.
     init(host: String, port: Int, until end: ContinuousClock.Instant = .now) throws(GroupFailure) {
-        let address = try Address.found(host: host, port: port, passive: true, until: end)
+        let address = try Address.found(until: end) { () throws(GroupFailure) in
+            try Address(host: host, port: port, passive: true)
+        }
         let descriptor = Foundation.socket(address.family, address.type, 0)
         guard descriptor >= 0 else { throw .rendezvous(Socket.complaint) }
         socket = Socket(descriptor)
@@ -110,6 +112,16 @@ final class Listener: Sendable {
     }
 }
 
+/// A clock, and how a thread waits by it.
+struct BlockingClock {
+    let now: () -> ContinuousClock.Instant
+    let sleep: (Duration) -> Void
+
+    static var system: BlockingClock {
+        BlockingClock(now: { .now }, sleep: { usleep(UInt32($0 / .microseconds(1))) })
+    }
+}
+
 /// Where a socket is bound or connected to.
 struct Address {
     let family: Int32
@@ -130,16 +142,17 @@ struct Address {
         bytes = Array(UnsafeRawBufferPointer(start: address, count: Int(first.ai_addrlen)))
     }
 
-    /// The same for a name that may not be known yet: it is asked for until `end`.
+    /// What `resolve` gives for a name that may not be known yet: it is asked until `end`, and then its error is thrown.
     static func found(
-        host: String, port: Int, passive: Bool, until end: ContinuousClock.Instant
+        until end: ContinuousClock.Instant, _ clock: BlockingClock = .system,
+        _ resolve: () throws(GroupFailure) -> Address
     ) throws(GroupFailure) -> Address {
         while true {
             do throws(GroupFailure) {
-                return try Address(host: host, port: port, passive: passive)
+                return try resolve()
             } catch {
-                guard ContinuousClock.now < end else { throw error }
-                usleep(200_000)
+                guard clock.now() < end else { throw error }
+                clock.sleep(.milliseconds(200))
             }
         }
     }

@@ -6,14 +6,25 @@ public struct CacheLayout: Sendable, Equatable {
     /// Columns of one head of a token's keys.
     public let keyWidth: Int
     public let valueWidth: Int
+    /// Whether a token's values are the first columns of its keys, none of which is rotated.
+    public let valuesLeadKeys: Bool
 
-    public init(layers: Int, heads: Int, keyWidth: Int, valueWidth: Int) {
+    public init(layers: Int, heads: Int, keyWidth: Int, valueWidth: Int, valuesLeadKeys: Bool = false) {
+        precondition(!valuesLeadKeys || valueWidth <= keyWidth, "values of \(valueWidth) columns in keys")
         (self.layers, self.heads) = (layers, heads)
-        (self.keyWidth, self.valueWidth) = (keyWidth, valueWidth)
+        (self.keyWidth, self.valueWidth, self.valuesLeadKeys) = (keyWidth, valueWidth, valuesLeadKeys)
+    }
+
+    /// Whether keys alone are stored. Those in bytes are spread over their columns, so that values are not among them.
+    public func keysHoldValues(_ element: CacheElement) -> Bool { valuesLeadKeys && element != .int8 }
+
+    /// Columns that a head of a token takes in a layer.
+    public func storedWidth(_ element: CacheElement) -> Int {
+        keysHoldValues(element) ? keyWidth : keyWidth + valueWidth
     }
 
     public func bytesPerToken(_ element: CacheElement) -> Int {
-        layers * heads * ((keyWidth + valueWidth) * element.bytes + 2 * element.scaleBytes)
+        layers * heads * (storedWidth(element) * element.bytes + 2 * element.scaleBytes)
     }
 }
 

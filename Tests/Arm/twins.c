@@ -126,6 +126,7 @@ static void test_attention(
             .value_scales = scales,
             .key_width = width,
             .value_width = width,
+            .value_stride = width,
             .group = group,
             .kv_heads = 2,
             .first_kv_head = 0, .last_kv_head = 2,

@@ -57,6 +57,18 @@ func expectClose(_ a: [[Float]], _ b: [[Float]], _ tolerance: Float, _ what: Str
     #expect(worst <= tolerance, "\(what): \(worst)")
 }
 
+/// Expects of `run` on a candidate what it gives on the reference.
+func compare(
+    _ candidate: Candidate, _ tolerance: Float, _ what: String, _ run: (any Backend) throws -> [[Float]]
+) rethrows {
+    try expectClose(run(candidate.make()), run(ReferenceBackend()), tolerance, what)
+}
+
+func noise(_ rows: Int, _ columns: Int, _ seed: Int) -> [[Float]] {
+    var noise = Noise(seed)
+    return (0..<rows).map { _ in noise.floats(columns) }
+}
+
 @Suite struct BackendTests {
     static let widths = [1, 7, 8, 31, 33, 64, 100, 257]
 

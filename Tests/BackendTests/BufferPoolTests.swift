@@ -30,11 +30,42 @@ import Testing
         #expect(ranges.take(60) == 0, "what came back is one gap again")
     }
 
-    /// More than the pool holds comes from elsewhere.
-    @Test func aFullPoolStillGives() {
-        let pool = BufferPool(capacity: 1 << 20)
-        let first = pool.buffer(bytes: 1 << 20), second = pool.buffer(bytes: 1 << 20)
-        for buffer in [first, second] { buffer.address.storeBytes(of: 7, as: UInt8.self) }
-        #expect(first.address != second.address && pool.peak == 1 << 20)
+    /// What a range does not hold comes from another one, of the buffer's size if that is larger; both are used again.
+    @Test(arguments: [1 << 16, 1 << 20, 3 << 20]) func aFullPoolTakesMore(_ second: Int) {
+        let pool = BufferPool(rangeBytes: 1 << 20)
+        for _ in 0..<3 {
+            let buffers = [pool.buffer(bytes: 1 << 20), pool.buffer(bytes: second)]
+            for (value, buffer) in buffers.enumerated() {
+                let size = value == 0 ? 1 << 20 : second
+                buffer.address.initializeMemory(as: UInt8.self, repeating: UInt8(value + 1), count: size)
+            }
+            for (value, buffer) in buffers.enumerated() {
+                let last = (value == 0 ? 1 << 20 : second) - 1
+                #expect(buffer.address.load(as: UInt8.self) == UInt8(value + 1))
+                #expect(buffer.address.load(fromByteOffset: last, as: UInt8.self) == UInt8(value + 1))
+            }
+        }
+        #expect(pool.peak == (1 << 20) + second, "what came back was taken again")
+    }
+
+    /// Many backends fit into one process, each with memory of its own.
+    @Test func aThousandBackendsComputeBesideEachOther() {
+        let backends = (0..<1000).map { CPUBackend(threads: $0 < 20 ? 2 : 1) }
+        let products = backends.enumerated().map { index, backend in
+            let (x, weight) = (backend.matrix([[Float(index), 1]]), [[2, 3], [5, 7] as [Float]])
+            let packed = backend.makeWeight(
+                weight.map { row in
+                    HostWeight(
+                        outputs: 1, inputs: 2, encoding: .float32,
+                        bytes: HostBytes(copying: row.withUnsafeBytes { Array($0) }))
+                })
+            let y = backend.makeMatrix(rows: 1, columns: 2)
+            backend.linear(x, packed, bias: nil, into: y)
+            return y
+        }
+        for (index, product) in products.enumerated() {
+            let i = Float(index)
+            #expect(backends[index].rows(product) == [[2 * i + 3, 5 * i + 7]])
+        }
     }
 }

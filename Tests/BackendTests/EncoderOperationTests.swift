@@ -5,18 +5,6 @@ import Testing
 
 /// What only encoders of images need.
 @Suite struct EncoderOperationTests {
-    private func compare(
-        _ candidate: Candidate, _ tolerance: Float, _ what: String,
-        _ run: (any Backend) throws -> [[Float]]
-    ) rethrows {
-        try expectClose(run(candidate.make()), run(ReferenceBackend()), tolerance, what)
-    }
-
-    private func noise(_ rows: Int, _ columns: Int, _ seed: Int) -> [[Float]] {
-        var noise = Noise(seed)
-        return (0..<rows).map { _ in noise.floats(columns) }
-    }
-
     /// Rows of sequences that see all of their own, where the rows that look are the tokens or others.
     private func attended(
         _ backend: any Backend, keys: [Int], queries: [Int], heads: Int, width: Int, only: Int? = nil

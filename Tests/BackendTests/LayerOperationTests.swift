@@ -4,18 +4,6 @@ import Testing
 
 /// Normalising heads, scaling, bounding, mixing experts, and attention with biases, as the reference does it.
 @Suite struct LayerOperationTests {
-    private func compare(
-        _ candidate: Candidate, _ tolerance: Float, _ what: String,
-        _ run: (any Backend) throws -> [[Float]]
-    ) rethrows {
-        try expectClose(run(candidate.make()), run(ReferenceBackend()), tolerance, what)
-    }
-
-    private func noise(_ rows: Int, _ columns: Int, _ seed: Int) -> [[Float]] {
-        var noise = Noise(seed)
-        return (0..<rows).map { _ in noise.floats(columns) }
-    }
-
     @Test(arguments: Candidate.allCases)
     func normalisesLayersAndHeads(_ candidate: Candidate) {
         for (heads, width) in [(1, 1), (3, 5), (4, 16), (7, 33)] {

@@ -119,6 +119,8 @@ template <class T> static inline T atomicMax(T *p, T v) { T old = *p; if (v > ol
 template <class T> static inline T atomicMin(T *p, T v) { T old = *p; if (v < old) *p = v; return old; }
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
+static inline u64 min(u64 a, u64 b) { return a < b ? a : b; }
+static inline u64 max(u64 a, u64 b) { return a > b ? a : b; }
 static inline float __uint_as_float(unsigned u) { float f; memcpy(&f, &u, 4); return f; }
 static inline unsigned __float_as_uint(float f) { unsigned u; memcpy(&u, &f, 4); return u; }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }

@@ -30,6 +30,7 @@ using namespace cuda_host;
 extern "C" int cuda_host_launch(
     const char *image, const char *name, const unsigned grid[3], const unsigned block[3], size_t shared, void **arguments) {
     const Dim g = {grid[0], grid[1], grid[2]}, b = {block[0], block[1], block[2]};
+    if (strstr(image, "attention_latent.cu WIDTH=96 VALUES=64")) return latent_launch(name, g, b, shared, arguments);
     if (strstr(image, "SCORES")) return tiles_launch_scores(name, g, b, shared, arguments);
     if (strstr(image, "WIDTH=16")) return tiles_launch_16(name, g, b, shared, arguments);
     if (strstr(image, "WIDTH=64")) return tiles_launch_64(name, g, b, shared, arguments);

@@ -127,7 +127,7 @@ struct AttentionCall {
                             q_stride: 2 * group * keyWidth, rows: range.count, first_position: position,
                             row_step: 1, window: window ?? .max, element: element.element, keys: keys.pointer,
                             values: values.pointer, key_scales: keyScales.pointer,
-                            value_scales: valueScales.pointer, key_width: keyWidth, value_width: valueWidth,
+                            value_scales: valueScales.pointer, key_width: keyWidth, value_width: valueWidth, value_stride: valueWidth,
                             group: group, first_query_head: head * group, kv_heads: 2, first_kv_head: head,
                             last_kv_head: head + heads, slots: slots.pointer, first_part: 0,
                             last_part: bounds.last!, scale: scale,

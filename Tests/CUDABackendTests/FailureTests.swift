@@ -116,6 +116,20 @@ import Weights
         #expect(engine.statistics.freeSlots == engine.statistics.totalSlots)
     }
 
+    /// Memory that small matrices took and gave back serves larger ones, in whose place it lies.
+    @Test func idleRegionsMakeRoom() throws {
+        let backend = try makeHostBackend { cuda_host_small_driver($0, 400 << 20) }
+        for megabytes in [70, 100, 140, 200, 260] {
+            let x = backend.makeMatrix(rows: megabytes, columns: 1 << 18)
+            backend.write(ArraySlice([Float](repeating: 7, count: 1 << 18)), into: x.rows(0..<1))
+            #expect(backend.rows(x.rows(0..<1))[0][99] == 7)
+        }
+        #expect(backend.failure == nil)
+        let large = backend.makeMatrix(rows: 420, columns: 1 << 18)
+        #expect(large.rows == 420)
+        #expect(backend.failure?.description.contains("cuMemAlloc failed with 2") == true)
+    }
+
     /// What is asked of a backend that has failed does nothing, and does not bring it back.
     @Test func operationsAfterAFailureDoNothing() throws {
         let backend = try Self.backend()

@@ -128,7 +128,7 @@ import Weights
 
     @Test func sourcesAreEmbedded() {
         let texts = KernelSources().texts
-        #expect(texts.count == 14)
+        #expect(texts.count == 16)
         #expect(texts.values.allSatisfy { $0.contains("#include") || $0.contains("#pragma once") })
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LightLLM
+import Ranks
 import Tensors
 import Testing
 
@@ -40,6 +41,20 @@ import Testing
         ])
         #expect(
             arguments.ranks.size == 4 && arguments.ranks.host == "10.0.0.1" && arguments.ranks.port == 28_765)
-        #expect(try arguments.options().engine.shard.count == 4)
+        #expect(arguments.ranks.sizeOfNode == 4)
+    }
+
+    /// What is asked for, or what the process that starts ranks has found free, or the port that all know.
+    @Test func ranksAreToldWhereToMeet() throws {
+        let told = [NodeLaunch.portVariable: "40123"]
+        #expect(try NodeLaunch.port(0, [:]) == 28_765)
+        #expect(try NodeLaunch.port(0, told) == 40_123)
+        #expect(try NodeLaunch.port(7000, told) == 7000 && NodeLaunch.port(7000, [:]) == 7000)
+        for nonsense in ["", "many", "0", "65536"] {
+            #expect(throws: GroupFailure.rendezvous("LIGHTLLM_GROUP_PORT is '\(nonsense)', expected a port"))
+            {
+                try NodeLaunch.port(0, [NodeLaunch.portVariable: nonsense])
+            }
+        }
     }
 }

@@ -80,10 +80,8 @@ extension TestClientProtocol {
     }
 }
 
-/// Sends a request and closes the connection without waiting for the answer.
-func leave(port: Int, path: String, body: String) throws {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
+/// Connects to a port of this machine.
+func connectSocket(_ descriptor: Int32, port: Int) throws {
     var address = sockaddr_in()
     (address.sin_family, address.sin_port) = (sa_family_t(AF_INET), UInt16(port).bigEndian)
     address.sin_addr.s_addr = inet_addr("127.0.0.1")
@@ -93,6 +91,13 @@ func leave(port: Int, path: String, body: String) throws {
         }
     }
     guard status == 0 else { throw TestFailure(message: "cannot connect: \(errno)") }
+}
+
+/// Sends a request and closes the connection without waiting for the answer.
+func leave(port: Int, path: String, body: String) throws {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    try connectSocket(descriptor, port: port)
     let text = "POST \(path) HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
     _ = Array(text.utf8).withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, 0) }
     usleep(1000)

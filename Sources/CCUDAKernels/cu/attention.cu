@@ -41,7 +41,7 @@ template <class T> static __device__ void attend(const Attention &a) {
                 const i64 place = (i64)slots[block + j] * a.heads + head;
                 const float factor = a.value_scales ? pj * widen(a.value_scales[place]) : pj;
                 for (int i = 0; i < COLUMNS && lane + 32 * i < a.value_width; ++i)
-                    po[i] = fmaf(factor, widen(values[place * a.value_width + lane + 32 * i]), po[i]);
+                    po[i] = fmaf(factor, widen(values[place * a.value_stride + lane + 32 * i]), po[i]);
             }
         }
         if (t.state >= 0) {

@@ -43,6 +43,8 @@ struct Attention {
     int block_positions, near_blocks, block_stride, head_step, head_shift;
     // From the position of a row to that of the next: 1, or 0 when all stand at the sequence's last and see it all.
     int row_step;
+    // From one head's values in the cache to the next's: value_width, or key_width where they are the first columns of keys.
+    int value_stride;
 };
 
 #define ATTENTION_PARAMETERS \
@@ -50,11 +52,11 @@ struct Attention {
         const bf16 *value_scales, const i32 *slots, const Task *tasks, float *y, i64 y_stride, void *packed, \
         i64 packed_stride, float *states, int packed_type, int query_heads, int heads, int key_width, int value_width, \
         int window, float scale, float softcap, const float *slopes, int block_positions, int near_blocks, \
-        int block_stride, int head_step, int head_shift, int row_step
+        int block_stride, int head_step, int head_shift, int row_step, int value_stride
 #define ATTENTION_ARGUMENTS \
     { q, q_stride, keys, values, key_scales, value_scales, slots, tasks, y, y_stride, packed, packed_stride, states, \
       packed_type, query_heads, heads, key_width, value_width, window, scale, softcap, slopes, block_positions, \
-      near_blocks, block_stride, head_step, head_shift, row_step }
+      near_blocks, block_stride, head_step, head_shift, row_step, value_stride }
 
 // The first position that a query sees.
 static __device__ __forceinline__ int first_key(int position, int window) {

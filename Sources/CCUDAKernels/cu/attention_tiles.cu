@@ -115,6 +115,8 @@ static __device__ __forceinline__ void multiply_values(
 // added: a warp has less under way, but more warps fit a multiprocessor, and each of them works little while it waits.
 template <class T, int WARPS, bool BYTES, int STAGES>
 static __device__ __forceinline__ void attend_tiles(const Attention &a) {
+    // Probabilities times the scales of bytes would be too small for float16 where values are small.
+    constexpr float UNIT = BYTES ? 64.f : 1.f;
     constexpr int HALF = BYTES ? BYTE_TILE : TILE * 2, QT = WIDTH / 16, NT = WIDTH / 8, KT = BLOCK_KEYS / 8;
     DYNAMIC_SHARED(shared);
     float *scales = (float *)(shared + STAGES * 2 * HALF);
@@ -158,7 +160,7 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
             for (int i = 0; i < 2; ++i) {
                 const i64 place = (i64)slots[max(0, min(block * BLOCK_KEYS + i * 32 + lane, end - 1))] * a.heads + head;
                 next_scale[0][i] = widen(a.key_scales[place]);
-                next_scale[1][i] = widen(a.value_scales[place]);
+                next_scale[1][i] = widen(a.value_scales[place]) * UNIT;
             }
         }
     };
@@ -284,7 +286,7 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
             for (int j = 0; j < (MERGES ? NT : 1); ++j)
 #pragma unroll
                 for (int e = 0; e < 2; ++e) {
-                    total[j][2 * h + e] = merged(total[j][2 * h + e], mine, out[j][2 * h + e], theirs);
+                    total[j][2 * h + e] = merged(total[j][2 * h + e], mine, out[j][2 * h + e] / UNIT, theirs);
                     out[j][2 * h + e] = 0;
                 }
             m[h] = -INFINITY;
@@ -308,7 +310,8 @@ static __device__ __forceinline__ void attend_tiles(const Attention &a) {
 #pragma unroll
             for (int j = 0; j < NT; ++j)
 #pragma unroll
-                for (int e = 0; e < 2; ++e) state[2 + value_column<BYTES>(j, e, lane)] = out[j][2 * h + e];
+                for (int e = 0; e < 2; ++e) 
+                    state[2 + value_column<BYTES>(j, e, lane)] = out[j][2 * h + e] / UNIT;
             continue;
         }
         const i64 r = t.first_row + row[h];

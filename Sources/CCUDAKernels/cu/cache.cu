@@ -81,6 +81,8 @@ template <class T> static __device__ void rotate_store(const Store &s) {
     const int head = is_query ? index : is_value ? index - s.query_heads - s.heads : index - s.query_heads;
     const i64 slot = (i64)s.slots[row] * s.heads + head;
     if (is_value) {
+        // Keys may hold them.
+        if (s.values == s.keys) return;
         store_numbers(
             s.v + row * s.v_stride + head * s.value_width, s.value_width, (T *)s.values + slot * s.value_width,
             s.value_scales + slot, lane);

@@ -121,8 +121,9 @@ template <class T> static __device__ __forceinline__ T block_sum(T v, T *scratch
     return sum;
 }
 
-// Rows in the form that products take: element type 1 is bfloat16, 2 float16, 0 none.
+// Rows in the form that products take: element type 1 is bfloat16, 2 float16, 0 none. What is too large for float16 becomes
+// its largest number; what is no number stays none.
 static __device__ __forceinline__ void store_packed(void *packed, int type, i64 index, float v) {
     if (type == 1) narrow(v, ((bf16 *)packed)[index]);
-    else if (type == 2) narrow(fminf(fmaxf(v, -65504.f), 65504.f), ((f16 *)packed)[index]);
+    else if (type == 2) narrow(v != v ? v : fminf(fmaxf(v, -65504.f), 65504.f), ((f16 *)packed)[index]);
 }

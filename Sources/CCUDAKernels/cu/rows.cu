@@ -180,10 +180,10 @@ extern "C" __global__ void fill_random(void *out, i64 count, int type, float sca
         else store_packed(out, type, i, v);
     }
 }
-// Adds one row to all.
+// Adds one row to all; blockIdx.x is the row.
 extern "C" __global__ void add_bias(float *y, i64 y_stride, const float *bias, int columns) {
-    const int c = blockIdx.x * blockDim.x + threadIdx.x;
-    if (c < columns) y[blockIdx.y * y_stride + c] += bias[c];
+    const int c = blockIdx.y * blockDim.x + threadIdx.x;
+    if (c < columns) y[blockIdx.x * y_stride + c] += bias[c];
 }
 // A number for the bits of each row.
 extern "C" __global__ void hash_rows(const float *x, i64 x_stride, u64 *hashes, int columns) {

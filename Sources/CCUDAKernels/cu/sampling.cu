@@ -1,4 +1,4 @@
-#include "common.cuh"
+#include "nucleus.cuh"
 // Questions about rows of logits: one block of 1024 threads for each.
 
 struct Question {
@@ -7,11 +7,17 @@ struct Question {
     i32 wanted;
     // The column whose logit is wanted beside; -1 for none.
     i32 column;
+    // 1 for a draw from all columns, in their order; 2 for one from a nucleus.
     i32 draws;
     float scale;
-    i32 unused;
+    // Of the nucleus.
+    i32 count;
     // Where the running sum of exponentials shall pass, as a part of it.
     double point;
+    // Of the nucleus.
+    double mass;
+    float farthest;
+    i32 unused;
 };
 
 struct Answer {
@@ -31,19 +37,28 @@ struct Edit {
     float a, b;
 };
 
-// One thread for each row that is edited; `starts` has its first edit and that of the next.
-extern "C" __global__ void edit_logits(float *logits, i64 stride, const Edit *edits, const i32 *starts, int rows) {
-    const int r = blockIdx.x * blockDim.x + threadIdx.x;
-    if (r >= rows) return;
-    for (int i = starts[r]; i < starts[r + 1]; ++i) {
-        const Edit e = edits[i];
-        float *x = logits + e.row * stride + e.column;
-        switch (e.kind) {
-        case 0: *x = *x + e.a; break;
-        case 1: *x = __fsub_rn(*x > 0 ? *x / e.a : *x * e.a, e.b); break;
-        case 2: *x = __fadd_rn(*x, __fmul_rn(fabsf(*x), e.a)); break;
-        default: *x = -INFINITY;
+// A block of 256 threads for each row that is edited; `starts` has its first edit and that of the next. Edits of a column
+// are one thread's, which makes them in their order.
+extern "C" __global__ void __launch_bounds__(256) edit_logits(
+    float *logits, i64 stride, const Edit *edits, const i32 *starts) {
+    __shared__ Edit some[256];
+    const int first = starts[blockIdx.x], last = starts[blockIdx.x + 1];
+    for (int base = first; base < last; base += 256) {
+        const int count = min(256, last - base);
+        if ((int)threadIdx.x < count) some[threadIdx.x] = edits[base + threadIdx.x];
+        __syncthreads();
+        for (int i = 0; i < count; ++i) {
+            if ((some[i].column & 255) != (int)threadIdx.x) continue;
+            const Edit e = some[i];
+            float *x = logits + e.row * stride + e.column;
+            switch (e.kind) {
+            case 0: *x = *x + e.a; break;
+            case 1: *x = __fsub_rn(*x > 0 ? *x / e.a : *x * e.a, e.b); break;
+            case 2: *x = __fadd_rn(*x, __fmul_rn(fabsf(*x), e.a)); break;
+            default: *x = -INFINITY;
+            }
         }
+        __syncthreads();
     }
 }
 
@@ -57,31 +72,6 @@ extern "C" __global__ void mask_logits(float *logits, i64 stride, const i32 *row
     if (!(bits >> (column % 32) & 1)) logits[rows[blockIdx.y] * stride + column] = -INFINITY;
 }
 
-// Larger numbers have larger keys, and 0 is -0. No number has key 0, which is left for what is none.
-static __device__ __forceinline__ u32 sort_key(float x) {
-    if (x != x) return 0;
-    const u32 bits = __float_as_uint(x + 0.f);
-    return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-
-// The exclusive sum over the threads before this one, in order of threads; `scratch` holds 32 numbers.
-template <class T> static __device__ T sum_before(T v, T *scratch) {
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-    T sum = v;
-    for (int o = 1; o < 32; o <<= 1) {
-        const T other = __shfl_sync(0xffffffffu, sum, lane >= o ? lane - o : lane);
-        if (lane >= o) sum += other;
-    }
-    if (lane == 31) scratch[warp] = sum;
-    __syncthreads();
-    T before = 0;
-    for (int w = 0; w < warp; ++w) before += scratch[w];
-    __syncthreads();
-    // Not sum - v, which rounding may make other than the sum of the thread before.
-    const T inclusive = __shfl_sync(0xffffffffu, sum, lane ? lane - 1 : 0);
-    return lane ? before + inclusive : before;
-}
-
 extern "C" __global__ void __launch_bounds__(1024) answer_questions(
     const float *logits, i64 stride, int columns, const Question *questions, Answer *answers, float *largest,
     i32 *largest_columns, int most) {
@@ -91,6 +81,7 @@ extern "C" __global__ void __launch_bounds__(1024) answer_questions(
     __shared__ u32 threshold;
     __shared__ float values[1024];
     __shared__ i32 places[1024];
+    __shared__ Search search;
     const Question question = questions[blockIdx.x];
     const float *x = logits + question.row * stride;
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
@@ -131,7 +122,12 @@ extern "C" __global__ void __launch_bounds__(1024) answer_questions(
     for (int c = from; c < to; ++c) mine += expf((x[c] - top) * question.scale);
     const double sum = block_sum((double)mine, scratch);
 
-    if (question.draws) {
+    if (question.draws == 2) {
+        const LogitRow row = {x, columns, top, question.scale};
+        const Nucleus nucleus = {question.count, question.farthest, question.mass};
+        const int column = draw(row, nucleus, question.point, top_column, search);
+        if (tid == 0) drawn = column;
+    } else if (question.draws) {
         const double goal = question.point * sum, before = sum_before((double)mine, scratch);
         double running = before;
         for (int c = from; c < to; ++c) {

@@ -131,7 +131,7 @@ typedef struct llm_attention {
     size_t window;
     llm_element element;
     /// One layer's cache: slot `s` has its keys at element `s * kv_heads * key_width` and its values at
-    /// element `s * kv_heads * value_width`.
+    /// element `s * kv_heads * value_stride`.
     const void *keys;
     const void *values;
     /// For LLM_ELEMENT_I8 the scales, in bfloat16: of head `h` of slot `s` at `s * kv_heads + h`.
@@ -141,6 +141,9 @@ typedef struct llm_attention {
     size_t key_width;
     /// Columns of one head of v and y.
     size_t value_width;
+    /// From one head's values in the cache to the next's: `value_width`, or `key_width` where values are the first columns
+    /// of keys.
+    size_t value_stride;
     /// Query heads of the call to each key-value head, and which of those of a row is the first.
     size_t group;
     size_t first_query_head;

@@ -1,4 +1,5 @@
 import Foundation
+import Hashing
 import Ranks
 
 /// A rank of a machine whose ranks are started without mpirun: the program starts them itself, and they find those of
@@ -8,6 +9,8 @@ struct NodeLaunch {
     static let rankVariable = "LIGHTLLM_LOCAL_RANK"
     /// What all ranks must know, in the environment: any text.
     static let secretVariable = "LIGHTLLM_GROUP_SECRET"
+    /// Where rank 0 listens, in the environment of those that one process starts.
+    static let portVariable = "LIGHTLLM_GROUP_PORT"
     /// Where rank 0 listens unless told otherwise, as LightLLM does.
     private static let usualPort = 28_765
 
@@ -27,8 +30,13 @@ struct NodeLaunch {
             if arguments.sizeOfNode > 1 {
                 var environment = environment
                 // Those of one machine need not be told by anybody else.
-                if secret.isEmpty, arguments.nodes == 1 {
-                    environment[Self.secretVariable] = "\(UInt64.random(in: 0 ... .max))"
+                if arguments.nodes == 1 {
+                    if secret.isEmpty {
+                        environment[Self.secretVariable] = "\(UInt64.random(in: 0 ... .max))"
+                    }
+                    if arguments.port == 0 {
+                        environment[Self.portVariable] = "\(try Self.freePort(arguments.host))"
+                    }
                 }
                 try Self.startRanks(arguments.sizeOfNode, environment)
             }
@@ -42,14 +50,29 @@ struct NodeLaunch {
         isStartedByOther = number != nil
         rank = arguments.node * arguments.sizeOfNode + local
         rendezvous = Rendezvous(
-            host: arguments.host, port: arguments.port == 0 ? Self.usualPort : arguments.port,
+            host: arguments.host, port: try Self.port(arguments.port, environment),
             secret: Self.secret(environment[Self.secretVariable] ?? ""))
+    }
+
+    /// Where rank 0 listens: at the port that is `asked` for, unless that is 0; or else where the process that started this
+    /// one says.
+    static func port(_ asked: Int, _ environment: [String: String]) throws(GroupFailure) -> Int {
+        guard asked == 0, let text = environment[portVariable] else { return asked == 0 ? usualPort : asked }
+        guard let port = Int(text), (1...65_535).contains(port) else {
+            throw .rendezvous("\(portVariable) is '\(text)', expected a port")
+        }
+        return port
+    }
+
+    /// A port that nobody listens at, so that groups which start at the same time do not meet.
+    private static func freePort(_ host: String) throws(GroupFailure) -> Int {
+        try RendezvousHost(Rendezvous(host: host, port: 0, secret: secret(""))).port
     }
 
     /// Sixteen bytes that stand for a text: FNV-1a from two beginnings.
     static func secret(_ text: String) -> [UInt8] {
         [0xCBF2_9CE4_8422_2325, 0x9E37_79B9_7F4A_7C15].flatMap { (start: UInt64) -> [UInt8] in
-            let hash = text.utf8.reduce(start) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+            let hash = fnv1a(text.utf8, basis: start)
             return (0..<8).map { UInt8(truncatingIfNeeded: hash >> (8 * UInt64($0))) }
         }
     }

@@ -17,7 +17,7 @@ struct RankArguments: ParsableArguments {
     @Option(
         name: .customLong("nccl_port"),
         help:
-            "The port that it listens on; by default any that is free, or 28765 where mpirun starts no ranks."
+            "The port that it listens on; by default any that is free, or 28765 for ranks on several machines without mpirun."
     )
     var port = 0
 

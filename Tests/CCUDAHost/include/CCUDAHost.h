@@ -30,6 +30,9 @@ void cuda_host_late_driver(ccuda_driver_api *out);
 /// The same, but no graph can be made executable.
 void cuda_host_driver_without_graphs(ccuda_driver_api *out);
 
+/// The same with `bytes` of memory. One of these exists in a process.
+void cuda_host_small_driver(ccuda_driver_api *out, size_t bytes);
+
 /// What a thread has asked of devices: launches that are no graph's, graphs made and launched, changed nodes, copies to
 /// the device, and times it waited for a stream or an event.
 typedef struct cuda_host_counts {
