@@ -17,6 +17,7 @@ static const limit limits[] = {
     {"WIDTH=128 SCORES=1", "", "", 255, 112, "caps and slopes"},
     {"WIDTH=128", "", "", 255, 72, "the heads of most models"},
     {"attention_tiles.cu", "", "", 255, 48, "narrower heads"},
+    {"attention_latent.cu", "", "", 255, 48, "one block of 256 threads, as shared memory leaves room for no other"},
     {"attention.cu", "attend_", "", 96, 32, "five blocks of 128 threads"},
     // Products. Shared memory holds three blocks of few rows, one of many.
     {"gemm_groups.cu", "_64x", "", 128, 0, "four blocks of 128 threads"},
@@ -27,7 +28,7 @@ static const limit limits[] = {
     {"gemm", "_64x64", "", 168, 0, "three blocks of 128 threads"},
     {"gemm", "_128x", "", 255, 0, "one block of 256 threads"},
     // Rows.
-    {"sampling.cu", "answer_questions", "", 32, 32, "two blocks of 1024 threads"},
+    {"sampling.cu", "answer_questions", "", 64, 32, "one block of 1024 threads"},
     {"rows.cu", "_norm", "", 32, 0, "two blocks of 1024 threads"},
     {"", "", "", 64, 0, "a thousand threads"},
 };

@@ -82,6 +82,7 @@ failed=""
 best=warps
 cut=""
 # Libraries that lie beside the binary serve where the system lacks them.
+before=${LD_LIBRARY_PATH:-}
 if ldd "$binary" | grep -q 'not found'; then
     LD_LIBRARY_PATH=$(dirname "$binary")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export LD_LIBRARY_PATH
@@ -161,7 +162,8 @@ section() {
             echo "== peers: skipped, python3 has no PyTorch" | tee -a "$log"
             return
         }
-        run peers "$3" python3 "$here/Scripts/gpu-peers.py" --json "$results" --seconds $(($3 - 10)) ;;
+        # With the system's own libraries.
+        run peers "$3" env LD_LIBRARY_PATH="$before" python3 "$here/Scripts/gpu-peers.py" --json "$results" --seconds $(($3 - 10)) ;;
     sanitizer)
         command -v compute-sanitizer > /dev/null || {
             echo "== sanitizer: skipped, there is none" | tee -a "$log"
