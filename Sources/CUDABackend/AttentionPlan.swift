@@ -63,7 +63,8 @@ enum AttentionKernels: Sendable {
         let most = device.sharedMemory - 4096
         if cache.keysHoldValues {
             let largest = LatentKernel.all.map { $0.sharedBytes(width: keys) }.max() ?? 0
-            let fits = keys.isMultiple(of: 32) && values.isMultiple(of: 64) && values <= 512 && largest <= most
+            let fits =
+                keys.isMultiple(of: 32) && values.isMultiple(of: 64) && values <= 512 && largest <= most
             self = cache.element.bytes == 2 && fits && shape.hasPlainScores ? .latent : .plain
         } else {
             self = TileKernel.takes(shape, cache.element, on: device) ? .tiles : .plain

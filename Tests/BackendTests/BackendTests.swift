@@ -209,6 +209,44 @@ func noise(_ rows: Int, _ columns: Int, _ seed: Int) -> [[Float]] {
         return results
     }
 
+    /// Keys that hold their values take less memory and give the same bits.
+    @Test(arguments: Candidate.allCases, CacheElement.allCases)
+    func valuesAmongKeys(_ candidate: Candidate, _ element: CacheElement) throws {
+        let (width, values, slots) = (40, 24, (0..<Int32(70)).map { ($0 * 31 + 5) % 97 })
+        let shape = AttentionShape(
+            queryHeads: 6, keyValueHeads: 2, keyWidth: width, valueWidth: values, scale: 0.2, reach: .causal)
+        let rotation = Rotation(
+            frequencies: .fixed((0..<8).map { 1 / Float($0 + 1) }), columns: values..<width, pairing: .halves)
+        func results(_ valuesLeadKeys: Bool) throws -> [[Float]] {
+            let backend = candidate.make()
+            let layout = CacheLayout(
+                layers: 2, heads: 2, keyWidth: width, valueWidth: values, valuesLeadKeys: valuesLeadKeys)
+            #expect(
+                layout.bytesPerToken(.float16) == 2 * 2 * 2 * (valuesLeadKeys ? width : width + values))
+            let cache = try backend.makeCache(layout, slots: 97, element: element)
+            var (noise, results) = (Noise(4), [[Float]]())
+            for range in [0..<50, 50..<51, 51..<70] {
+                let positions = range.map { Int32($0) }
+                let pass = ForwardPass(
+                    tokens: positions, positions: positions, lengths: positions.map { $0 + 1 },
+                    newSlots: Array(slots[range]),
+                    sequences: [
+                        .init(rows: 0..<range.count, contextSlots: Array(slots[..<range.upperBound]))
+                    ],
+                    sampledRows: [], cache: cache, backend: backend)
+                let keys = range.map { _ in noise.floats(2 * width) }
+                let leading = keys.map { Array($0[..<values] + $0[width..<width + values]) }
+                let (q, k, v) = (
+                    backend.matrix(range.map { _ in noise.floats(6 * width) }), backend.matrix(keys),
+                    backend.matrix(leading)
+                )
+                results += backend.rows(pass.attend(q, k, v, rotatedBy: rotation, shape, layer: 1))
+            }
+            return results
+        }
+        #expect(try results(true) == results(false))
+    }
+
     @Test func refusesCachesThatNoMemoryHolds() {
         let layout = CacheLayout(layers: 1 << 20, heads: 1, keyWidth: 1 << 10, valueWidth: 1 << 10)
         #expect(throws: CacheMemoryError.self) {

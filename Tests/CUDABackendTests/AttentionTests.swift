@@ -11,21 +11,26 @@ import Testing
         let shape: AttentionShape
         let sequences: [(cached: Int, new: Int)]
         let rotation: Rotation
+        /// Whether values are the first columns of keys, which are not rotated.
+        let valuesLeadKeys: Bool
 
         var rows: Int { sequences.reduce(0) { $0 + $1.new } }
 
         init(
             heads: Int, group: Int, width: Int, values: Int? = nil, reach: AttentionShape.Reach,
             softcap: Float? = nil,
-            hasSlopes: Bool = false, _ sequences: [(Int, Int)]
+            hasSlopes: Bool = false, valuesLeadKeys: Bool = false, _ sequences: [(Int, Int)]
         ) {
+            self.valuesLeadKeys = valuesLeadKeys
+            let firstRotated = valuesLeadKeys ? values ?? width : 0
             shape = AttentionShape(
                 queryHeads: heads * group, keyValueHeads: heads, keyWidth: width, valueWidth: values ?? width,
                 scale: 1 / Float(width).squareRoot(), reach: reach, softcap: softcap,
                 slopes: hasSlopes ? (0..<heads * group).map { 0.1 / Float($0 + 1) } : nil)
             self.sequences = sequences
             rotation = Rotation(
-                frequencies: .fixed((0..<width / 2).map { pow(0.7, Float($0)) }), columns: 0..<width,
+                frequencies: .fixed((0..<(width - firstRotated) / 2).map { pow(0.7, Float($0)) }),
+                columns: firstRotated..<width,
                 pairing: .halves)
         }
 
@@ -35,7 +40,8 @@ import Testing
         {
             let slots = sequences.reduce(0) { $0 + $1.cached + $1.new } + 3
             let layout = CacheLayout(
-                layers: 2, heads: shape.keyValueHeads, keyWidth: shape.keyWidth, valueWidth: shape.valueWidth)
+                layers: 2, heads: shape.keyValueHeads, keyWidth: shape.keyWidth, valueWidth: shape.valueWidth,
+                valuesLeadKeys: valuesLeadKeys)
             let cache = try backend.makeCache(layout, slots: slots, element: element)
             var contexts: [[Int32]] = [], used = 0
             for sequence in sequences {
@@ -107,10 +113,16 @@ import Testing
                 }
             }
             let keyColumns = shape.keyValueHeads * shape.keyWidth
+            let keys = values(keyColumns, 2), width = shape.keyWidth
+            func leading() -> [[Float]] {
+                keys.map { key in
+                    (0..<shape.keyValueHeads).flatMap { key[$0 * width..<$0 * width + shape.valueWidth] }
+                }
+            }
             let (q, k, v) = (
-                backend.matrix(values(shape.queryHeads * shape.keyWidth, 1)),
-                backend.matrix(values(keyColumns, 2)),
-                backend.matrix(values(shape.keyValueHeads * shape.valueWidth, 3))
+                backend.matrix(values(shape.queryHeads * width, 1)), backend.matrix(keys),
+                backend.matrix(
+                    valuesLeadKeys ? leading() : values(shape.keyValueHeads * shape.valueWidth, 3))
             )
             let y = backend.rows(pass.attend(q, k, v, rotatedBy: rotation, shape, layer: 1))
             return sequences.map { Array(y[$0.rows]) }
@@ -130,6 +142,16 @@ import Testing
         Scene(
             heads: 1, group: 2, width: 12, reach: .causalBlocks(pattern), softcap: 2, hasSlopes: true,
             [(130, 3)]),
+        // Rows that hold keys and values: one query or many, parts that several tasks compute or one.
+        Scene(
+            heads: 1, group: 4, width: 96, values: 64, reach: .causal, valuesLeadKeys: true,
+            [(0, 20), (250, 8), (270, 1)]),
+        Scene(
+            heads: 2, group: 5, width: 96, values: 64, reach: .causalWindow(50), valuesLeadKeys: true,
+            [(3, 6), (270, 1)]),
+        Scene(
+            heads: 1, group: 3, width: 40, values: 24, reach: .causal, valuesLeadKeys: true,
+            [(0, 9), (30, 2)]),
     ]
 
     @Test(arguments: scenes.indices, CacheElement.allCases)
