@@ -1,6 +1,6 @@
 import CKernels
 public import CUDARuntime
-public import Foundation
+import Foundation
 import Synchronization
 public import Tensors
 
@@ -57,16 +57,9 @@ public final class CUDABackend: Backend {
             library: { stream throws(CUDAError) in try CublasLt(stream, finder) })
     }
 
-    /// Compiles the kernels for `architecture` into a folder, for machines whose `LIGHTLLM_CUDA_KERNELS` names it.
-    public static func exportKernels(
-        for architecture: String, to folder: URL, _ report: (_ name: String, _ bytes: Int) -> Void
-    ) throws {
-        let compiler = try RuntimeCompiler(architecture: architecture)
-        let exported = ExportedKernels(folder: folder, architecture: architecture)
-        for (source, definitions) in KernelLibrary.exports(architecture) {
-            let name = ([source] + definitions).joined(separator: " ")
-            report(name, try exported.export(source, definitions: definitions, with: compiler))
-        }
+    /// The modules that devices of an architecture take: source and definitions of each.
+    public static func kernelModules(for architecture: String) -> [[String]] {
+        KernelLibrary.exports(architecture).map { [$0.source] + $0.definitions }
     }
 
     /// `note` is told when graphs cannot be made, and are done without. `library` is opened where its products are wanted;
