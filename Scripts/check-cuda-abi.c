@@ -1,7 +1,15 @@
 // Holds the declarations in CCUDA.h against NVIDIA's own headers: every entry point must have the type that theirs has.
-// Compile it, with the folders of cuda.h, nvrtc.h and, where it can be had, cublasLt.h; there is nothing to link.
+// Compile it, with the folders of cuda.h, nvrtc.h and, where they can be had, cublasLt.h and nccl.h; there is nothing to link.
+// With EXPECTS_CUBLASLT and EXPECTS_NCCL it fails where their headers are not found.
 #define CCUDA_REAL_HEADERS
 #include "../Sources/CCUDA/include/CCUDA.h"
+
+#if defined(EXPECTS_CUBLASLT) && !defined(CCUDA_HAS_CUBLASLT)
+#error "cublasLt.h was not found: its declarations were not checked"
+#endif
+#if defined(EXPECTS_NCCL) && !__has_include(<nccl.h>)
+#error "nccl.h was not found: its declarations were not checked"
+#endif
 
 #define ASSIGN(field, symbol, result, arguments) table->field = &symbol;
 void check_driver(ccuda_driver_api *table) { CCUDA_DRIVER(ASSIGN) }

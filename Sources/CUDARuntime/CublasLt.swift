@@ -28,6 +28,14 @@ public final class CublasLt: @unchecked Sendable {
         static let notSupported: Int32 = 15
     }
 
+    /// In which order the parts of a sum may be added that several blocks compute.
+    public enum Order: Sendable {
+        /// As if there were none: one block computes a sum.
+        case one
+        /// In any, also such as depend on how many there are.
+        case any
+    }
+
     public enum Element: Sendable {
         case bfloat16, float16
 
@@ -55,6 +63,16 @@ public final class CublasLt: @unchecked Sendable {
 
         public static func == (a: Algorithm, b: Algorithm) -> Bool { a.words == b.words }
 
+        /// The one that `words` tells; nil where they are not as many as the library has.
+        public init?(words: [UInt64]) {
+            var value = cublasLtMatmulAlgo_t()
+            guard words.count * 8 == MemoryLayout.size(ofValue: value) else { return nil }
+            withUnsafeMutableBytes(of: &value) { $0.copyBytes(from: words.withUnsafeBytes { Array($0) }) }
+            self.value = value
+        }
+
+        fileprivate init(value: cublasLtMatmulAlgo_t) { self.value = value }
+
         /// What the library tells it by.
         public var words: [UInt64] {
             withUnsafeBytes(of: value) { Array($0.bindMemory(to: UInt64.self)) }
@@ -62,14 +80,18 @@ public final class CublasLt: @unchecked Sendable {
     }
 
     public convenience init(
-        _ stream: DeviceStream, _ finder: LibraryFinder = LibraryFinder()
+        _ stream: DeviceStream, _ finder: LibraryFinder = LibraryFinder(), order: Order = .one
     ) throws(CUDAError) {
-        let (api, _) = try finder.load("libcublasLt.so", versions: [13, 12], ccuda_resolve_cublaslt)
-        try self.init(table: api, stream)
+        let (api, _) = try finder.load(
+            "libcublasLt.so", versions: LibraryFinder.versions(forDriver: stream.device.driver.version),
+            ccuda_resolve_cublaslt)
+        try self.init(table: api, stream, order: order)
     }
 
     /// A library that is already there, as that of tests.
-    public init(table api: ccuda_cublaslt_api, _ stream: DeviceStream) throws(CUDAError) {
+    public init(
+        table api: ccuda_cublaslt_api, _ stream: DeviceStream, order: Order = .one
+    ) throws(CUDAError) {
         (self.api, self.stream) = (api, stream)
         workspace = try stream.device.allocate(bytes: Self.workspaceBytes)
         var (handle, operation): (cublasLtHandle_t?, cublasLtMatmulDesc_t?)
@@ -90,10 +112,11 @@ public final class CublasLt: @unchecked Sendable {
         try check(
             api.prefSet(preference, Constant.workspaceLimit, &limit, 8),
             "cublasLtMatmulPreferenceSetAttribute")
-        // Parts of a sum would be added in an order that depends on how many there are.
-        try prefer(Constant.reductions, 0)
+        if order == .one { try prefer(Constant.reductions, 0) }
         for alignment in Constant.alignments { try prefer(alignment, 16) }
     }
+
+    public var version: Int { api.getVersion() }
 
     deinit {
         if let preference { _ = api.prefDestroy(preference) }
@@ -127,6 +150,7 @@ public final class CublasLt: @unchecked Sendable {
         x: DeviceAddress, weight: DeviceAddress, into y: DeviceAddress, _ size: Size, _ algorithm: Algorithm
     ) throws(CUDAError) -> Bool {
         let layouts = try Layouts(size, api)
+        try stream.watch?.noteWork()
         var (alpha, beta, algorithm) = (Float(1), Float(0), algorithm.value)
         let status = api.matmul(
             handle, operation, &alpha, weight, layouts.w, x, layouts.x, &beta, y, layouts.y, y, layouts.y,
@@ -136,20 +160,22 @@ public final class CublasLt: @unchecked Sendable {
         return true
     }
 
-    /// Milliseconds of one product with the algorithm that the library proposes first. `weights` take turns.
+    /// Milliseconds of one product with the fastest of the algorithms that the library proposes, at most `most`; nil where
+    /// it has none. `weights` take turns.
     public func time(
-        x: DeviceAddress, weights: [DeviceAddress], into y: DeviceAddress, _ size: Size, turns: Int
-    ) throws -> Double {
-        guard let algorithm = try candidates(size, most: 1).first else {
-            throw CUDAError.blas(call: "cublasLtMatmulAlgoGetHeuristic", code: Constant.notSupported)
-        }
-        func turn(_ count: Int) throws {
-            for index in 0..<count {
-                _ = try multiply(x: x, weight: weights[index % weights.count], into: y, size, algorithm)
+        x: DeviceAddress, weights: [DeviceAddress], into y: DeviceAddress, _ size: Size, turns: Int, most: Int
+    ) throws -> Double? {
+        try candidates(size, most: most).compactMap { algorithm in
+            func turn(_ count: Int) throws -> Bool {
+                for index in 0..<count {
+                    let weight = weights[index % weights.count]
+                    guard try multiply(x: x, weight: weight, into: y, size, algorithm) else { return false }
+                }
+                return true
             }
-        }
-        try turn(weights.count)
-        return try stream.time { try turn(turns) } / Double(turns)
+            guard try turn(weights.count) else { return nil }
+            return try stream.time { _ = try turn(turns) } / Double(turns)
+        }.min()
     }
 
     /// Descriptions of the three matrices of a product.

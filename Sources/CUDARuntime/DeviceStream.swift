@@ -5,6 +5,8 @@ public final class DeviceStream: @unchecked Sendable {
     // Unsafe: a handle of the driver; callers use it from one thread at a time.
     public let device: Device
     let handle: CUstream?
+    /// Nil where nobody wants to know how long the stream has nothing to do.
+    var watch: IdleWatch?
     private var api: ccuda_driver_api { device.driver.api }
 
     public init(_ device: Device) throws(CUDAError) {
@@ -18,7 +20,9 @@ public final class DeviceStream: @unchecked Sendable {
     deinit { _ = api.streamDestroy(handle) }
 
     public func synchronize() throws(CUDAError) {
+        try watch?.noteWait()
         try device.driver.check(api.streamSynchronize(handle), "cuStreamSynchronize")
+        try watch?.noteEnd()
     }
 
     /// Memory that is not pinned has been read when this returns.
@@ -26,6 +30,7 @@ public final class DeviceStream: @unchecked Sendable {
         _ bytes: Int, from host: UnsafeRawPointer, to address: DeviceAddress
     ) throws(CUDAError) {
         guard bytes > 0 else { return }
+        try watch?.noteWork()
         try device.driver.check(
             api.memcpyHtoDAsync(CUdeviceptr(UInt(bitPattern: address)), host, bytes, handle),
             "cuMemcpyHtoDAsync")
@@ -36,6 +41,7 @@ public final class DeviceStream: @unchecked Sendable {
         _ bytes: Int, from address: DeviceAddress, toHost host: UnsafeMutableRawPointer
     ) throws(CUDAError) {
         guard bytes > 0 else { return }
+        try watch?.noteWork()
         try device.driver.check(
             api.memcpyDtoHAsync(host, CUdeviceptr(UInt(bitPattern: address)), bytes, handle),
             "cuMemcpyDtoHAsync")
@@ -43,6 +49,7 @@ public final class DeviceStream: @unchecked Sendable {
 
     public func fill(_ bytes: Int, at address: DeviceAddress, with value: UInt8) throws(CUDAError) {
         guard bytes > 0 else { return }
+        try watch?.noteWork()
         try device.driver.check(
             api.memsetD8Async(CUdeviceptr(UInt(bitPattern: address)), value, bytes, handle),
             "cuMemsetD8Async")

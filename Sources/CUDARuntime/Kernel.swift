@@ -52,6 +52,7 @@ public struct Kernel: @unchecked Sendable {
         on stream: DeviceStream
     ) throws(CUDAError) {
         let driver = module.device.driver
+        try stream.watch?.noteWork()
         let status = arguments.withPointers { pointers in
             driver.api.launchKernel(
                 handle, UInt32(grid.x), UInt32(grid.y), UInt32(grid.z), UInt32(block.x), UInt32(block.y),

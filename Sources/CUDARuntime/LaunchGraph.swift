@@ -153,6 +153,7 @@ public final class LaunchGraph: @unchecked Sendable {
 
     public func launch() throws(CUDAError) {
         let driver = stream.device.driver
+        try stream.watch?.noteWork()
         try driver.check(driver.api.graphLaunch(executable, stream.handle), "cuGraphLaunch")
     }
 }

@@ -54,6 +54,7 @@ public final class NCCL: Sendable {
 
         /// Gives everybody all parts: `count` numbers of each rank from `parts` on, of which this one's are there.
         public func allGather(_ parts: DeviceAddress, count: Int) throws(CUDAError) {
+            try stream.watch?.noteWork()
             try library.check(
                 library.api.allGather(
                     parts + 4 * rank * count, parts, count, NCCL.float32, handle, stream.handle),
@@ -63,6 +64,7 @@ public final class NCCL: Sendable {
         /// The same for rank 0 alone.
         public func gather(_ parts: DeviceAddress, count: Int) throws(CUDAError) {
             let api = library.api
+            try stream.watch?.noteWork()
             guard rank == 0 else {
                 let own = parts + 4 * rank * count
                 return try library.check(

@@ -51,3 +51,15 @@ func largestError(_ a: [Float], _ b: [Float]) -> Double {
         return error.isNaN ? .infinity : max(worst, error)
     }
 }
+
+/// The root of the mean square of the differences, relative to that of `b`; 0 where there is nothing to compare.
+func meanError(_ a: [Float], _ b: [Float]) -> Double {
+    guard a.count == b.count else { return .infinity }
+    var (difference, size) = (0.0, 0.0)
+    for (x, y) in zip(a, b) {
+        difference += Double((x - y) * (x - y))
+        size += Double(y * y)
+    }
+    guard !difference.isNaN else { return .infinity }
+    return difference == 0 ? 0 : (difference / size).squareRoot()
+}

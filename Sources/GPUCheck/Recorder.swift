@@ -26,6 +26,10 @@ public final class Recorder: Sendable {
     public var failureCount: Int { failures.withLock { $0 } }
 
     public func record(_ name: String, _ values: KeyValuePairs<String, JSONValue>) {
+        record(name, values.map { ($0.key, $0.value) })
+    }
+
+    private func record(_ name: String, _ values: [(key: String, value: JSONValue)]) {
         let text = values.map { "\($0.key) \(Self.text($0.value))" }.joined(separator: ", ")
         print("\(section): \(name): \(text)")
         fflush(nil)
@@ -41,8 +45,11 @@ public final class Recorder: Sendable {
         if !holds { failures.withLock { $0 += 1 } }
     }
 
-    func check(_ name: String, _ holds: Bool) {
-        record(name, ["ok": .bool(holds)])
+    func check(_ name: String, _ holds: Bool) { check(name, holds, [:]) }
+
+    /// Records whether something holds, and `values` with it.
+    func check(_ name: String, _ holds: Bool, _ values: KeyValuePairs<String, JSONValue>) {
+        record(name, [("ok", .bool(holds))] + values.map { ($0.key, $0.value) })
         if !holds { failures.withLock { $0 += 1 } }
     }
 

@@ -64,8 +64,8 @@ static __device__ __forceinline__ void gemm(
 #pragma unroll
         for (int j = 0; j < NT; ++j)
 #pragma unroll
-            for (int e = 0; e < 4; ++e)
-                to.store(row0 + (e >> 1) * 8, n0 + j * 8 + (lane & 3) * 2 + (e & 1), sums[j * 4 + e]);
+            for (int e = 0; e < 4; e += 2)
+                to.store(row0 + (e >> 1) * 8, n0 + j * 8 + (lane & 3) * 2, sums[j * 4 + e], sums[j * 4 + e + 1]);
     }
 }
 
