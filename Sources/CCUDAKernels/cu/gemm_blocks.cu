@@ -246,7 +246,8 @@ static __device__ __forceinline__ void embed_blocks(
         embed_blocks<F>(tokens, table, row_bytes, y, y_stride, columns); \
     }
 #else
-// Many weights at once; numbers of levels are `records` bytes behind a weight's start.
+// Many weights at once; numbers of levels are `records` bytes behind a weight's start. Shared memory leaves room for so many
+// blocks of heads, and without being told the compiler spills registers to have more.
 #define GEMM_(F, BM, BN, WM, WN, STAGES) \
     extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) experts_gemm_##F##_##BM##x##BN( \
         const f16 *x, const i32 *sources, i64 k_stride, const ExpertTile *of_rows, const u64 *weights, float *y, \
@@ -259,7 +260,8 @@ static __device__ __forceinline__ void embed_blocks(
             x, list_rows(tile, sources, k_stride, offsets), 0, w, k_stride, y + tile.first * y_stride, y_stride, \
             nullptr, nullptr, tile.rows, n, tiles, tiles, w + records); \
     } \
-    extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) heads_gemm_##F##_##BM##x##BN( \
+    extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32, BM == 16 ? 5 : BM == 64 ? 3 : 1) \
+        heads_gemm_##F##_##BM##x##BN( \
         const f16 *x, i64 x_stride, i64 k_stride, const u64 *weights, float *y, i64 y_stride, i64 y_step, int m, int n, \
         int tiles, i64 records) { \
         const int head = blockIdx.z, m0 = blockIdx.x * BM; \
