@@ -84,13 +84,15 @@ extension CUDABackend {
     /// Multiplies sorted rows with the weights of their experts: those of `x` that `sources` names, or those of `x`
     /// itself, which are sorted.
     private func multiply(
-        _ x: Matrix, _ sources: DeviceBuffer?, _ parts: [GroupedExperts.Part], _ routed: RoutedRows,
+        _ x: Matrix, _ sources: DeviceBuffer?, _ weights: WeightTable, _ routed: RoutedRows,
         _ tiles: inout [Int: DeviceBuffer], into y: Matrix
     ) {
-        for part in parts {
+        for part in weights.parts {
             let element = ProductElement(part.encoding), layout = BlockLayout(part.encoding)
             let outputs = y.columns(part.outputs)
-            guard let kernel = kernel(element, layout, routed, outputs: outputs.columns) else { return }
+            // As many rows as an expert has on average.
+            let kernel = kernel(.experts, part, rows: routed.rowsEach, count: routed.busyExperts)
+            guard let kernel else { return }
             let table = tiles[kernel.rows] ?? cutTiles(of: kernel.rows, routed)
             tiles[kernel.rows] = table
             let rows = element == .float32 ? nil : packed(x, element)
@@ -120,28 +122,5 @@ extension CUDABackend {
             "cut_tiles", Extent(routed.experts), Extent(32),
             [.address(routed.starts.address), .int(rows), .address(tiles.address), .int(count)])
         return tiles
-    }
-
-    /// Meant for as many rows as an expert has on average; what others have more or less takes more tiles, or fills them
-    /// less.
-    private func kernel(
-        _ element: ProductElement, _ layout: BlockLayout?, _ routed: RoutedRows, outputs: Int
-    ) -> ExpertKernel? {
-        if element == .float32 {
-            let kernel = attempt { () throws(CUDAError) in try kernels.expertFloats() }
-            return kernel.map { ExpertKernel(kernel: $0, rows: 64, columns: 64, threads: 256, shared: 0) }
-        }
-        let shapes = (layout?.shapes(on: device) ?? productShapes).filter { shape in
-            shape.listBytes + (layout?.sharedBytes(shape) ?? shape.sharedBytes) <= device.sharedMemory
-        }
-        let shape = GEMMShape.best(
-            shapes, rows: routed.rowsEach, outputs: outputs, copies: routed.busyExperts,
-            multiprocessors: device.multiprocessors)
-        let kernel = attempt { () throws(CUDAError) in try kernels.experts(shape, element, layout) }
-        return kernel.map {
-            ExpertKernel(
-                kernel: $0, rows: shape.rows, columns: shape.columns, threads: shape.threads,
-                shared: layout?.sharedBytes(shape) ?? shape.sharedBytes)
-        }
     }
 }

@@ -33,14 +33,19 @@ extension CUDABackend {
         {
             return known
         }
+        return packed(x, heads: 1, columns: x.columns, element)
+    }
+
+    /// The first `columns` of each of `heads` heads of `x`: a row for each, those of a row of `x` side by side.
+    func packed(_ x: Matrix, heads: Int, columns: Int, _ element: ProductElement) -> PackedRows {
         let rows = PackedRows(
-            buffer: buffer(bytes: 2 * x.rows * element.padded(x.columns)), element: element, rows: x.rows,
-            columns: x.columns)
+            buffer: buffer(bytes: 2 * x.rows * heads * element.padded(columns)), element: element,
+            rows: x.rows * heads, columns: columns)
         launch(
-            "pack_rows", Extent(x.rows), Extent(256),
+            "pack_rows", Extent(x.rows, heads), Extent(256),
             [
-                .address(x.start), .long(x.rowStride), .address(rows.buffer.address), .long(rows.stride),
-                .int(element.code), .int(x.columns),
+                .address(x.start), .long(x.rowStride), .long(x.columns / heads),
+                .address(rows.buffer.address), .long(rows.stride), .int(element.code), .int(columns),
             ])
         return rows
     }

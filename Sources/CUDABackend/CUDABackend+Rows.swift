@@ -8,11 +8,19 @@ extension CUDABackend {
 
     public func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix) {
         precondition(y.rows == rows.count && y.columns == x.columns, "gather shapes")
-        let indices = upload(rows)
+        gather(upload(rows), of: x, into: y)
+    }
+
+    public func copy(_ x: Matrix, into y: Matrix) {
+        precondition(y.rows == x.rows && y.columns == x.columns, "copy shapes")
+        gather(nil, of: x, into: y)
+    }
+
+    private func gather(_ indices: DeviceBuffer?, of x: Matrix, into y: Matrix) {
         launch(
             "gather_rows", Extent(y.rows), block(columns: y.columns),
             [
-                .address(indices.address), .address(x.start), .long(x.rowStride), .address(target(y)),
+                .address(indices?.address), .address(x.start), .long(x.rowStride), .address(target(y)),
                 .long(y.rowStride), .int(y.columns),
             ])
     }
@@ -21,7 +29,7 @@ extension CUDABackend {
         precondition(values.count == y.rows * y.columns, "\(values.count) values for \(y.rows)x\(y.columns)")
         let copy = Matrix(
             rows: y.rows, columns: y.columns, backend: self, buffer: upload(Array(values)))
-        gatherRows((0..<y.rows).map { Int32($0) }, of: copy, into: y)
+        self.copy(copy, into: y)
     }
 
     public func add(_ a: Matrix, _ b: Matrix, into y: Matrix) {

@@ -98,7 +98,7 @@ extension CUDABackend {
             launch(
                 "pack_rows", Extent(rows.count), Extent(256),
                 [
-                    .address(floats.address), .long(part.inputs),
+                    .address(floats.address), .long(part.inputs), .long(0),
                     .address(address + rows.lowerBound * stride * element.bytes), .long(stride),
                     .int(element.code), .int(part.inputs),
                 ])

@@ -45,12 +45,15 @@ public final class CUDABackend: Backend {
             compiler = ExportedKernels(
                 folder: URL(fileURLWithPath: folder), architecture: device.architecture)
         } else {
-            compiler = CachingCompiler(try RuntimeCompiler(architecture: device.architecture, finder))
+            compiler = CachingCompiler(
+                try RuntimeCompiler(
+                    architecture: device.architecture, driverVersion: device.driver.version, finder))
         }
         var products = products
         if products == nil { products = try ProductKernels.ofEnvironment() }
         try self.init(
             device, compiler, activationBytes: activationBytes, products: products, graphs: graphs,
+            choices: CachingCompiler.standardFolder,
             library: { stream throws(CUDAError) in try CublasLt(stream, finder) })
     }
 
@@ -59,11 +62,12 @@ public final class CUDABackend: Backend {
         KernelLibrary.exports(architecture).map { [$0.source] + $0.definitions }
     }
 
-    /// `note` is told when graphs cannot be made, and are done without. `library` is opened where its products are wanted.
+    /// `note` is told when graphs cannot be made, and are done without. `library` is opened where its products are wanted;
+    /// which of them are chosen is kept in the folder `choices`, if there is one.
     public init(
         _ device: Device, _ compiler: any KernelCompiler, activationBytes: Int = 256 << 20,
         products: ProductKernels? = nil, graphs: GraphLimits? = GraphLimits(),
-        note: @escaping @Sendable (String) -> Void = writeNote,
+        note: @escaping @Sendable (String) -> Void = writeNote, choices: URL? = nil,
         library: (DeviceStream) throws(CUDAError) -> CublasLt = { stream throws(CUDAError) in
             try CublasLt(stream)
         }
@@ -77,7 +81,14 @@ public final class CUDABackend: Backend {
         self.products = products ?? (tiles == .groups ? .groups : .warps)
         productShapes = GEMMShape.all(tiles, on: device)
         kernels = try KernelLibrary(device, compiler, tiles)
-        self.library = products == .library ? LibraryProducts(try library(stream)) : nil
+        if products == .library {
+            let library = try library(stream)
+            self.library = LibraryProducts(
+                library,
+                choices.map { ProductChoices(folder: $0, device, libraryVersion: library.version) })
+        } else {
+            self.library = nil
+        }
         arena = try DeviceArena(device, bytes: activationBytes)
         staging = try StagingMemory(stream)
         let stream = stream

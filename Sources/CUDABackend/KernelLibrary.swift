@@ -75,30 +75,35 @@ final class KernelLibrary: Sendable {
         try kernel(name, of: "gemm_blocks.cu", layout.definitions, layout.kernels(on: device))
     }
 
-    /// A kernel that multiplies with the experts of a mixture, which have weights of 16 bits, or of few.
-    func experts(_ shape: GEMMShape, _ element: ProductElement, _ layout: BlockLayout?) throws(CUDAError)
-        -> Kernel
-    {
+    /// A kernel that multiplies with many weights at once, which have 16 bits, or few.
+    func many(
+        _ owners: WeightOwners, _ shape: GEMMShape, _ element: ProductElement, _ layout: BlockLayout?
+    ) throws(CUDAError) -> Kernel {
         func fits(_ bytes: Int, _ shape: GEMMShape) -> Bool { bytes + shape.listBytes <= device.sharedMemory }
+        func ofAll(_ name: String, _ shared: Int) -> [(String, Int)] {
+            WeightOwners.allCases.map { ($0.kernel(name), shared) }
+        }
         if let layout {
             let names = layout.shapes(on: device).filter { fits(layout.sharedBytes($0), $0) }
-                .map { ("experts_" + layout.kernel($0), layout.sharedBytes($0)) }
+                .flatMap { ofAll(layout.kernel($0), layout.sharedBytes($0)) }
             return try kernel(
-                "experts_" + layout.kernel(shape), of: "gemm_blocks.cu",
+                owners.kernel(layout.kernel(shape)), of: "gemm_blocks.cu",
                 layout.definitions + [Self.ofExperts],
                 names)
         }
         return try kernel(
-            "experts_" + shape.kernel(element), of: shape.kernels.source, [Self.ofExperts],
+            owners.kernel(shape.kernel(element)), of: shape.kernels.source, [Self.ofExperts],
             GEMMShape.all(shape.kernels, on: device).filter { fits($0.sharedBytes, $0) }.flatMap { shape in
-                [ProductElement.bfloat16, .float16].map { ("experts_" + shape.kernel($0), shape.sharedBytes) }
+                [ProductElement.bfloat16, .float16].flatMap { ofAll(shape.kernel($0), shape.sharedBytes) }
             })
     }
 
     /// The same for weights in float32.
-    func expertFloats() throws(CUDAError) -> Kernel {
-        let name = "experts_gemm_float"
-        return try kernel(name, of: TileProducts.warps.source, [Self.ofExperts], [(name, 0)])
+    func manyFloats(_ owners: WeightOwners) throws(CUDAError) -> Kernel {
+        let name = "gemm_float"
+        return try kernel(
+            owners.kernel(name), of: TileProducts.warps.source, [Self.ofExperts],
+            WeightOwners.allCases.map { ($0.kernel(name), 0) })
     }
 
     private static let ofExperts = "EXPERTS=1"

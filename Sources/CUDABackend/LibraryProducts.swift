@@ -29,9 +29,11 @@ final class LibraryProducts: Sendable {
     }
 
     let library: CublasLt
+    /// Of earlier starts; nil where none are kept.
+    let before: ProductChoices?
     private let choices = Mutex<[Shape: Choice]>([:])
 
-    init(_ library: CublasLt) { self.library = library }
+    init(_ library: CublasLt, _ before: ProductChoices?) { (self.library, self.before) = (library, before) }
 
     func choice(for shape: Shape) -> Choice? { choices.withLock { $0[shape] } }
 
@@ -76,11 +78,16 @@ extension CUDABackend {
     private func chosen(
         _ shape: LibraryProducts.Shape, _ weight: DeviceAddress, _ library: LibraryProducts
     ) -> LibraryProducts.Choice {
-        let choice =
-            attempt { () throws(CUDAError) in
-                let search = try AlgorithmSearch(shape, weight, library.library, on: self)
-                return try search.choice()
-            } ?? LibraryProducts.Choice(steps: [], classes: (0, 0))
+        if let known = library.before?.choice(for: shape) {
+            library.keep(known, for: shape)
+            return known
+        }
+        let found = attempt { () throws(CUDAError) in
+            let search = try AlgorithmSearch(shape, weight, library.library, on: self)
+            return try search.choice()
+        }
+        if let found { library.before?.keep(found, for: shape) }
+        let choice = found ?? LibraryProducts.Choice(steps: [], classes: (0, 0))
         library.keep(choice, for: shape)
         return choice
     }
@@ -109,7 +116,8 @@ extension LibraryProducts.Shape {
 /// Runs the candidates of a shape.
 private final class AlgorithmSearch {
     private let shape: LibraryProducts.Shape
-    private let weight: DeviceAddress
+    /// The weight and copies of it, more than the device's own cache holds: a step reads every weight once.
+    private let weights: [DeviceAddress]
     private let library: CublasLt
     private let backend: CUDABackend
     private let x, y, hashes: DeviceAddress
@@ -118,7 +126,7 @@ private final class AlgorithmSearch {
     init(
         _ shape: LibraryProducts.Shape, _ weight: DeviceAddress, _ library: CublasLt, on backend: CUDABackend
     ) throws(CUDAError) {
-        (self.shape, self.weight, self.library, self.backend) = (shape, weight, library, backend)
+        (self.shape, self.library, self.backend) = (shape, library, backend)
         let most = max(LibraryProducts.rows[0], LibraryProducts.resultBytes / (4 * shape.outputs))
         rows = LibraryProducts.rows.filter { $0 <= most }
         // Beside the arena, which shall not grow by what is needed once.
@@ -126,6 +134,17 @@ private final class AlgorithmSearch {
         x = try backend.device.allocate(bytes: 2 * last * shape.inputs)
         y = try backend.device.allocate(bytes: 4 * last * shape.outputs)
         hashes = try backend.device.allocate(bytes: 8 * last)
+        let bytes = 2 * shape.inputs * shape.outputs
+        var weights = [weight]
+        try backend.startDirectWork()
+        while weights.count < Self.turns, weights.count * bytes < Self.cacheBytes {
+            let copy = try backend.device.allocate(bytes: bytes)
+            weights.append(copy)
+            backend.launch(
+                "copy_words", Extent(8 * backend.device.multiprocessors), Extent(512),
+                [.address(weight), .address(copy), .long(bytes / 16)])
+        }
+        self.weights = weights
         let element = shape.isBfloat16 ? ProductElement.bfloat16 : .float16
         backend.launch(
             "fill_random", Extent(8 * backend.device.multiprocessors), Extent(512),
@@ -134,7 +153,12 @@ private final class AlgorithmSearch {
             ])
     }
 
-    deinit { for address in [x, y, hashes] { backend.device.free(address) } }
+    deinit { for address in [x, y, hashes] + weights.dropFirst() { backend.device.free(address) } }
+
+    /// Products of a measurement.
+    private static let turns = 6
+    /// More than a device keeps of what it has read.
+    private static let cacheBytes = 160 << 20
 
     /// Algorithms whose results for a row are the same, whichever rows are beside it.
     private struct Class {
@@ -195,11 +219,11 @@ private final class AlgorithmSearch {
     }
 
     private func multiply(
-        _ part: Range<Int>, _ candidate: CublasLt.Algorithm
+        _ part: Range<Int>, _ candidate: CublasLt.Algorithm, turn: Int = 0
     ) throws(CUDAError) -> Bool {
         try backend.startDirectWork()
         return try library.multiply(
-            x: x + 2 * part.lowerBound * shape.inputs, weight: weight, into: y,
+            x: x + 2 * part.lowerBound * shape.inputs, weight: weights[turn % weights.count], into: y,
             shape.size(rows: part.count, stride: shape.outputs), candidate)
     }
 
@@ -217,11 +241,10 @@ private final class AlgorithmSearch {
     }
 
     private func time(_ rows: Int, _ candidate: CublasLt.Algorithm) throws(CUDAError) -> Double {
-        let turns = 3
         do {
             return try backend.stream.time {
-                for _ in 0..<turns { _ = try multiply(0..<rows, candidate) }
-            } / Double(turns)
+                for turn in 0..<Self.turns { _ = try multiply(0..<rows, candidate, turn: turn) }
+            } / Double(Self.turns)
         } catch let error as CUDAError {
             throw error
         } catch {

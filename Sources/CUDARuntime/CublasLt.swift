@@ -63,6 +63,16 @@ public final class CublasLt: @unchecked Sendable {
 
         public static func == (a: Algorithm, b: Algorithm) -> Bool { a.words == b.words }
 
+        /// The one that `words` tells; nil where they are not as many as the library has.
+        public init?(words: [UInt64]) {
+            var value = cublasLtMatmulAlgo_t()
+            guard words.count * 8 == MemoryLayout.size(ofValue: value) else { return nil }
+            withUnsafeMutableBytes(of: &value) { $0.copyBytes(from: words.withUnsafeBytes { Array($0) }) }
+            self.value = value
+        }
+
+        fileprivate init(value: cublasLtMatmulAlgo_t) { self.value = value }
+
         /// What the library tells it by.
         public var words: [UInt64] {
             withUnsafeBytes(of: value) { Array($0.bindMemory(to: UInt64.self)) }
@@ -72,7 +82,9 @@ public final class CublasLt: @unchecked Sendable {
     public convenience init(
         _ stream: DeviceStream, _ finder: LibraryFinder = LibraryFinder(), order: Order = .one
     ) throws(CUDAError) {
-        let (api, _) = try finder.load("libcublasLt.so", versions: [13, 12], ccuda_resolve_cublaslt)
+        let (api, _) = try finder.load(
+            "libcublasLt.so", versions: LibraryFinder.versions(forDriver: stream.device.driver.version),
+            ccuda_resolve_cublaslt)
         try self.init(table: api, stream, order: order)
     }
 
@@ -103,6 +115,8 @@ public final class CublasLt: @unchecked Sendable {
         if order == .one { try prefer(Constant.reductions, 0) }
         for alignment in Constant.alignments { try prefer(alignment, 16) }
     }
+
+    public var version: Int { api.getVersion() }
 
     deinit {
         if let preference { _ = api.prefDestroy(preference) }

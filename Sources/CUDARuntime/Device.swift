@@ -18,6 +18,11 @@ public final class Device: @unchecked Sendable {
 
     public init(_ driver: Driver, index: Int = 0) throws(CUDAError) {
         var device: CUdevice = 0
+        guard driver.version >= 12_000 else {
+            throw .noDevice(
+                "the driver \(driver.path) is for CUDA \(driver.version / 1000).\(driver.version % 1000 / 10); "
+                    + "12.0 or later is needed")
+        }
         guard index < driver.deviceCount else {
             throw .noDevice("device \(index) of \(driver.deviceCount)")
         }

@@ -41,8 +41,16 @@ public enum Doctor {
                 "cuBLASLt",
                 { finder throws(CUDAError) in
                     let (api, path) = try finder.load(
-                        "libcublasLt.so", versions: [13, 12], ccuda_resolve_cublaslt)
+                        "libcublasLt.so", versions: LibraryFinder.versions(forDriver: nil),
+                        ccuda_resolve_cublaslt)
                     return "\(path), version \(api.getVersion())"
+                }
+            ),
+            (
+                "NCCL",
+                { finder throws(CUDAError) in
+                    let (_, path) = try finder.load("libnccl.so", versions: [2], ccuda_resolve_nccl)
+                    return path
                 }
             ),
         ]

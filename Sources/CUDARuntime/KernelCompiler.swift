@@ -50,8 +50,12 @@ public final class RuntimeCompiler: KernelCompiler, Sendable {
     public let architecture: String
     private let sources = KernelSources()
 
-    public init(architecture: String, _ finder: LibraryFinder = LibraryFinder()) throws(CUDAError) {
-        (api, path) = try finder.load("libnvrtc.so", versions: [13, 12], ccuda_resolve_nvrtc)
+    /// `driverVersion` is of the driver that shall run what is compiled, which knows no image of a later toolkit; nil for any.
+    public init(
+        architecture: String, driverVersion: Int? = nil, _ finder: LibraryFinder = LibraryFinder()
+    ) throws(CUDAError) {
+        (api, path) = try finder.load(
+            "libnvrtc.so", versions: LibraryFinder.versions(forDriver: driverVersion), ccuda_resolve_nvrtc)
         // The library opens another one by its name alone, which the loader only finds when it is already open.
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
         for builtins in LibraryFinder.matches("\(folder)/libnvrtc-builtins.so.*") {

@@ -10,9 +10,14 @@ public struct LibraryFinder: Sendable {
         self.environment = environment
     }
 
+    /// Those that the environment names, which come before all others.
+    private var named: [String] {
+        (environment["LIGHTLLM_CUDA_LIB"] ?? "").split(separator: ":").map(String.init)
+    }
+
     /// The folders in the order in which they are searched, without those that do not exist.
     func folders() -> [String] {
-        var folders = (environment["LIGHTLLM_CUDA_LIB"] ?? "").split(separator: ":").map(String.init)
+        var folders = named
         for key in ["CUDA_HOME", "CUDA_PATH"] {
             guard let home = environment[key] else { continue }
             folders += ["lib64", "lib", "targets/x86_64-linux/lib"].map { "\(home)/\($0)" }
@@ -36,40 +41,44 @@ public struct LibraryFinder: Sendable {
         return folders.filter { seen.insert($0).inserted && FileManager.default.fileExists(atPath: $0) }
     }
 
-    /// Opens the first library of that name that the loader takes, newest version first.
-    func open(_ name: String, versions: [Int]) throws(CUDAError) -> UnsafeMutableRawPointer {
+    /// Versions of the toolkit's libraries that serve, the newest first: none newer than the driver's, if that is known.
+    static func versions(forDriver version: Int?) -> [Int] {
+        let newest = version.map { $0 / 1000 } ?? .max
+        return [13, 12].filter { $0 <= newest }
+    }
+
+    /// Opens the first library of that name that has all entry points which `resolve` wants, newest version first: of
+    /// the folders that the environment names, where the loader looks, of the others.
+    func load<Table>(
+        _ name: String, versions: [Int],
+        _ resolve: (UnsafeMutableRawPointer, UnsafeMutablePointer<Table>) -> UnsafeMutablePointer<CChar>?
+    ) throws(CUDAError) -> (table: Table, path: String) {
         let sonames = versions.map { "\(name).\($0)" }
-        var candidates = sonames
-        for folder in folders() { candidates += sonames.flatMap { Self.matches("\(folder)/\($0)") } }
-        var attempts: [String] = []
-        for path in candidates {
+        func files(_ folders: [String]) -> [String] {
+            folders.flatMap { folder in sonames.flatMap { Self.matches("\(folder)/\($0)") } }
+        }
+        // Unsafe: the table has no empty value; it is read only once it is full.
+        let table = UnsafeMutablePointer<Table>.allocate(capacity: 1)
+        defer { table.deallocate() }
+        var (attempts, incomplete) = ([String](), nil as CUDAError?)
+        for path in files(named) + sonames + files(folders()) {
             var handle: UnsafeMutableRawPointer?
             if let message = ccuda_open(path, &handle) {
                 attempts.append("\(path): \(String(cString: message))")
                 free(message)
             } else if let handle {
-                return handle
+                guard let message = resolve(handle, table) else {
+                    // Every table begins with a function; the loader knows which file it came from.
+                    let first = UnsafeRawPointer(table).load(as: UnsafeRawPointer?.self)
+                    return (table.pointee, ccuda_symbol_file(first).map { String(cString: $0) } ?? path)
+                }
+                // Another one may be newer.
+                let detail = String(cString: message)
+                incomplete = incomplete ?? .symbolMissing(library: name, path: path, detail: detail)
+                free(message)
             }
         }
-        throw .libraryNotFound(name, attempts: attempts)
-    }
-
-    /// Opens the library and looks up all entry points that `resolve` wants.
-    func load<Table>(
-        _ name: String, versions: [Int],
-        _ resolve: (UnsafeMutableRawPointer, UnsafeMutablePointer<Table>) -> UnsafeMutablePointer<CChar>?
-    ) throws(CUDAError) -> (table: Table, path: String) {
-        let handle = try open(name, versions: versions)
-        // Unsafe: the table has no empty value; it is read only once it is full.
-        let table = UnsafeMutablePointer<Table>.allocate(capacity: 1)
-        defer { table.deallocate() }
-        if let message = resolve(handle, table) {
-            defer { free(message) }
-            throw .symbolMissing(library: name, path: name, detail: String(cString: message))
-        }
-        // Every table begins with a function; the loader knows which file it came from.
-        let first = UnsafeRawPointer(table).load(as: UnsafeRawPointer?.self)
-        return (table.pointee, ccuda_symbol_file(first).map { String(cString: $0) } ?? name)
+        throw incomplete ?? .libraryNotFound(sonames.joined(separator: " or "), attempts: attempts)
     }
 
     static func matches(_ pattern: String) -> [String] {

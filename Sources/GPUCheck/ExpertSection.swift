@@ -48,6 +48,7 @@ extension GPUCheck {
         ] {
             try measure(mixture, backend, recorder)
         }
+        try checkHeads(backend, recorder)
     }
 
     private static func measure(_ mixture: Mixture, _ backend: CUDABackend, _ recorder: Recorder) throws {

@@ -28,9 +28,9 @@ public struct LatentAttention: Attention {
     let latent: Linear
     let latentNorm: HeadNorm
     /// For each head, from a query's plain columns to the latent space.
-    let toLatent: [WeightMatrix]
+    let toLatent: HeadWeights
     /// For each head, from the latent space to a value.
-    let fromLatent: [WeightMatrix]
+    let fromLatent: HeadWeights
     let output: Linear
     let geometry: Geometry
     /// Heads that are computed here.
@@ -84,28 +84,26 @@ public struct LatentAttention: Attention {
     /// The two halves of each head's expansion of the latent: that of keys, transposed, and that of values.
     private static func absorbed(
         _ parameters: Parameters, _ geometry: Geometry, _ own: Range<Int>
-    ) throws -> (toLatent: [WeightMatrix], fromLatent: [WeightMatrix]) {
+    ) throws -> (toLatent: HeadWeights, fromLatent: HeadWeights) {
         let (backend, heads) = (parameters.backend, geometry.heads)
+        func weights(_ each: some Sequence<HostWeight>) -> HeadWeights {
+            HeadWeights(each.map { backend.makeWeight([$0]) }, on: backend)
+        }
         let (latentWidth, plain) = (geometry.latentWidth, geometry.plainWidth)
         if parameters["k_b_proj"].contains("weight") {
             let keys = try parameters["k_b_proj"].matrices(
                 "weight", count: heads, outputs: latentWidth, inputs: plain)
             let values = try parameters["v_b_proj"].matrices(
                 "weight", count: heads, outputs: geometry.valueWidth, inputs: latentWidth)
-            return (
-                keys[own].map { backend.makeWeight([$0]) }, values[own].map { backend.makeWeight([$0]) }
-            )
+            return (weights(keys[own]), weights(values[own]))
         }
         let both = plain + geometry.valueWidth
         let expansion = try parameters["kv_b_proj"].matrix(
             "weight", outputs: heads * both, inputs: latentWidth)
         return (
-            own.map { head in
-                backend.makeWeight([expansion.rows(head * both..<head * both + plain).transposed(backend)])
-            },
-            own.map { head in
-                backend.makeWeight([expansion.rows(head * both + plain..<(head + 1) * both)])
-            }
+            weights(
+                own.lazy.map { expansion.rows($0 * both..<$0 * both + plain).transposed(backend) }),
+            weights(own.lazy.map { expansion.rows($0 * both + plain..<($0 + 1) * both) })
         )
     }
 
@@ -120,15 +118,11 @@ public struct LatentAttention: Attention {
         latentNorm.apply(to: key.columns(0..<geometry.latentWidth), heads: 1)
         // A copy, since a backend may change keys before it stores them.
         let value = x.backend.makeMatrix(rows: x.rows, columns: geometry.latentWidth)
-        copy(key.columns(0..<geometry.latentWidth), into: value)
+        value.copy(key.columns(0..<geometry.latentWidth))
         let attended = pass.attend(
             latentQueries(x), key, value, rotatedBy: rotation, shape, layer: layer)
         let values = x.backend.makeMatrix(rows: x.rows, columns: heads * geometry.valueWidth)
-        for (head, weight) in fromLatent.enumerated() {
-            x.backend.linear(
-                attended.part(head, of: geometry.latentWidth), weight, bias: nil,
-                into: values.part(head, of: geometry.valueWidth))
-        }
+        x.backend.linear(attended, heads: fromLatent, into: values)
         return output(values)
     }
 
@@ -136,25 +130,14 @@ public struct LatentAttention: Attention {
     private func latentQueries(_ x: Matrix) -> Matrix {
         let queries = queryNorm.map { query[1]($0(query[0](x))) } ?? query[0](x)
         let moved = x.backend.makeMatrix(rows: x.rows, columns: heads * shape.keyWidth)
-        for (head, weight) in toLatent.enumerated() {
-            let parts = queries.part(head, of: geometry.plainWidth + geometry.rotatedWidth)
-                .split(geometry.plainWidth, geometry.rotatedWidth)
-            let target = moved.part(head, of: shape.keyWidth).split(
-                geometry.latentWidth, geometry.rotatedWidth)
-            x.backend.linear(parts[0], weight, bias: nil, into: target[0])
-            copy(parts[1], into: target[1])
-        }
+        x.backend.linear(queries, heads: toLatent, into: moved)
+        // All heads of all rows are alike.
+        let (from, to) = (
+            queries.reshaped(columns: geometry.plainWidth + geometry.rotatedWidth),
+            moved.reshaped(columns: shape.keyWidth)
+        )
+        to.columns(geometry.latentWidth..<to.columns).copy(
+            from.columns(geometry.plainWidth..<from.columns))
         return moved
-    }
-
-    private func copy(_ x: Matrix, into y: Matrix) {
-        x.backend.gatherRows((0..<Int32(x.rows)).map { $0 }, of: x, into: y)
-    }
-}
-
-extension Matrix {
-    /// The columns of part number `index`, when parts have `width` columns.
-    fileprivate func part(_ index: Int, of width: Int) -> Matrix {
-        columns(index * width..<(index + 1) * width)
     }
 }

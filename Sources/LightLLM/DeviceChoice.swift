@@ -22,9 +22,21 @@ public func makeBackend(
     case .cpu: return CPUBackend(threads: threads)
     case .cuda: return try CUDABackend(index: index, graphs: graphs)
     case .auto:
-        // A driver without a device, or none at all, is no error.
-        guard let driver = try? Driver(), driver.deviceCount > 0 else { return CPUBackend(threads: threads) }
-        return try CUDABackend(index: index, graphs: graphs)
+        return try Driver.findsDevice()
+            ? CUDABackend(index: index, graphs: graphs) : CPUBackend(threads: threads)
+    }
+}
+
+extension Driver {
+    /// Whether the machine has a GPU. A driver without a device, or none at all, is no error; one that is too old is.
+    static func findsDevice() throws(CUDAError) -> Bool {
+        do throws(CUDAError) {
+            return try Driver().deviceCount > 0
+        } catch .libraryNotFound, .noDevice {
+            return false
+        } catch {
+            throw error
+        }
     }
 }
 

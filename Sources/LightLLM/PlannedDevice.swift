@@ -25,7 +25,7 @@ extension DeviceChoice {
         switch self {
         case .cpu: false
         case .cuda: true
-        case .auto: ((try? Driver())?.deviceCount ?? 0) > 0
+        case .auto: (try? Driver.findsDevice()) ?? true
         }
     }
 

@@ -30,6 +30,8 @@ public protocol Backend: AnyObject, Sendable {
 
     /// `y = x Wᵀ + bias`; `bias` has one row.
     func linear(_ x: Matrix, _ weight: WeightMatrix, bias: Matrix?, into y: Matrix)
+    /// What `linear` with all `heads` wants to know of weights that were made here; nil if nothing.
+    func prepare(heads: [WeightMatrix]) -> (any Sendable)?
     /// Row `r` of `y` is row `tokens[r]` of `table`.
     func embed(_ tokens: [Int32], _ table: EmbeddingTable, into y: Matrix)
     func gatherRows(_ rows: [Int32], of x: Matrix, into y: Matrix)
@@ -82,6 +84,11 @@ public protocol Backend: AnyObject, Sendable {
 
     // Fusable.
 
+    /// Multiplies the columns of every head with its own weight. Heads share the columns of `x` and `y` evenly; of its
+    /// columns a head multiplies the first `inputs`, and writes the first `outputs`.
+    func linear(_ x: Matrix, heads: HeadWeights, into y: Matrix)
+    func copy(_ x: Matrix, into y: Matrix)
+
     /// The result of `operations`, which are a model's on a step. A backend may put them off until all are known, or one
     /// of them hands numbers to the host; nothing of it shows in results.
     func perform(_ pass: ForwardPass, _ operations: () -> Matrix) -> Matrix
@@ -101,6 +108,22 @@ extension Backend {
     public var freeMemory: Int? { nil }
 
     public func prepare(_ experts: [ExpertWeights.Expert]) -> (any Sendable)? { nil }
+
+    public func prepare(heads: [WeightMatrix]) -> (any Sendable)? { nil }
+
+    public func linear(_ x: Matrix, heads: HeadWeights, into y: Matrix) {
+        let steps = heads.steps(from: x, to: y)
+        for (head, weight) in heads.weights.enumerated() {
+            let (from, to) = (head * steps.x, head * steps.y)
+            linear(
+                x.columns(from..<from + heads.inputs), weight, bias: nil,
+                into: y.columns(to..<to + heads.outputs))
+        }
+    }
+
+    public func copy(_ x: Matrix, into y: Matrix) {
+        gatherRows((0..<Int32(x.rows)).map { $0 }, of: x, into: y)
+    }
 
     public var failure: BackendFailure? { nil }
 

@@ -55,7 +55,7 @@ public struct Matrix: Sendable {
     }
 
     /// Takes the values of `x`, which has the same shape.
-    public func copy(_ x: Matrix) { backend.gatherRows((0..<Int32(x.rows)).map { $0 }, of: x, into: self) }
+    public func copy(_ x: Matrix) { backend.copy(x, into: self) }
 
     public static func + (a: Matrix, b: Matrix) -> Matrix {
         let sum = a.backend.makeMatrix(rows: a.rows, columns: a.columns)

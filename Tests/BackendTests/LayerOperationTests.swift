@@ -85,6 +85,45 @@ import Testing
         }
     }
 
+    /// Each head is multiplied as if it were alone, and nothing else is written.
+    @Test(arguments: Candidate.allCases)
+    func multipliesHeads(_ candidate: Candidate) {
+        let x = noise(5, 3 * 12, 1)
+        func product(_ backend: any Backend) -> [[Float]] {
+            let weights = (0..<3).map { head in
+                let bytes = noise(1, 7 * 9, 10 + head)[0].withUnsafeBytes { Array($0) }
+                return backend.makeWeight([
+                    HostWeight(outputs: 7, inputs: 9, encoding: .float32, bytes: HostBytes(copying: bytes))
+                ])
+            }
+            let y = backend.matrix(Array(repeating: Array(repeating: 4, count: 3 * 8), count: 5))
+            backend.linear(backend.matrix(x), heads: HeadWeights(weights, on: backend), into: y)
+            let rows = backend.rows(y)
+            for (head, weight) in weights.enumerated() {
+                let alone = backend.makeMatrix(rows: 5, columns: 7)
+                backend.linear(
+                    backend.matrix(x.map { Array($0[head * 12..<head * 12 + 9]) }), weight, bias: nil,
+                    into: alone)
+                #expect(rows.map { Array($0[head * 8..<head * 8 + 7]) } == backend.rows(alone))
+                #expect(rows.allSatisfy { $0[head * 8 + 7] == 4 })
+            }
+            return rows
+        }
+        compare(candidate, 1e-5, "products of heads", product)
+    }
+
+    @Test(arguments: Candidate.allCases)
+    func copiesColumns(_ candidate: Candidate) {
+        let backend = candidate.make(), (x, y) = (backend.matrix(noise(6, 9, 1)), noise(6, 7, 2))
+        let target = backend.matrix(y)
+        target.columns(2..<5).copy(x.columns(4..<7))
+        #expect(
+            backend.rows(target)
+                == zip(backend.rows(x), y).map { x, y in
+                    Array(y[0..<2]) + Array(x[4..<7]) + Array(y[5..<7])
+                })
+    }
+
     @Test(arguments: Candidate.allCases)
     func attendsWithBiasesCapsAndPatterns(_ candidate: Candidate) throws {
         let pattern = AttentionShape.BlockPattern(positions: 32, near: 1, stride: 3, headStep: 1)

@@ -109,9 +109,11 @@ static cublasStatus_t matmul(
     return 0;
 }
 
+static size_t version(void) { return 130000; }
+
 void cuda_host_cublaslt(ccuda_cublaslt_api *out) {
     *out = (ccuda_cublaslt_api){
-        .create = create, .destroy = destroy, .matmulDescCreate = desc_create, .matmulDescDestroy = desc_destroy,
+                .getVersion = version, .create = create, .destroy = destroy, .matmulDescCreate = desc_create, .matmulDescDestroy = desc_destroy,
         .matmulDescSet = desc_set, .layoutCreate = layout_create, .layoutDestroy = layout_destroy,
         .prefCreate = pref_create, .prefDestroy = pref_destroy, .prefSet = pref_set, .heuristic = heuristic,
         .matmul = matmul,

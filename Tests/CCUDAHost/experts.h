@@ -1,4 +1,4 @@
-// Products with the experts of a mixture at once: a source file of their own, as the compiler takes them.
+// Products with the experts of a mixture, or the weights of heads, at once: a source file of their own, as the compiler takes them.
 #pragma once
 #include "cuda_host_shim.h"
 

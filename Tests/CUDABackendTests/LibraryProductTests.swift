@@ -1,5 +1,6 @@
 import CCUDAHost
 import CUDABackend
+import Foundation
 import ReferenceBackend
 import Tensors
 import Testing
@@ -42,6 +43,28 @@ import Testing
         #expect(choice.found == 2 && choice.whole == 1)
         #expect(choice.steps.map(\.rows) == [16, 32, 64, 128, 256, 512, 1024, 2048])
         #expect(choice.steps.map { $0.algorithm[0] } == [0, 0, 0, 1, 1, 1, 1, 1])
+    }
+
+    /// What was chosen is chosen again by the next start, without a search; a file that is none is chosen anew.
+    @Test func choicesAreKept() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var noise = Noise(7)
+        let (x, w, bias) = (noise.rows(40, Self.inputs), noise.rows(8, Self.inputs), noise.floats(8))
+        func start() throws -> (rows: [[Float]], calls: Int32, algorithms: [[UInt64]]) {
+            let backend = try makeHostBackend(products: .library, choices: folder)
+            let calls = cuda_host_cublaslt_calls()
+            let rows = product(backend, x, backend.makeWeight([weight(w, .bfloat16)]), bias)
+            let choice = try #require(backend.libraryChoice(inputs: 128, outputs: 8))
+            return (rows, cuda_host_cublaslt_calls() - calls, choice.steps.map(\.algorithm))
+        }
+        let first = try start(), second = try start()
+        #expect(first.calls > 10 && second.calls == 1)
+        #expect(second.rows == first.rows && second.algorithms == first.algorithms)
+        for file in try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil) {
+            try Data("{\"8 x 128 bfloat16\": 3}".utf8).write(to: file)
+        }
+        #expect(try start().calls == first.calls)
     }
 
     /// Where no class has an algorithm for every number of rows, our own kernels serve all.

@@ -17,7 +17,7 @@ struct NamingCompiler: KernelCompiler {
 func makeHostBackend(
     products: ProductKernels? = nil, graphs: GraphLimits? = GraphLimits(),
     _ fill: (UnsafeMutablePointer<ccuda_driver_api>) -> Void = { cuda_host_driver($0) },
-    note: @escaping @Sendable (String) -> Void = writeNote
+    note: @escaping @Sendable (String) -> Void = writeNote, choices: URL? = nil
 ) throws -> CUDABackend {
     var table: ccuda_driver_api?
     withUnsafeMutablePointer(to: &table) { table in
@@ -26,7 +26,7 @@ func makeHostBackend(
     let driver = Driver(table: try #require(table), path: "host")
     return try CUDABackend(
         try Device(driver), NamingCompiler(), activationBytes: 1 << 20, products: products, graphs: graphs,
-        note: note,
+        note: note, choices: choices,
         library: { stream throws(CUDAError) in
             var table: ccuda_cublaslt_api?
             withUnsafeMutablePointer(to: &table) { table in

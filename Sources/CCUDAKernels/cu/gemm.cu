@@ -6,7 +6,9 @@
 // `segment_tiles` tiles whose sums are then added in order. Segments depend on the weight's shape alone. So neither the
 // number of rows, nor the size of a block's tile, nor who computes which segment shows in a result.
 //
-// With EXPERTS, the same for the experts of a mixture at once: a block has rows of one of them, and no sum has segments.
+// With EXPERTS, the same for many weights at once, whose addresses a table has, and no sum has segments. A block has rows of
+// one expert of a mixture; or the columns of rows that are head blockIdx.z's, which has a weight of its own. What has no
+// address is another call's.
 
 // One block: BM x BN outputs, rows from m0 on; one warp: WM x WN. With gridDim.z > 1 a block computes segment blockIdx.z
 // and writes its sums to `partial`; otherwise all segments, one after the other.
@@ -21,7 +23,7 @@ static __device__ __forceinline__ void gemm(
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
     const int n0 = blockIdx.y * BN;
     const int wm = warp % (BM / WM) * WM, wn = warp / (BM / WM) * WN;
-    const bool split = gridDim.z > 1;
+    const bool split = SPLITS && gridDim.z > 1;
     const int first = split ? blockIdx.z * segment_tiles : 0;
     const int last = split ? min(first + segment_tiles, tiles) : tiles;
 
@@ -95,6 +97,16 @@ static __device__ __forceinline__ void gemm(
         gemm<T, BM, BN, WM, WN, STAGES>( \
             x, list_rows(tile, sources, k_stride, offsets), 0, w, k_stride, y + tile.first * y_stride, y_stride, \
             nullptr, nullptr, tile.rows, n, tiles, tiles); \
+    } \
+    extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) heads_gemm_##T##_##BM##x##BN( \
+        const T *x, i64 x_stride, i64 k_stride, const u64 *weights, float *y, i64 y_stride, i64 y_step, int m, int n, \
+        int tiles) { \
+        const int head = blockIdx.z, m0 = blockIdx.x * BM; \
+        const T *w = (const T *)weights[head]; \
+        if (!w) return; \
+        gemm<T, BM, BN, WM, WN, STAGES>( \
+            x + m0 * x_stride + head * k_stride, RowsInOrder{(u32)x_stride}, 0, w, k_stride, \
+            y + m0 * y_stride + head * y_step, y_stride, nullptr, nullptr, m - m0, n, tiles, tiles); \
     }
 #endif
 // The backend's GEMMShape lists the same shapes.
@@ -146,6 +158,17 @@ extern "C" __global__ void __launch_bounds__(256) experts_gemm_float(
     gemm_floats(
         x, list_rows(tile, sources, x_stride, offsets), 0, w, w_stride, y + tile.first * y_stride, y_stride, nullptr,
         tile.rows, n, k);
+}
+
+extern "C" __global__ void __launch_bounds__(256) heads_gemm_float(
+    const float *x, i64 x_stride, i64 x_step, const u64 *weights, i64 w_stride, float *y, i64 y_stride, i64 y_step, int m,
+    int n, int k) {
+    const int head = blockIdx.z, m0 = blockIdx.x * 64;
+    const float *w = (const float *)weights[head];
+    if (!w) return;
+    gemm_floats(
+        x + m0 * x_stride + head * x_step, RowsInOrder{(u32)x_stride}, 0, w, w_stride, y + m0 * y_stride + head * y_step,
+        y_stride, nullptr, m - m0, n, k);
 }
 #else
 extern "C" __global__ void __launch_bounds__(256) gemm_float(

@@ -95,7 +95,7 @@ static __device__ __forceinline__ void gemm_blocks(
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
     const int n0 = blockIdx.y * BN, all_strips = (n + 15) / 16;
     const int wm = warp % (BM / WM) * WM, wn = warp / (BM / WM) * WN;
-    const bool split = gridDim.z > 1;
+    const bool split = SPLITS && gridDim.z > 1;
     const int first = split ? blockIdx.z * segment_tiles : 0;
     const int last = split ? min(first + segment_tiles, tiles) : tiles;
 
@@ -246,7 +246,7 @@ static __device__ __forceinline__ void embed_blocks(
         embed_blocks<F>(tokens, table, row_bytes, y, y_stride, columns); \
     }
 #else
-// The experts of a mixture at once; numbers of levels are `records` bytes behind a weight's start.
+// Many weights at once; numbers of levels are `records` bytes behind a weight's start.
 #define GEMM_(F, BM, BN, WM, WN, STAGES) \
     extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) experts_gemm_##F##_##BM##x##BN( \
         const f16 *x, const i32 *sources, i64 k_stride, const ExpertTile *of_rows, const u64 *weights, float *y, \
@@ -258,6 +258,16 @@ static __device__ __forceinline__ void embed_blocks(
         gemm_blocks<F, BM, BN, WM, WN, STAGES>( \
             x, list_rows(tile, sources, k_stride, offsets), 0, w, k_stride, y + tile.first * y_stride, y_stride, \
             nullptr, nullptr, tile.rows, n, tiles, tiles, w + records); \
+    } \
+    extern "C" __global__ void __launch_bounds__((BM / WM) * (BN / WN) * 32) heads_gemm_##F##_##BM##x##BN( \
+        const f16 *x, i64 x_stride, i64 k_stride, const u64 *weights, float *y, i64 y_stride, i64 y_step, int m, int n, \
+        int tiles, i64 records) { \
+        const int head = blockIdx.z, m0 = blockIdx.x * BM; \
+        const unsigned char *w = (const unsigned char *)weights[head]; \
+        if (!w) return; \
+        gemm_blocks<F, BM, BN, WM, WN, STAGES>( \
+            x + m0 * x_stride + head * k_stride, RowsInOrder{(u32)x_stride}, 0, w, k_stride, \
+            y + m0 * y_stride + head * y_step, y_stride, nullptr, nullptr, m - m0, n, tiles, tiles, w + records); \
     }
 #define ROWS_(F)
 #endif

@@ -1,8 +1,8 @@
 #include "groups.cuh"
 #include "products.cuh"
 // The product of gemm.cu for compute capability 9.0: four warps together multiply 64 rows with 16 columns of the sum at a
-// time. All numbers of rows go this way there, so that their sums are taken in one order. With EXPERTS, for the experts of a
-// mixture at once.
+// time. All numbers of rows go this way there, so that their sums are taken in one order. With EXPERTS, for many weights at
+// once.
 
 // One block: BM x BN outputs, rows from m0 on; four warps: 64 of its rows.
 template <class T, int BM, int BN, int STAGES, class Rows>
@@ -15,7 +15,7 @@ static __device__ __forceinline__ void gemm(
     T *shared = (T *)align_shared(shared_bytes, 1024);
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, group = tid >> 7;
     const int n0 = blockIdx.y * BN;
-    const bool split = gridDim.z > 1;
+    const bool split = SPLITS && gridDim.z > 1;
     const int first = split ? blockIdx.z * segment_tiles : 0;
     const int last = split ? min(first + segment_tiles, tiles) : tiles;
 
@@ -64,8 +64,8 @@ static __device__ __forceinline__ void gemm(
 #pragma unroll
         for (int j = 0; j < NT; ++j)
 #pragma unroll
-            for (int e = 0; e < 4; ++e)
-                to.store(row0 + (e >> 1) * 8, n0 + j * 8 + (lane & 3) * 2 + (e & 1), sums[j * 4 + e]);
+            for (int e = 0; e < 4; e += 2)
+                to.store(row0 + (e >> 1) * 8, n0 + j * 8 + (lane & 3) * 2, sums[j * 4 + e], sums[j * 4 + e + 1]);
     }
 }
 
@@ -90,6 +90,16 @@ static __device__ __forceinline__ void gemm(
         gemm<T, BM, BN, STAGES>( \
             x, list_rows(tile, sources, k_stride, offsets), 0, w, k_stride, y + tile.first * y_stride, y_stride, \
             nullptr, nullptr, tile.rows, n, tiles, tiles); \
+    } \
+    extern "C" __global__ void __launch_bounds__(BM * 2, 1) heads_group_gemm_##T##_##BM##x##BN( \
+        const T *x, i64 x_stride, i64 k_stride, const u64 *weights, float *y, i64 y_stride, i64 y_step, int m, int n, \
+        int tiles) { \
+        const int head = blockIdx.z, m0 = blockIdx.x * BM; \
+        const T *w = (const T *)weights[head]; \
+        if (!w) return; \
+        gemm<T, BM, BN, STAGES>( \
+            x + m0 * x_stride + head * k_stride, RowsInOrder{(u32)x_stride}, 0, w, k_stride, \
+            y + m0 * y_stride + head * y_step, y_stride, nullptr, nullptr, m - m0, n, tiles, tiles); \
     }
 #endif
 // The backend's GEMMShape lists the same shapes.

@@ -4,6 +4,13 @@
 
 enum { TILE_K = 64 };
 
+// Whether blocks beyond the first of blockIdx.z compute segments of their own. Products with many weights at once have none.
+#ifdef EXPERTS
+enum { SPLITS = 0 };
+#else
+enum { SPLITS = 1 };
+#endif
+
 // Where element (row, 8 * chunk) of a tile lies: rows of 128 bytes, swizzled so that eight rows meet no bank twice.
 static __device__ __forceinline__ int tile_index(int row, int chunk) { return row * TILE_K + ((chunk ^ (row & 7)) << 3); }
 
@@ -32,6 +39,8 @@ static __device__ __forceinline__ RowsOfList list_rows(
     return {offsets};
 }
 
+struct __align__(8) Pair { float first, second; };
+
 // Where sums of a block go: to y, with the bias at the end of the last segment, or, split, to the segment's place.
 struct Output {
     float *y;
@@ -41,12 +50,22 @@ struct Output {
     int m, n;
     bool split, begins, ends;
 
-    __device__ __forceinline__ void store(int row, int column, float sum) const {
+    __device__ __forceinline__ float joined(float before, int column, float sum) const {
+        const float v = begins ? sum : before + sum;
+        return !split && ends && bias ? v + bias[column] : v;
+    }
+
+    // Sums of two neighbours.
+    __device__ __forceinline__ void store(int row, int column, float first, float second) const {
         if (row >= m || column >= n) return;
         float *at = split ? partial + (i64)blockIdx.z * m * n + (i64)row * n + column : y + row * y_stride + column;
-        float v = begins ? sum : *at + sum;
-        if (!split && ends && bias) v += bias[column];
-        *at = v;
+        if (column + 1 < n && (u64)at % sizeof(Pair) == 0) {
+            const Pair before = begins ? Pair{} : *(const Pair *)at;
+            *(Pair *)at = {joined(before.first, column, first), joined(before.second, column + 1, second)};
+            return;
+        }
+        at[0] = joined(begins ? 0.f : at[0], column, first);
+        if (column + 1 < n) at[1] = joined(begins ? 0.f : at[1], column + 1, second);
     }
 };
 
@@ -59,8 +78,9 @@ static __device__ __forceinline__ void store_sums(float (&sums)[MT][NT][4], cons
 #pragma unroll
         for (int j = 0; j < NT; ++j)
 #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                to.store(m0 + i * 16 + (lane >> 2) + (e >> 1) * 8, n0 + j * 8 + (lane & 3) * 2 + (e & 1), sums[i][j][e]);
-                sums[i][j][e] = 0;
+            for (int e = 0; e < 4; e += 2) {
+                to.store(
+                    m0 + i * 16 + (lane >> 2) + (e >> 1) * 8, n0 + j * 8 + (lane & 3) * 2, sums[i][j][e], sums[i][j][e + 1]);
+                sums[i][j][e] = sums[i][j][e + 1] = 0;
             }
 }

@@ -17,9 +17,10 @@ EMBED(float)
 EMBED(bf16)
 EMBED(f16)
 
+// Those that `rows` names, or all in order.
 extern "C" __global__ void gather_rows(
     const i32 *rows, const float *x, i64 x_stride, float *y, i64 y_stride, int columns) {
-    const float *row = x + rows[blockIdx.x] * x_stride;
+    const float *row = x + (rows ? rows[blockIdx.x] : (i64)blockIdx.x) * x_stride;
     for (int c = threadIdx.x; c < columns; c += blockDim.x) y[blockIdx.x * y_stride + c] = row[c];
 }
 
@@ -29,11 +30,13 @@ extern "C" __global__ void add_rows(
     for (int c = threadIdx.x; c < columns; c += blockDim.x) y[r * y_stride + c] = a[r * a_stride + c] + b[r * b_stride + c];
 }
 
+// The first columns of every head of a row, `x_step` apart in `x`; blockIdx.y is the head.
 extern "C" __global__ void pack_rows(
-    const float *x, i64 x_stride, void *packed, i64 packed_stride, int type, int columns) {
-    const i64 r = blockIdx.x;
+    const float *x, i64 x_stride, i64 x_step, void *packed, i64 packed_stride, int type, int columns) {
+    const float *from = x + blockIdx.x * x_stride + blockIdx.y * x_step;
+    const i64 start = ((i64)blockIdx.x * gridDim.y + blockIdx.y) * packed_stride;
     for (int c = threadIdx.x; c < packed_stride; c += blockDim.x)
-        store_packed(packed, type, r * packed_stride + c, c < columns ? x[r * x_stride + c] : 0.f);
+        store_packed(packed, type, start + c, c < columns ? from[c] : 0.f);
 }
 
 // y = x / sqrt(mean(x²) + epsilon) * weight; with `delta`, x + delta goes to `sum` first.
