@@ -1,6 +1,6 @@
 import CKernels
 public import CUDARuntime
-import Foundation
+public import Foundation
 import Synchronization
 public import Tensors
 
