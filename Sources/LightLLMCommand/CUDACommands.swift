@@ -42,7 +42,9 @@ struct CubinsCommand: ParsableCommand {
                 for words in modules { print(([architecture] + words).joined(separator: " ")) }
                 continue
             }
-            let compiler = try RuntimeCompiler(architecture: architecture)
+            // Where there is a driver, with the compiler that a server takes there.
+            let compiler = try RuntimeCompiler(
+                architecture: architecture, driverVersion: (try? Driver())?.version)
             let target = folder.map {
                 ExportedKernels(folder: URL(fileURLWithPath: $0), architecture: architecture)
             }
