@@ -1,5 +1,5 @@
 import CPUBackend
-import CUDABackend
+public import CUDABackend
 import CUDARuntime
 import JSON
 import Tensors
@@ -14,10 +14,24 @@ extension GPUCheck {
         let inner: Int
     }
 
-    /// A small mixture against the CPU backend, and mixtures of models: time by rows, with random scores.
-    static func checkExperts(_ backend: CUDABackend, _ recorder: Recorder) throws {
+    /// Mixtures of models: time by rows, with random scores. Then heads of latent attention.
+    static func measureExperts(_ backend: CUDABackend, _ recorder: Recorder) throws {
+        for mixture in [
+            Mixture(name: "Mixtral-8x7B", experts: 8, chosen: 2, width: 4096, inner: 14_336),
+            Mixture(name: "Qwen3-30B-A3B", experts: 128, chosen: 8, width: 2048, inner: 768),
+            Mixture(name: "DeepSeek-V2-Lite", experts: 64, chosen: 6, width: 2048, inner: 1408),
+        ] {
+            try measure(mixture, backend, recorder)
+        }
+        for (inputs, outputs) in latentHeads { try measureHeads(inputs, outputs, backend, recorder) }
+    }
+
+    /// A small mixture of `count` rows, and heads of latent attention, against the CPU backend; rows alone.
+    public static func checkExperts(
+        _ backend: CUDABackend, rows count: Int = 300, _ recorder: Recorder
+    ) throws {
         for encoding in [Encoding.bfloat16, .float16, .float32, .q4_K] {
-            let (scores, x) = (Noise.floats(7, 300 * 16), Noise.floats(8, 300 * 256))
+            let (scores, x) = (Noise.floats(7, count * 16), Noise.floats(8, count * 256))
             let rule = RoutingRule(chosen: 4, normalizes: true)
             func mixed(_ backend: any Backend, _ rows: Range<Int>) throws -> [Float] {
                 let experts = try randomExperts(
@@ -30,25 +44,36 @@ extension GPUCheck {
                     rule, experts, into: y)
                 return backend.values(y)
             }
-            let all = try mixed(backend, 0..<300)
+            let all = try mixed(backend, 0..<count)
             recorder.check(
-                "experts \(encoding)", error: largestError(all, try mixed(CPUBackend(), 0..<300)),
-                tolerance: encoding == .float32 ? 1e-4 : 3e-2)
-            for rows in [0..<1, 40..<57, 100..<228] {
+                "experts \(encoding)", error: meanError(all, try mixed(CPUBackend(), 0..<count)),
+                tolerance: roundingError(encoding))
+            for rows in someRows(of: count) {
                 let part = Array(all[rows.lowerBound * 256..<rows.upperBound * 256])
                 recorder.check(
                     "experts \(encoding), rows \(rows) alone",
                     error: part == (try mixed(backend, rows)) ? 0 : 1, tolerance: 0)
             }
         }
-        for mixture in [
-            Mixture(name: "Mixtral-8x7B", experts: 8, chosen: 2, width: 4096, inner: 14_336),
-            Mixture(name: "Qwen3-30B-A3B", experts: 128, chosen: 8, width: 2048, inner: 768),
-            Mixture(name: "DeepSeek-V2-Lite", experts: 64, chosen: 6, width: 2048, inner: 1408),
-        ] {
-            try measure(mixture, backend, recorder)
+        for (inputs, outputs) in latentHeads {
+            try checkHeads(inputs, outputs, backend, rows: count, recorder)
         }
-        try checkHeads(backend, recorder)
+    }
+
+    /// Of the mean square, relative to results: what rounding rows to the type of products makes. The processor rounds those
+    /// of weights of few bits to 8 bits.
+    static func roundingError(_ encoding: Encoding) -> Double {
+        switch encoding {
+        case .float32: 1e-5
+        case .float16: 2e-3
+        case .bfloat16: 1e-2
+        default: 3e-2
+        }
+    }
+
+    /// One row, a few, and many.
+    static func someRows(of count: Int) -> [Range<Int>] {
+        [0..<1, count / 8..<count / 5, count / 3..<count * 3 / 4]
     }
 
     private static func measure(_ mixture: Mixture, _ backend: CUDABackend, _ recorder: Recorder) throws {

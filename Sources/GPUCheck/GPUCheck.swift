@@ -58,7 +58,9 @@ public enum GPUCheck {
         case .attention: try measureAttention(backend, recorder)
         case .products: try measureProducts(backend, recorder)
         case .blocks: try measureBlockProducts(backend, recorder)
-        case .experts: try checkExperts(backend, recorder)
+        case .experts:
+            try checkExperts(backend, recorder)
+            try measureExperts(backend, recorder)
         case .step: try measureStep(backend, recorder)
         case .service: try await measureService(backend, seconds: seconds, recorder)
         case .bars: break

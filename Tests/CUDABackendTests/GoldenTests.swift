@@ -32,6 +32,12 @@ import Weights
         return (recorder.failureCount, lines)
     }
 
+    @Test func expertsAndHeadsHold() throws {
+        let recorder = try Recorder(section: "experts", path: nil)
+        try GPUCheck.checkExperts(makeHostBackend(), rows: 12, recorder)
+        #expect(recorder.failureCount == 0)
+    }
+
     @Test(arguments: [
         // With a head of 16 columns the cache of float16 is attended to by tensor cores.
         "tiny_qwen3", "tiny_mistral", "tiny_internlm2_reward",

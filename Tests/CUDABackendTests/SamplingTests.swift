@@ -22,9 +22,9 @@ import Testing
         cuda_host_set_backwards(backwards)
         defer { cuda_host_set_backwards(false) }
         var noise = Noise(5)
-        var rows = [9, 1, 0.1].map { (scale: Float) in noise.floats(3000).map { $0 * scale } }
-        rows.append((0..<3000).map { Float($0 % 7) })
-        rows.append((0..<3000).map { $0 == 2900 ? 30 : -Float($0) })
+        var rows = [9, 1, 0.1].map { (scale: Float) in noise.floats(1500).map { $0 * scale } }
+        rows.append((0..<1500).map { Float($0 % 7) })
+        rows.append((0..<1500).map { $0 == 1400 ? 30 : -Float($0) })
         for nucleus in [
             Nucleus(count: 3000, mass: 0.9, ratio: 0), Nucleus(count: 70, mass: 1, ratio: 0),
             Nucleus(count: 9000, mass: 1, ratio: 0.5), Nucleus(count: 1000, mass: 0.5, ratio: 0.01),
@@ -33,9 +33,9 @@ import Testing
         ] {
             for temperature: Float in [1, 0.3, 4] {
                 let queries = rows.indices.flatMap { row in
-                    (0..<20).map { number in
+                    (0..<10).map { number in
                         var query = LogitQuery(row: row)
-                        query.choice = .drawnFrom(nucleus, at: (Double(number) + 0.3) / 20)
+                        query.choice = .drawnFrom(nucleus, at: (Double(number) + 0.3) / 10)
                         query.temperature = temperature
                         return query
                     }
@@ -44,7 +44,7 @@ import Testing
                 let theirs = answers(ReferenceBackend(), queries, rows)
                 // Where a point falls on the border of two columns, or a column on that of the nucleus, rounding decides.
                 let same = zip(ours, theirs).count { $0.choice.index == $1.choice.index }
-                #expect(same >= 97, "\(nucleus), \(temperature)")
+                #expect(same >= 48, "\(nucleus), \(temperature)")
                 for (mine, other) in zip(ours, theirs) where mine.choice.index == other.choice.index {
                     #expect(abs(mine.choice.logProbability - other.choice.logProbability) < 1e-3)
                 }

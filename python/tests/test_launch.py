@@ -44,7 +44,9 @@ class LaunchTests(unittest.TestCase):
         environment["LIGHTLLM_BINARY"] = str(binary or write_program(self.folder / "program"))
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            # Tests that a shell has put into the background ignore it, and so would what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.wait)
