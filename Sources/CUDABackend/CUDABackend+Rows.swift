@@ -117,11 +117,9 @@ extension CUDABackend {
         map(x, into: y, .activate, function: function.code)
     }
 
-    func clear(_ x: Matrix) { map(x, into: x, .clear) }
-
     /// Operations on elements, as map_rows numbers them.
     private enum ElementOperation: Int {
-        case activate, clamp, softcap, scale, scaleBySigmoid, clear, scaleColumns
+        case activate, clamp, softcap, scale, scaleBySigmoid, scaleColumns
     }
 
     private func map(

@@ -135,22 +135,21 @@ extern "C" __global__ void gated(
 }
 
 // y = an operation on each element of x: 0 a function, 1 bounds of a and b, 2 a cap of a, 3 the row's factor, 4 the
-// sigmoid of the row's factor, 5 zero, 6 the column's factor. `y` may be `x`.
+// sigmoid of the row's factor, 5 the column's factor. `y` may be `x`.
 extern "C" __global__ void map_rows(
     const float *x, i64 x_stride, float *y, i64 y_stride, int columns, int operation, int function, float a, float b,
     const float *factors, i64 factor_stride) {
     const i64 r = blockIdx.x;
     const float factor = factors ? factors[r * factor_stride] : 0.f;
     for (int c = blockIdx.y * blockDim.x + threadIdx.x; c < columns; c += blockDim.x * gridDim.y) {
-        const float v = operation == 5 ? 0.f : x[r * x_stride + c];
+        const float v = x[r * x_stride + c];
         switch (operation) {
         case 0: y[r * y_stride + c] = activated(v, function); break;
         case 1: y[r * y_stride + c] = fminf(fmaxf(v, a), b); break;
         case 2: y[r * y_stride + c] = a * tanhf(v / a); break;
         case 3: y[r * y_stride + c] = v * factor; break;
         case 4: y[r * y_stride + c] = v * (1.f / (1.f + expf(-factor))); break;
-        case 6: y[r * y_stride + c] = v * factors[c]; break;
-        default: y[r * y_stride + c] = 0.f;
+        default: y[r * y_stride + c] = v * factors[c];
         }
     }
 }
